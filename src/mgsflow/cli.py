@@ -1,0 +1,146 @@
+"""The command line: `mgsflow STAGE`, one command a rule.
+
+A stage is a function with keyword-only parameters, and its command line is its signature: a Path
+is a path, a list of Paths several, a section of the settings its JSON. Only the stage that is
+called is imported, so that `mgsflow --help` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import os
+import sys
+import traceback
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+
+from mgsflow import __version__
+from mgsflow.core.errors import UserError
+from mgsflow.stages import STAGES, TOOLS, Stage
+
+# One setting rules all numerical libraries. It must be in the environment before they are
+# imported; a container's clean environment drops what the shell exported.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Returns 0, or 2 if the user's input is wrong, or 1 if the fault is ours."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = _top_parser()
+    if not arguments or arguments[0] not in STAGES | TOOLS:
+        parser.parse_args(arguments or ["--help"])
+        return 2
+    stage = (STAGES | TOOLS)[arguments[0]]
+    try:
+        _set_threads(arguments)
+        function = getattr(importlib.import_module(stage.module), stage.function)
+        function(**_stage_arguments(stage, function, arguments[1:]))
+    except UserError as error:
+        print(f"mgsflow {stage.name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"mgsflow {stage.name}: interrupted", file=sys.stderr)
+        return 130
+    except Exception:
+        traceback.print_exc()
+        print(
+            f"mgsflow {stage.name}: this is a fault of mgsflow {__version__}, not of your input; "
+            "please report it with the lines above",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    width = max(map(len, STAGES))
+    listing = "\n".join(
+        f"{title}:\n" + "\n".join(f"  {s.name:<{width}}  {s.help}" for s in commands.values())
+        for title, commands in (("stages, in the order of the DAG", STAGES), ("tools", TOOLS))
+    )
+    parser = argparse.ArgumentParser(
+        prog="mgsflow",
+        description="Posteriors of galaxy properties and emission lines from SDSS images and photometry.",
+        epilog=listing + "\n\n`mgsflow STAGE --help` describes a stage.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mgsflow {__version__}")
+    parser.add_argument("stage", metavar="STAGE", choices=list(STAGES | TOOLS), help="what to run")
+    return parser
+
+
+def _set_threads(arguments: list[str]) -> None:
+    if "--threads" in arguments[:-1]:
+        threads = arguments[arguments.index("--threads") + 1]
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, threads))
+
+
+def _stage_arguments(stage: Stage, function: Callable, arguments: list[str]) -> dict[str, object]:
+    """The keyword arguments of a stage, from its command line."""
+    parser = argparse.ArgumentParser(
+        prog=f"mgsflow {stage.name}",
+        description=inspect.getdoc(function),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    hints = typing.get_type_hints(function)
+    parameters = inspect.signature(function).parameters.values()
+    for parameter in parameters:
+        _add_option(parser, parameter, hints[parameter.name])
+    if "threads" not in hints:
+        parser.add_argument("--threads", type=int, metavar="N", help="threads of numerical libraries")
+    values = vars(parser.parse_args(arguments))
+    return {p.name: _convert(stage, p.name, hints[p.name], values[p.name]) for p in parameters}
+
+
+def _add_option(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hint: object) -> None:
+    required = parameter.default is parameter.empty
+    kind, several = _unpack(hint)
+    default = None if required else parameter.default
+    option = f"--{parameter.name.replace('_', '-')}"
+    if kind is bool:
+        parser.add_argument(option, action=argparse.BooleanOptionalAction, default=default or False)
+        return
+    convert = {int: int, float: float, Path: Path}.get(kind, str)
+    parser.add_argument(
+        option,
+        type=convert,
+        nargs="*" if several else None,
+        required=required,
+        default=default,
+        metavar={int: "N", float: "X", Path: "PATH", str: "TEXT"}.get(kind, "JSON"),
+    )
+
+
+def _unpack(hint: object) -> tuple[type, bool]:
+    """The plain type behind `X`, `X | None` and `list[X]`, and whether it is a list."""
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not types.NoneType)
+    if typing.get_origin(hint) is list:
+        return typing.get_args(hint)[0], True
+    return typing.cast(type, hint), False
+
+
+def _convert(stage: Stage, name: str, hint: object, value: object) -> object:
+    from pydantic import BaseModel
+
+    from mgsflow.config import parse
+
+    kind, several = _unpack(hint)
+    if value is None or several or not issubclass(kind, BaseModel):
+        return value
+    return parse(kind, str(value), f"{stage.name} --{name.replace('_', '-')}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Settings of baselines, scores, latent space, speed, report and archive."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mgsflow.config.base import Section, setting
+from mgsflow.config.sample import Property
+
+
+class Baselines(Section):
+    """Other methods on the same split (paper, Table 1)."""
+
+    methods: list[Literal["photometry_mlp", "image_mlp", "image_knn", "photometry_boosting"]] = (
+        setting(
+            ["photometry_mlp", "image_mlp", "image_knn", "photometry_boosting"],
+            "MLP on (r, g, z); MLP and k nearest neighbours on the image embedding; gradient "
+            "boosting on magnitudes and observed colours. Those without their inputs are left out",
+        )
+    )
+    neighbours: int = setting(16, "Neighbours of the kNN", ge=1)
+    mlp_hidden: list[int] = setting([128, 128], "Hidden widths of the MLPs")
+    mlp_epochs: int = setting(200, "Most epochs of the MLPs", ge=1)
+    boosting_iterations: int = setting(300, "Most trees of the boosting, with early stopping", ge=1)
+
+
+class Evaluation(Section):
+    """Scores, latent space and speed."""
+
+    bootstrap: int = setting(200, "Bootstrap resamples of each interval", ge=10)
+    direction_targets: list[Property] = setting(
+        ["redshift", "log_sfr"], "Properties whose latent directions are decoded (Figure 3)"
+    )
+    direction_dimensions: int = setting(3, "Latent dimensions moved for each", ge=1)
+    direction_steps: int = setting(7, "Decoded images along a direction", ge=3)
+    direction_range: float = setting(
+        3.0, "Farthest step, in standard deviations of the latent means", "sigma", gt=0
+    )
+    umap_targets: list[Property] = setting(
+        ["log_stellar_mass", "log_black_hole_mass"], "Properties that colour the UMAP (Figure 4)"
+    )
+    umap_neighbours: int = setting(15, "Neighbours of UMAP", ge=2)
+    umap_min_dist: float = setting(0.1, "Least distance in UMAP", ge=0, le=1)
+    umap_points: int = setting(20_000, "Most galaxies in UMAP", ge=10)
+    speed_galaxies: int = setting(256, "Galaxies timed from stamp to draws", ge=1)
+    speed_draws: int = setting(1000, "Draws a galaxy in the speed table", ge=1)
+
+
+class Archive(Section):
+    """What the archive of a run holds beside its tables, figures, models and catalogue."""
+
+    posteriors: bool = setting(True, "Include the posterior draws")
+    stamps: bool = setting(False, "Include the stamps; the paper's run has some 40 GB of them")

@@ -1,0 +1,90 @@
+"""Settings of where galaxies come from: SDSS's services, your own files, or a simulated sky."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from mgsflow.config.base import Section, setting
+from mgsflow.core.quantities import QUANTITIES
+
+
+class Sdss(Section):
+    """SDSS's services, read where `sky` is `sdss`."""
+
+    data_release: int = setting(17, "SDSS data release", ge=8, le=17)
+    skyserver_url: str = setting(
+        "https://skyserver.sdss.org", "Base address of SkyServer, the catalogue's SQL service"
+    )
+    sas_url: str = setting(
+        "https://data.sdss.org/sas", "Base address of the Science Archive Server, for the frames"
+    )
+    chunk_rows: int = setting(
+        50_000, "Rows asked for in one query; SkyServer's own limit is 500,000", ge=1, le=500_000
+    )
+    request_interval: float = setting(1.0, "Least time between two requests", "s", ge=0)
+    timeout: float = setting(600.0, "Longest wait for one reply", "s", gt=0)
+    attempts: int = setting(5, "How often a request is tried before the run stops", ge=1)
+
+
+class Catalogue(Section):
+    """Your own files, read where `sky` is `catalogue`."""
+
+    path: str = setting("", "File of the catalogue, relative to the folder the run starts in")
+    format: Literal["fits", "csv", "parquet"] = setting("parquet", "Its format")
+    columns: dict[str, str | None] = setting(
+        {},
+        "Our name of a quantity: the file's column that holds it. `objid: null` numbers the rows, "
+        "for catalogues without a usable identifier",
+    )
+    units: dict[str, str] = setting(
+        {},
+        "Our name of a quantity: the unit of the file's column (astropy's spelling), where it is "
+        "not ours. A linear unit is turned into our logarithm (`log_sfr: Msun / yr`), km / s "
+        "into a redshift",
+    )
+    missing: list[float] = setting(
+        [-9999.0, -1000.0, -99.9, -99.0], "Numbers that stand for a missing value in the file"
+    )
+    where: dict[str, list[str] | list[float]] = setting(
+        {},
+        "Column of the file: the texts it may hold, or its least and greatest number. Other rows "
+        "are dropped and counted",
+    )
+    stamp_folder: str = setting("", "Folder of image files named by objid; empty if there are none")
+    stamp_format: Literal["fits", "jpeg"] = setting(
+        "fits", "FITS (bands, y, x) in nanomaggies, or colour JPEG with channels i, r, g"
+    )
+
+    @model_validator(mode="after")
+    def _names_are_ours(self) -> Catalogue:
+        for key in (*self.columns, *self.units):
+            if key not in QUANTITIES:
+                raise ValueError(f"{key} is none of our quantities: {', '.join(QUANTITIES)}")
+        return self
+
+
+class Simulated(Section):
+    """The simulated sky, made where `sky` is `simulated`."""
+
+    galaxies: int = setting(4000, "Galaxies brighter than the limit", ge=1)
+    galaxies_per_field: int = setting(
+        80, "Galaxies in a field of 13.5 x 9.8 arcmin; the real sky has about three", ge=1, le=150
+    )
+    redshift_min: float = setting(0.01, "Nearest galaxy", gt=0, lt=1)
+    redshift_max: float = setting(0.3, "Farthest galaxy", gt=0, lt=1)
+    petro_mag_r_max: float = setting(
+        17.77, "Flux limit of the spectroscopic targets, extinction-corrected", "mag"
+    )
+    contaminants: float = setting(
+        0.04, "Stars, quasars and bad spectra among the served rows", "fraction", ge=0, lt=1
+    )
+    stamps: bool = setting(True, "Render images; without them the sky is a catalogue only")
+    psf_fwhm: float = setting(1.3, "Seeing in r, full width at half maximum", "arcsec", gt=0)
+
+    @model_validator(mode="after")
+    def _redshifts_in_order(self) -> Simulated:
+        if self.redshift_min >= self.redshift_max:
+            raise ValueError("redshift_min must be below redshift_max")
+        return self
