@@ -112,10 +112,12 @@ def _add_option(parser: argparse.ArgumentParser, parameter: inspect.Parameter, h
         parser.add_argument(option, action=argparse.BooleanOptionalAction, default=default or False)
         return
     convert = {int: int, float: float, Path: Path}.get(kind, str)
+    # An optional input that a run lacks comes as an option without a value.
+    nargs = "*" if several else "?" if default is None and not required else None
     parser.add_argument(
         option,
         type=convert,
-        nargs="*" if several else None,
+        nargs=nargs,
         required=required,
         default=default,
         metavar={int: "N", float: "X", Path: "PATH", str: "TEXT"}.get(kind, "JSON"),

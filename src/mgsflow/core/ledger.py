@@ -51,8 +51,11 @@ class Ledger:
     def dropped(self) -> int:
         return sum(len(part) for part in self._parts)
 
-    def write(self, path: Path, kept: int) -> None:
-        """Write the entries; raises if came is not kept + dropped, which would be our own fault."""
+    def write(self, path: Path, kept: int, *, allow_empty: bool = False) -> None:
+        """Write the entries; raises if came is not kept + dropped, which would be our own fault.
+
+        Raises UserError if no galaxy is left, unless `allow_empty`: one shard of many may be.
+        """
         if self.came != kept + self.dropped:
             raise AssertionError(
                 f"{self.stage}: {self.came} galaxies came, {kept} were kept and {self.dropped} "
@@ -64,7 +67,7 @@ class Ledger:
         entries = pd.concat(self._parts, ignore_index=True) if self._parts else empty
         notes = {"stage": self.stage, "came": self.came, "kept": kept, "noted": self._noted}
         write_table(path, entries, _COLUMNS, notes)
-        if kept == 0:
+        if kept == 0 and not allow_empty:
             reasons = entries["reason"].value_counts().to_dict()
             raise UserError(
                 f"{self.stage}: no galaxy is left of {self.came}. Dropped: {reasons or 'none'}. "

@@ -1,0 +1,49 @@
+# `make demo` and `make test` need Python 3.11, git and make; everything else they fetch themselves
+# from the package index that pip is set up for. PIP_FLAGS goes to pip, for instance
+# PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu" for the CPU build of torch.
+PYTHON ?= python3
+PIP_FLAGS ?=
+ENV := .venv
+BIN := $(ENV)/bin
+LOCKS := $(foreach name,workflow data train report dev,envs/$(name).lock)
+RUN_IN_ENV := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONNOUSERSITE=1
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-fast lint lock clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+env: $(ENV)/.complete ## The environment in .venv, from the locks
+
+$(ENV)/.complete: $(LOCKS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one with PYTHON=python3.11" >&2; exit 2; }
+	@$(PYTHON) -m venv --clear $(ENV) \
+	  || { echo "venv is missing: on Debian, apt-get install python3-venv" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --progress-bar off $(PIP_FLAGS) $(foreach lock,$(LOCKS),-r $(lock))
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
+	@touch $@
+
+demo: env ## The whole way on a simulated sky, to every table and figure
+	$(RUN_IN_ENV) snakemake --profile profiles/local --configfile config/demo.yaml
+	@$(RUN_IN_ENV) mgsflow summary --results results/demo
+
+test: env lint ## The whole test suite
+	$(RUN_IN_ENV) python -m pytest -n 2 --dist loadgroup
+
+test-fast: env ## The package's own tests, without the DAG
+	$(RUN_IN_ENV) python -m pytest -n 2 tests/unit -m "not slow"
+
+lint: env ## Formatting and rules of Python and Snakemake
+	$(RUN_IN_ENV) ruff check .
+	$(RUN_IN_ENV) ruff format --check .
+	$(RUN_IN_ENV) snakefmt --check Snakefile workflow
+	$(RUN_IN_ENV) snakemake --lint --configfile config/tiny.yaml
+
+lock: env ## New pins from pyproject.toml
+	$(RUN_IN_ENV) ./envs/lock.sh
+
+clean: ## Remove the environment; results stay
+	rm -rf $(ENV)

@@ -1,0 +1,1 @@
+"""What the posteriors are worth: draws, scores, baselines, calibration, latent space, speed."""

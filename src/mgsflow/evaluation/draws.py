@@ -1,0 +1,102 @@
+"""Reading and writing posterior draws: `posteriors/VARIANT.h5`, as docs/contracts.md lays it out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from mgsflow.core.errors import UserError
+
+SETS = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class PosteriorSet:
+    """The posteriors of one set's galaxies. Lines are in log1p, everything else in its own unit.
+
+    Attributes
+    ----------
+    objid : (n,) int64
+    draws : (n, members, draws, targets) float32
+    mean_head : (n, members, targets) float32, the regression heads' own predictions
+    truth : (n, targets) float64, NaN where missing
+    measurable : (n, members) float32, the probability that metallicity is measurable;
+        None where it is not modelled
+    targets : names, in the order of the last axis
+    variant : the inputs' name
+    """
+
+    objid: np.ndarray
+    draws: np.ndarray
+    mean_head: np.ndarray
+    truth: np.ndarray
+    measurable: np.ndarray | None
+    targets: list[str]
+    variant: str
+
+    @property
+    def members(self) -> int:
+        return self.draws.shape[1]
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """The ensemble's draws as one mixture: (n, members * draws, targets)."""
+        n, members, draws, targets = self.draws.shape
+        return self.draws.reshape(n, members * draws, targets)
+
+    def column(self, target: str) -> int:
+        """Where `target` is on the last axis. Raises UserError if it was not inferred."""
+        if target not in self.targets:
+            raise UserError(
+                f"posteriors of {self.variant} have no {target}; they have {self.targets}"
+            )
+        return self.targets.index(target)
+
+
+def read_posterior(path: Path, set: str) -> PosteriorSet:
+    """The posteriors of `set` ("validation" or "test") in the file `path`.
+
+    Raises UserError where the file is not there, is not HDF5, or holds no such set.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if set not in file:
+                raise UserError(f"{path}: no set {set!r}; it has {sorted(file)}")
+            return _read_set(file, set)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run sample-posteriors first.") from None
+    except OSError as error:
+        raise UserError(
+            f"{path}: not a readable HDF5 file ({error}). Remove it and rerun."
+        ) from None
+
+
+def _read_set(file: h5py.File, set: str) -> PosteriorSet:
+    group = file[set]
+    return PosteriorSet(
+        objid=group["objid"][:],
+        draws=group["draws"][:],
+        mean_head=group["mean_head"][:],
+        truth=group["truth"][:],
+        measurable=group["measurable"][:] if "measurable" in group else None,
+        targets=json.loads(file.attrs["targets"]),
+        variant=str(file.attrs["variant"]),
+    )
+
+
+def write_posteriors(path: Path, sets: dict[str, PosteriorSet]) -> None:
+    """Write the sets, which share targets and variant, to `path`; the same bytes for equal values."""
+    first = next(iter(sets.values()))
+    with h5py.File(path, "w", track_order=False) as file:
+        file.attrs["targets"] = json.dumps(first.targets)
+        file.attrs["variant"] = first.variant
+        for name, posterior in sets.items():
+            group = file.create_group(name)
+            for field in ("objid", "draws", "mean_head", "truth", "measurable"):
+                values = getattr(posterior, field)
+                if values is not None:
+                    group.create_dataset(field, data=values, track_times=False)

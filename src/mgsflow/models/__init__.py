@@ -1,0 +1,1 @@
+"""The models: their architectures and how they are kept on disk."""

@@ -1,0 +1,125 @@
+"""Models on disk: safetensors beside a JSON that describes them. No pickle is read or written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mgsflow import __version__
+from mgsflow.core.errors import UserError
+from mgsflow.core.files import atomic_path, read_json, sha256, write_json
+
+WEIGHTS_DIGEST = "weights_sha256"
+_PACKAGES = ("torch", "numpy", "nflows", "safetensors")
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write `tensors` as safetensors: equal tensors give equal bytes.
+
+    They are brought to the CPU, made contiguous and sorted by name. There is no metadata, because
+    safetensors writes its keys in an order that changes from one process to the next.
+    """
+    # clone: safetensors refuses tensors that share memory, such as tied weights
+    plain = {name: tensors[name].detach().cpu().clone().contiguous() for name in sorted(tensors)}
+    with atomic_path(path) as temporary:
+        save_file(plain, temporary)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors in a safetensors file, on the CPU. Raises UserError if it is absent or broken."""
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file. Run the stage that makes it first.")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path}: cannot be read as safetensors ({error}). Remove it and rerun its stage."
+        ) from None
+
+
+def save_model(
+    weights: Path,
+    description_path: Path,
+    tensors: Mapping[str, Tensor],
+    description: dict[str, Any],
+) -> None:
+    """Write a model: `tensors` to `weights`, and beside them the JSON `description`.
+
+    The description is what a reader needs to rebuild the model: architecture, standardisation,
+    inputs, targets, units and data fingerprint. Versions of the software and the digest of the
+    weights are added here.
+    """
+    save_tensors(weights, tensors)
+    added = {"software": software_versions(), WEIGHTS_DIGEST: sha256(weights)}
+    write_json(description_path, description | added)
+
+
+def load_model(weights: Path, description_path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the description that `save_model` wrote.
+
+    Raises UserError if a file is absent or broken, or if the two were not written together.
+    """
+    description = _read_description(description_path)
+    tensors = load_tensors(weights)
+    if description.get(WEIGHTS_DIGEST) != sha256(weights):
+        raise UserError(
+            f"{weights}: not the weights that {description_path} describes: their SHA-256 is not "
+            f"its {WEIGHTS_DIGEST}. Restore both from one run, or rerun their stage."
+        )
+    return tensors, description
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run the stage that makes it first.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not JSON ({error}). Remove it and rerun its stage.") from None
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of what the numbers in a model depend on."""
+    versions = {"mgsflow": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def fingerprint(*parts: Any) -> str:
+    """Hexadecimal SHA-256 of data: arrays, tensors, bytes, and what JSON can hold.
+
+    Kind, type and shape of each part count too, so that no two lists of parts share their bytes.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        kind, data = _bytes_of(part)
+        digest.update(f"{kind}:{len(data)};".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _bytes_of(part: Any) -> tuple[str, bytes | memoryview]:
+    if isinstance(part, bytes):
+        return "bytes", part
+    if isinstance(part, Tensor):
+        part = part.detach().cpu().numpy()
+    if isinstance(part, np.ndarray):
+        if part.dtype.hasobject:
+            raise TypeError("an array of objects has no bytes of its own: convert it first")
+        array = np.ascontiguousarray(part)
+        return f"array/{array.dtype.str}/{array.shape}", array.tobytes()
+    return "json", json.dumps(part, sort_keys=True).encode()

@@ -1,0 +1,58 @@
+"""The index of stamps: which shard and row hold a galaxy. Shards are never copied together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mgsflow.core.errors import UserError
+from mgsflow.core.progress import say
+from mgsflow.core.quantities import Quantity
+from mgsflow.core.tables import write_table
+from mgsflow.sample.shards import open_shards
+
+_COLUMNS = (
+    Quantity("shard", "", "Number of the shard, as in shard-NNN.h5"),
+    Quantity("row", "", "Row of the stamp within its shard, from 0"),
+)
+
+
+def index_stamps(*, shards: list[Path], out: Path) -> None:
+    """Index the stamps of all shards by objid: columns objid, shard, row, in this order of rows.
+
+    Refuses shards of different layouts, a galaxy that two rows hold, and shards that are all empty.
+    """
+    readers = open_shards(shards)
+    parts = [
+        pd.DataFrame(
+            {
+                "objid": reader.objid,
+                "shard": np.full(len(reader), number, np.int32),
+                "row": np.arange(len(reader), dtype=np.int64),
+            }
+        )
+        for number, reader in sorted(readers.items())
+    ]
+    index = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"objid": []})
+    if index.empty:
+        raise UserError(
+            f"None of the {len(parts)} shards holds a stamp. catalogue/dropped/stamps-*.parquet "
+            "say why each galaxy was dropped."
+        )
+    _refuse_duplicates(index, shards)
+    say(f"index-stamps: {len(index)} stamps in {len(parts)} shards")
+    write_table(out, index, _COLUMNS)
+
+
+def _refuse_duplicates(index: pd.DataFrame, shards: list[Path]) -> None:
+    twice = index[index["objid"].duplicated(keep=False)].sort_values("objid")
+    if len(twice):
+        first, second = twice.iloc[0], twice.iloc[1]
+        raise UserError(
+            f"Galaxy {first['objid']} has a stamp in row {first['row']} of shard {first['shard']} "
+            f"and in row {second['row']} of shard {second['shard']}; {twice['objid'].nunique()} "
+            f"galaxies are there more than once. Remove the shards of {Path(shards[0]).parent} "
+            "and rerun: those of an earlier selection may be among them."
+        )

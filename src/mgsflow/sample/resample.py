@@ -1,0 +1,147 @@
+"""From a frame's pixels to a stamp: north up, east left, centred on the galaxy.
+
+Over the arcminute of a stamp the map from the sky's tangent plane to the pixels of a frame is
+affine to 1e-5 arcsec (both are gnomonic, so the second-order term is the stamp's radius squared
+times the distance to the frame's centre). One evaluation of the WCS at five points a galaxy then
+replaces one at every pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.wcs import WCS
+from scipy import ndimage
+
+ARCSEC = np.pi / 180 / 3600
+_STEP = 10.0  # arcsec, half the base of the finite differences
+_MARGIN = 12  # pixels around a stamp's footprint; the spline's kernel has died out by then
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The pixels of a stamp: `size` a side, `pixel_scale` in arcsec.
+
+    The galaxy is at pixel ((size - 1) / 2, (size - 1) / 2), counted from 0: the corner that the
+    four central pixels share.
+    """
+
+    size: int
+    pixel_scale: float
+
+    @property
+    def centre(self) -> float:
+        return (self.size - 1) / 2
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a stamp lies in a frame: pixel (y, x) = matrix @ (row, column) + offset."""
+
+    matrix: np.ndarray
+    offset: np.ndarray
+
+    @property
+    def area(self) -> float:
+        """Frame pixels that a pixel of the stamp covers."""
+        return float(abs(np.linalg.det(self.matrix)))
+
+    def __call__(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Frame coordinates (2, ...) of positions in the stamp."""
+        position = np.stack(np.broadcast_arrays(row, column)).astype(np.float64)
+        return np.tensordot(self.matrix, position, 1) + self.offset.reshape(
+            2, *[1] * (position.ndim - 1)
+        )
+
+
+def place(wcs: WCS, ra: np.ndarray, dec: np.ndarray, grid: Grid) -> list[Placement]:
+    """Place the stamps of galaxies at `ra`, `dec` (deg, shape (n,)) in the frame of `wcs`."""
+    east = np.array([0.0, _STEP, -_STEP, 0.0, 0.0])
+    north = np.array([0.0, 0.0, 0.0, _STEP, -_STEP])
+    around = _offset_sky(np.asarray(ra)[:, None], np.asarray(dec)[:, None], east, north)
+    x, y = wcs.world_to_pixel_values(*around)
+    pixel = np.stack([y, x], axis=-1)  # (n, 5, 2)
+    per_east = (pixel[:, 1] - pixel[:, 2]) / (2 * _STEP)
+    per_north = (pixel[:, 3] - pixel[:, 4]) / (2 * _STEP)
+    # a row further is further north, a column further is further west
+    matrix = np.stack([per_north, -per_east], axis=-1) * grid.pixel_scale
+    offset = pixel[:, 0] - matrix @ np.full(2, grid.centre)
+    return [Placement(m, o) for m, o in zip(matrix, offset, strict=True)]
+
+
+def _offset_sky(
+    ra: np.ndarray, dec: np.ndarray, east: np.ndarray, north: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sky positions (deg) at tangent-plane offsets (arcsec) from `ra`, `dec` (deg)."""
+    ra, dec, xi, eta = np.deg2rad(ra), np.deg2rad(dec), east * ARCSEC, north * ARCSEC
+    across = np.cos(dec) - eta * np.sin(dec)
+    return (
+        np.rad2deg(ra + np.arctan2(xi, across)) % 360,
+        np.rad2deg(np.arctan2(np.sin(dec) + eta * np.cos(dec), np.hypot(xi, across))),
+    )
+
+
+def is_inside(placement: Placement, grid: Grid, shape: tuple[int, int]) -> bool:
+    """Whether the whole stamp lies within a frame of `shape` (rows, columns)."""
+    edge = np.array([-0.5, grid.size - 0.5])
+    corners = placement(edge[:, None], edge[None, :]).reshape(2, -1)
+    return bool(_within(corners, shape).all())
+
+
+def centre_is_inside(placement: Placement, grid: Grid, shape: tuple[int, int]) -> bool:
+    """Whether the galaxy itself lies within a frame of `shape`."""
+    return bool(_within(placement(np.array(grid.centre), np.array(grid.centre)), shape))
+
+
+def _within(position: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    y, x = position
+    return (y >= -0.5) & (y <= shape[0] - 0.5) & (x >= -0.5) & (x <= shape[1] - 0.5)
+
+
+def resample(pixels: np.ndarray, placement: Placement, grid: Grid) -> np.ndarray:
+    """The stamp at `placement`, float32 (size, size), in flux a pixel of the stamp.
+
+    Cubic splines, once. Where a pixel of the stamp is larger than the frame's, the mean of several
+    points within it is taken, so that nothing is skipped. Multiplied by the ratio of the pixels'
+    areas it conserves flux. Beyond the frame's edge the stamp is 0, the level of the sky.
+    """
+    finer = max(1, round(np.sqrt(placement.area) + 0.3))
+    fine = _refine(placement, finer)
+    side = grid.size * finer
+    crop, corner = _crop(pixels, fine, side)
+    if crop.size == 0:
+        return np.zeros((grid.size, grid.size), np.float32)
+    coefficients = ndimage.spline_filter(crop, 3, output=np.float32, mode="nearest")
+    stamp = ndimage.affine_transform(
+        coefficients,
+        fine.matrix,
+        fine.offset - corner,
+        (side, side),
+        np.float32,
+        order=3,
+        mode="nearest",
+        prefilter=False,
+    )
+    if not is_inside(placement, grid, pixels.shape):
+        row = np.arange(side)
+        stamp *= _within(fine(row[:, None], row[None, :]), pixels.shape)
+    if finer > 1:
+        stamp = stamp.reshape(grid.size, finer, grid.size, finer).mean(axis=(1, 3))
+    return stamp * np.float32(placement.area)
+
+
+def _refine(placement: Placement, finer: int) -> Placement:
+    """The same stamp on pixels `finer` times as small a side."""
+    shift = np.full(2, 0.5 / finer - 0.5)
+    return Placement(placement.matrix / finer, placement.offset + placement.matrix @ shift)
+
+
+def _crop(pixels: np.ndarray, placement: Placement, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a frame around a stamp of `side` pixels, and its corner (y, x) in the frame."""
+    edge = np.array([0, side - 1])
+    corners = placement(edge[:, None], edge[None, :]).reshape(2, -1)
+    limit = np.array(pixels.shape)
+    low = np.clip(np.floor(corners.min(axis=1)).astype(int) - _MARGIN, 0, limit)
+    high = np.clip(np.ceil(corners.max(axis=1)).astype(int) + _MARGIN + 1, 0, limit)
+    return pixels[low[0] : high[0], low[1] : high[1]], low

@@ -1,0 +1,1 @@
+"""A simulated SDSS: a causal population of galaxies, its catalogue and its images."""

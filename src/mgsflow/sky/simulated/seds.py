@@ -1,0 +1,128 @@
+"""Magnitudes of a star-formation history, metallicity and dust through SDSS's filters.
+
+The spectra are kcorrect's templates (Blanton & Roweis 2007), of known mass, age and metallicity.
+They are reddened and redshifted once, on a grid; a galaxy is then an interpolation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import kcorrect
+import numpy as np
+from kcorrect.fitter import Fitter
+from kcorrect.template import SED, Template
+
+from mgsflow.core.quantities import BANDS
+from mgsflow.sky.simulated.relations import (
+    STAR_TO_GAS_REDDENING,
+    Array,
+    attenuation_curve,
+)
+
+# The populations a galaxy is made of, and the template that stands for each. Index 0 of kcorrect's
+# default set is so dusty that our own dust would come twice: it is not used.
+OLD_SOLAR, OLD_RICH, INTERMEDIATE, YOUNG, NEBULAR = range(5)
+_DEFAULT_TEMPLATES = {OLD_SOLAR: 3, INTERMEDIATE: 2, YOUNG: 4, NEBULAR: 1}
+
+REDSHIFT_STEP = 0.0025
+ATTENUATIONS = np.linspace(0.0, 4.0, 5)  # A_V of the stars, mag
+WAVELENGTHS = (1500.0, 13000.0)  # Angstrom, rest frame: all that the five filters can see
+AB_OFFSET = np.array([0.04, 0.0, 0.0, 0.0, -0.02])  # SDSS's u and z less AB, mag
+
+
+@dataclass(frozen=True)
+class SedGrid:
+    """ln of the flux of a solar mass at 10 pc, as a cubic in A_V at each redshift of the grid.
+
+    `coefficients` has shape (redshifts, cubic terms, bands, populations); fluxes in maggies.
+    """
+
+    coefficients: Array
+
+    def flux(self, redshift: Array, attenuation: Array, masses: Array, bands: slice) -> Array:
+        """Maggies at 10 pc, shape (n, bands), of populations `masses` (n, 5) in solar masses.
+
+        `attenuation` is A_V of the stars (n,); the youngest, in their birth clouds, have the gas's
+        (Charlot & Fall 2000; Calzetti et al. 2000).
+        """
+        return np.einsum("nbp,np->nb", self.unit_flux(redshift, attenuation, bands), masses)
+
+    def unit_flux(self, redshift: Array, attenuation: Array, bands: slice) -> Array:
+        """Maggies at 10 pc of one solar mass of each population, shape (n, bands, 5)."""
+        table = self.coefficients[:, :, bands]
+        position = np.clip(redshift / REDSHIFT_STEP, 0, len(table) - 1.001)
+        lower = position.astype(int)
+        share = (position - lower)[:, None, None, None]
+        terms = table[lower] * (1 - share) + table[lower + 1] * share
+        dust = np.repeat(attenuation[:, None], 5, axis=1)
+        dust[:, NEBULAR] /= STAR_TO_GAS_REDDENING
+        dust = np.minimum(dust, ATTENUATIONS[-1] / STAR_TO_GAS_REDDENING)[:, None, :]
+        return np.exp(terms[:, 0] + dust * (terms[:, 1] + dust * (terms[:, 2] + dust * terms[:, 3])))
+
+
+@cache
+def sed_grid(redshift_max: float) -> SedGrid:
+    """The grid up to `redshift_max`; computed once a process, in one or two seconds."""
+    wave, spectra = _spectra()
+    attenuations = np.linspace(0.0, ATTENUATIONS[-1] / STAR_TO_GAS_REDDENING, 9)
+    steps = int(np.ceil(redshift_max / REDSHIFT_STEP)) + 2
+    curve = attenuation_curve(wave) / attenuation_curve(np.array(5500.0))
+    reddened = [spectra * 10 ** (-0.4 * a * curve) for a in attenuations]
+    sed = SED(wave=wave, flux=np.concatenate(reddened), interpolate=True)
+    fitter = Fitter(
+        responses=[f"sdss_{band}0" for band in BANDS],
+        templates=sed,
+        redshift_range=[0.0, (steps - 1) * REDSHIFT_STEP],
+        nredshift=steps,
+    )
+    fitter.set_Amatrix()
+    flux = fitter.Amatrix.y.reshape(steps, len(BANDS), len(attenuations), 5)
+    return SedGrid(_cubic(attenuations, np.log(np.maximum(flux, 1e-300))))
+
+
+def _cubic(attenuations: Array, log_flux: Array) -> Array:
+    """Coefficients (redshifts, 4, bands, populations) of ln flux against attenuation."""
+    steps, bands, count, populations = log_flux.shape
+    columns = np.moveaxis(log_flux, 2, 0).reshape(count, -1)
+    terms = np.polynomial.polynomial.polyfit(attenuations, columns, 3)
+    return np.moveaxis(terms.reshape(4, steps, bands, populations), 0, 1).copy()
+
+
+def _spectra() -> tuple[Array, Array]:
+    """Wavelengths and the populations' spectra (5, wavelengths) of one present solar mass."""
+    folder = Path(kcorrect.KCORRECT_DIR) / "data" / "templates"
+    default = Template(str(folder / "kcorrect-default-v4.fits"))
+    rich = Template(str(folder / "kcorrect-lrg1-v4.fits"))
+    wave = default.restframe_wave.astype(float)
+    seen = (wave > WAVELENGTHS[0]) & (wave < WAVELENGTHS[1])
+    spectra = np.empty((5, seen.sum()))
+    for population, row in _DEFAULT_TEMPLATES.items():
+        spectra[population] = default.restframe_flux[row, seen] / default.mremain[row]
+    on_grid = np.interp(wave[seen], rich.restframe_wave, rich.restframe_flux[0])
+    spectra[OLD_RICH] = on_grid / rich.mremain[0]
+    return wave[seen], spectra
+
+
+def population_masses(log_specific_rate: Array, log_past_ratio: Array, rich: Array) -> Array:
+    """Shares (n, 5) of the present stellar mass in each population.
+
+    `log_specific_rate` is log10(SFR / M*) in 1/yr over the last 0.3 Gyr, `log_past_ratio` log10 of
+    the mean rate 0.3 to 2 Gyr ago to it, `rich` the share of metal-rich among the old stars. The
+    young template forms 0.54 of its mass in the last 0.3 Gyr, the intermediate one 0.46 in the
+    last 1 Gyr and nothing in the last 0.3; the nebular one is the last few million years.
+    """
+    rate = 10.0**log_specific_rate
+    shares = np.empty((len(rate), 5))
+    shares[:, YOUNG] = rate * 3.0e8 * 0.764 / 0.541
+    shares[:, NEBULAR] = rate * 3.0e6
+    shares[:, INTERMEDIATE] = rate * 10.0**log_past_ratio * 0.7e9 * 0.607 / 0.462
+    recent = shares[:, [YOUNG, NEBULAR, INTERMEDIATE]].sum(axis=1)
+    excess = np.maximum(recent / 0.98, 1.0)  # a galaxy cannot have formed more than it is
+    shares[:, [YOUNG, NEBULAR, INTERMEDIATE]] /= excess[:, None]
+    old = 1 - recent / excess
+    shares[:, OLD_RICH] = old * rich
+    shares[:, OLD_SOLAR] = old * (1 - rich)
+    return shares

@@ -1,0 +1,232 @@
+"""What a training costs: time, memory, and on a GPU its utilisation, power and energy."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pynvml
+import torch
+
+from mgsflow.core.files import write_json
+
+INTERVAL = 1.0  # seconds between two samples
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, kB on Linux
+
+
+class Telemetry:
+    """Measures what happens while its block runs; a fault of NVML is a remark, never an error.
+
+        with Telemetry("train-vae", device) as telemetry:
+            ...
+            telemetry.note(epochs=12)
+        telemetry.write(path)
+
+    `device` is the one that trains: NVML watches it if it is a GPU. Otherwise CPU time, wall time
+    and peak memory remain, with the reason why there is nothing of a GPU.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        device: torch.device | str = "cpu",
+        interval: float = INTERVAL,
+        **extras: Any,
+    ) -> None:
+        self.stage = stage
+        self.device = torch.device(device)
+        self._interval = interval
+        self._extras = extras
+        self._earlier = {"wall_seconds": 0.0, "cpu_seconds": 0.0, "energy_joules": 0.0}
+        self._start = (0.0, 0.0)
+        self._end: tuple[float, float] | None = None
+        self._gpu: _Gpu | None = None
+        self._reason: str | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Telemetry:
+        self._gpu, self._reason = _watch(self.device)
+        self._start = _clocks()
+        if self._gpu is not None:
+            self._thread = threading.Thread(target=self._sample, name="telemetry", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end = _clocks()
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10 * self._interval + 1)
+        if self._gpu is not None:
+            self._gpu.sample()
+
+    def _sample(self) -> None:
+        assert self._gpu is not None
+        while not self._stop.wait(self._interval):
+            self._gpu.sample()
+
+    def note(self, **extras: Any) -> None:
+        """Facts that belong into the file as well: epochs, galaxies, parameters."""
+        self._extras |= extras
+
+    def so_far(self) -> dict[str, float]:
+        """Seconds and energy up to now, for a checkpoint; `resume` takes them up again."""
+        wall, cpu = (
+            now - then for now, then in zip(self._end or _clocks(), self._start, strict=True)
+        )
+        energy = self._gpu.energy_joules() if self._gpu is not None else 0.0
+        now = {"wall_seconds": wall, "cpu_seconds": cpu, "energy_joules": energy}
+        return {key: self._earlier[key] + value for key, value in now.items()}
+
+    def resume(self, earlier: dict[str, float]) -> None:
+        """Add what the interrupted training had cost before this one took it up."""
+        self._earlier = dict(earlier)
+
+    def summary(self) -> dict[str, Any]:
+        """The facts as JSON: times in s, memory in bytes, power in W, energy in J."""
+        total = self.so_far()
+        energy = total.pop("energy_joules")
+        gpu, reason = None, self._reason
+        if self._gpu is not None:
+            gpu = self._gpu.summary() | {"energy_joules": energy}
+            reason = self._gpu.fault
+        return (
+            self._extras
+            | total
+            | {
+                "stage": self.stage,
+                "device": _device_name(self.device),
+                "gpu": gpu,
+                "reason": reason,
+                "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
+                "threads": torch.get_num_threads(),
+            }
+        )
+
+    def write(self, path: Path) -> None:
+        """Write the summary as JSON."""
+        write_json(path, self.summary())
+
+
+class _Gpu:
+    """Running sums over NVML's samples of one GPU."""
+
+    def __init__(self, handle: Any, index: int) -> None:
+        self._handle = handle
+        self._index = index
+        self.fault: str | None = None
+        self._samples = 0
+        self._utilisation = _Running()
+        self._memory = _Running()
+        self._power = _Running()
+        self._last: tuple[float, float] | None = None  # time in s, power in W
+        self._integrated = 0.0
+        self._counter_start = self._energy_counter()
+        self.sample()
+
+    def sample(self) -> None:
+        try:
+            utilisation = pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu
+            memory = pynvml.nvmlDeviceGetMemoryInfo(self._handle).used
+            power = pynvml.nvmlDeviceGetPowerUsage(self._handle) / 1000.0
+        except Exception as error:
+            self.fault = f"NVML failed while the stage ran: {error}"
+            return
+        self._samples += 1
+        self._utilisation.add(utilisation)
+        self._memory.add(memory)
+        self._power.add(power)
+        self._integrate(time.perf_counter(), power)
+
+    def _integrate(self, now: float, power: float) -> None:
+        if self._last is not None:
+            then, before = self._last
+            self._integrated += 0.5 * (power + before) * (now - then)
+        self._last = (now, power)
+
+    def _energy_counter(self) -> float | None:
+        """The card's own energy counter in J; cards before Volta have none."""
+        try:
+            return pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000.0
+        except Exception:
+            return None
+
+    def energy_joules(self) -> float:
+        now = self._energy_counter()
+        if now is None or self._counter_start is None:
+            return self._integrated
+        return now - self._counter_start
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "samples": self._samples,
+            "utilisation_mean_percent": self._utilisation.mean,
+            "utilisation_max_percent": self._utilisation.max,
+            "memory_max_bytes": self._memory.max,
+            "memory_allocated_max_bytes": torch.cuda.max_memory_allocated(self._index),
+            "power_mean_watts": self._power.mean,
+            "power_max_watts": self._power.max,
+        }
+
+
+class _Running:
+    """Mean and maximum of numbers seen one by one; None before the first."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._count = 0
+        self.max: float | None = None
+
+    def add(self, value: float) -> None:
+        self._sum += value
+        self._count += 1
+        self.max = value if self.max is None else max(self.max, value)
+
+    @property
+    def mean(self) -> float | None:
+        return self._sum / self._count if self._count else None
+
+
+def _watch(device: torch.device) -> tuple[_Gpu | None, str | None]:
+    """The GPU that `device` is, through NVML, or the reason why it cannot be watched."""
+    if device.type != "cuda":
+        return None, f"the stage runs on {device.type}, not on a GPU"
+    try:
+        pynvml.nvmlInit()
+        index = torch.cuda.current_device() if device.index is None else device.index
+        # by UUID: CUDA_VISIBLE_DEVICES renumbers CUDA's devices, not NVML's
+        uuid = str(torch.cuda.get_device_properties(index).uuid)
+        name = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+        return _Gpu(pynvml.nvmlDeviceGetHandleByUUID(name), index), None
+    except Exception as error:  # NVML's faults are many, and none may end a training
+        return None, f"NVML cannot watch {device}: {error}"
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _cpu_name() or platform.processor() or platform.machine()
+
+
+def _cpu_name() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), None)

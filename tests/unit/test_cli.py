@@ -1,0 +1,99 @@
+"""The command line is the stages' signatures."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import typing
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from mgsflow import cli
+from mgsflow.core.errors import UserError
+from mgsflow.stages import STAGES, TOOLS, Stage
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    """Registers a function of this test as the only stage, called `toy`."""
+
+    def register(function):
+        module = type(sys)("toy_module")
+        module.toy = function
+        monkeypatch.setitem(sys.modules, "toy_module", module)
+        monkeypatch.setattr(cli, "STAGES", {"toy": Stage("toy", "toy_module", "toy", "a toy")})
+
+    return register
+
+
+def test_options_become_typed_arguments(stage):
+    got = {}
+
+    def toy(*, shards: list[Path], seed: int, index: Path | None = None, rest: bool = False):
+        got.update(shards=shards, seed=seed, index=index, rest=rest)
+
+    stage(toy)
+    assert cli.main(["toy", "--shards", "a", "b", "--seed", "3", "--index", "--rest"]) == 0
+    assert got == {"shards": [Path("a"), Path("b")], "seed": 3, "index": None, "rest": True}
+    assert cli.main(["toy", "--shards", "--seed", "3", "--index", "i", "--no-rest"]) == 0
+    assert got == {"shards": [], "seed": 3, "index": Path("i"), "rest": False}
+
+
+def test_the_users_fault_is_2_without_traceback_and_ours_is_1_with(stage, capsys):
+    def toy(*, ours: bool = False):
+        raise KeyError("x") if ours else UserError("catalogue.csv: no column objid")
+
+    stage(toy)
+    assert cli.main(["toy"]) == 2
+    assert capsys.readouterr().err == "mgsflow toy: catalogue.csv: no column objid\n"
+    assert cli.main(["toy", "--ours"]) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" in error and "fault of mgsflow" in error
+
+
+def test_threads_reach_the_libraries_before_they_are_imported(stage, monkeypatch):
+    for name in cli.THREAD_VARIABLES:
+        monkeypatch.setenv(name, "7")
+    seen = {}
+
+    def toy():
+        import os
+
+        seen.update({name: os.environ[name] for name in cli.THREAD_VARIABLES})
+
+    stage(toy)
+    assert cli.main(["toy", "--threads", "3"]) == 0
+    assert set(seen.values()) == {"3"}
+
+
+@pytest.mark.parametrize("stage", (STAGES | TOOLS).values(), ids=lambda stage: stage.name)
+def test_every_stage_is_there_documented_and_typed(stage):
+    function = getattr(import_module(stage.module), stage.function)
+    assert inspect.getdoc(function), f"{stage.name} has no docstring, which is its --help"
+    hints = typing.get_type_hints(function)
+    for parameter in inspect.signature(function).parameters.values():
+        assert parameter.kind is parameter.KEYWORD_ONLY
+        kind, _ = cli._unpack(hints[parameter.name])
+        assert kind in (int, float, str, bool, Path) or issubclass(kind, BaseModel)
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from mgsflow import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'numpy', 'pandas', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("[]")
+    assert "train-vae" in done.stdout
+
+
+def test_an_unknown_stage_is_refused():
+    with pytest.raises(SystemExit) as error:
+        cli.main(["fly"])
+    assert error.value.code == 2

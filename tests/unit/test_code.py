@@ -1,0 +1,67 @@
+"""The digest of the code behind a stage."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+
+from mgsflow.core import code
+from mgsflow.stages import STAGES
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package `toy`: stage → helper; `other` is imported by nobody."""
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "helper.py").write_text("def double(x):\n    return 2 * x\n")
+    (folder / "other.py").write_text("x = 1\n")
+    (folder / "stage.py").write_text("def run():\n    from toy.helper import double\n    double(1)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(code, "PACKAGE", "toy")
+
+    def digest(**files: str) -> str:
+        for name, text in files.items():
+            (folder / f"{name}.py").write_text(textwrap.dedent(text))
+        for function in (code._source, code._tree, code._imports, code._is_module, code._normalised):
+            function.cache_clear()
+        return code.code_digest("toy.stage")
+
+    yield digest
+    for name in [name for name in sys.modules if name.startswith("toy")]:
+        del sys.modules[name]
+    digest()
+
+
+def test_a_changed_helper_changes_the_digest(package):
+    before = package()
+    assert package(helper="def double(x):\n    return x + x\n") != before
+
+
+def test_comments_docstrings_and_strangers_do_not(package):
+    before = package()
+    changed = '''
+        """A docstring."""
+        def double(x):
+            """Another."""
+            # a comment
+            return (2 *
+                    x)
+    '''
+    assert package(helper=changed, other="x = 2\n") == before
+
+
+def test_stages_differ_and_see_their_helpers():
+    assert code.code_digest("mgsflow.core.ledger") != code.code_digest("mgsflow.core.tables")
+    assert "mgsflow.core.tables" in code._closure("mgsflow.core.ledger")
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=lambda stage: stage.name)
+def test_every_stage_has_a_module_and_leaves_the_settings_out(stage):
+    closure = code._closure(stage.module)
+    assert code._source(stage.module) is not None
+    assert "mgsflow.core.errors" in closure
+    assert not any(name.startswith("mgsflow.config") for name in closure)

@@ -1,0 +1,63 @@
+"""The settings: what is refused, and how it is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from mgsflow.config import Settings, parse, validate
+from mgsflow.config.models import Vae
+from mgsflow.core.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"telescope": 1}, "telescope: no such key"),
+        ({"vae": {"latents": 32}}, "vae.latents: no such key"),
+        ({"vae": {"learning_rate": "1e-4"}}, r"write a decimal point, as in 1\.0e-4"),
+        ({"vae": {"latent": 3.5}}, "vae.latent"),
+        ({"vae": {"latent": 0}}, "vae.latent: Input should be greater than or equal to 1"),
+        ({"seed": True}, "seed"),
+        ({"run": "../elsewhere"}, "run: "),
+        ({"sky": "catalogue"}, "catalogue.path"),
+        ({"sky": "catalogue", "catalogue": {"path": "x"}}, "stamps.provider"),
+        ({"stamps": {"provider": "none"}}, "needs stamps"),
+        ({"photometry": {"bands": []}}, "needs photometry.bands"),
+        ({"flows": {"variants": []}}, "flows.variants"),
+        ({"flows": {"variants": ["images", "images"]}}, "twice"),
+        ({"splits": {"train": 0.9, "validation": 0.1}}, "no test set"),
+        ({"targets": {"properties": [], "lines": []}}, "nothing would be inferred"),
+        ({"targets": {"properties": ["mass"]}}, "targets.properties.0"),
+        ({"catalogue": {"columns": {"mass": "M"}}}, "mass is none of our quantities"),
+        ({"simulated": {"galaxies": -5}}, "simulated.galaxies"),
+        ({"simulated": {"redshift_min": 0.4}}, "redshift_min must be below"),
+        ({"selection": {"sample_size": 0}}, "selection.sample_size"),
+        ({"vae": {"kl_weight": float("nan")}}, "vae.kl_weight"),
+    ],
+)
+def test_wrong_settings_are_refused_in_words(config, words):
+    with pytest.raises(UserError, match=words):
+        validate(config)
+
+
+def test_all_wrong_keys_are_named_at_once():
+    with pytest.raises(UserError) as error:
+        validate({"a": 1, "b": 2, "vae": {"epochs": 0}})
+    assert str(error.value).count("\n") == 3
+
+
+def test_the_resolved_settings_are_settings():
+    resolved = validate({"run": "x"}).model_dump(mode="json")
+    assert validate(resolved).model_dump(mode="json") == resolved
+
+
+def test_a_section_comes_back_from_its_json():
+    vae = Vae(latent=8)
+    assert parse(Vae, vae.model_dump_json(), "--vae") == vae
+    with pytest.raises(UserError, match="--vae cannot be used"):
+        parse(Vae, "{not json", "--vae")
+
+
+def test_settings_are_immutable():
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().vae.latent = 3

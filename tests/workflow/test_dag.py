@@ -1,0 +1,159 @@
+"""The whole DAG on a tiny sky: what it makes, what reruns when, and what stops it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mgsflow.stages import STAGES
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dag")]
+
+# A change in a section, and the rules that read the section themselves.
+SECTIONS = {
+    "seed: 7": {
+        "simulate_catalogue", "simulate_frames", "select", "splits", "train_vae", "train_flow",
+        "sample_posteriors", "baselines", "scores", "detectability", "directions", "umap", "speed",
+    },
+    "simulated: {psf_fwhm: 1.4}": {"simulate_catalogue", "simulate_frames"},
+    "selection: {redshift_max: 0.29}": {"select"},
+    "targets: {flux_max: 9.0e4}": {
+        "targets", "splits", "features", "train_flow", "baselines", "directions", "umap",
+        "figure2", "figure4", "table1", "table2",
+    },
+    "photometry: {asinh_to_ab: false}": {"photometry", "splits", "features", "train_flow", "umap"},
+    "stamps: {edge: pad}": {"simulate_frames", "stamps", "train_vae"},
+    "splits: {train: 0.65}": {"splits"},
+    "vae: {epochs: 3}": {"train_vae"},
+    "flows: {dropout: 0.2}": {"features", "train_flow"},
+    "posteriors: {draws: 44}": {"sample_posteriors"},
+    "baselines: {neighbours: 5}": {"baselines"},
+    "evaluation: {bootstrap: 21}": {"scores", "detectability", "directions", "umap", "speed"},
+    "archive: {posteriors: false}": {"archive"},
+    "compute: {device: cpu}": {
+        "train_vae", "encode", "train_flow", "sample_posteriors", "speed",
+    },
+}
+# The resolved settings are an output of their own, which the archive holds.
+ALWAYS = {"all", "resolved_config", "archive"}
+
+
+@pytest.fixture(scope="session")
+def below(tiny) -> dict[str, set[str]]:
+    """For each rule, the rules that depend on it, at any depth: from Snakemake's own graph."""
+    dot = tiny.snakemake("--rulegraph").stdout
+    names = dict(re.findall(r'(\d+)\[label ?= ?"([^"\\]+)', dot))
+    edges = [(names[a], names[b]) for a, b in re.findall(r"(\d+) -> (\d+)", dot)]
+    graph: dict[str, set[str]] = {name: set() for name in names.values()}
+    for parent, child in edges:
+        graph[parent].add(child)
+
+    def descend(rule: str) -> set[str]:
+        return {rule}.union(*(descend(child) for child in graph[rule]))
+
+    return {rule: descend(rule) for rule in graph}
+
+
+def test_the_run_makes_every_promised_file(tiny, repository):
+    made = {
+        str(path.relative_to(tiny.folder / "results/tiny"))
+        for path in (tiny.folder / "results/tiny").rglob("*")
+        if path.is_file() and path.parent.name not in ("logs", "benchmarks")
+    }
+    promised = set((repository / "tests/workflow/tiny_files.txt").read_text().split())
+    assert made == promised
+
+
+def test_every_stage_is_a_rule(tiny):
+    text = "".join(path.read_text() for path in (tiny.folder / "workflow/rules").glob("*.smk"))
+    called = set(re.findall(r'"mgsflow ([\w-]+) ', text))
+    assert called == set(STAGES)
+
+
+def test_a_second_run_has_nothing_to_do(tiny):
+    assert tiny.plan() == {}
+
+
+@pytest.mark.parametrize("overlay", SECTIONS)
+def test_a_changed_section_reruns_its_own_stages_and_those_below(tiny, below, overlay):
+    own = SECTIONS[overlay] & below.keys()
+    expected = ALWAYS.union(*(below[rule] for rule in own))
+    assert set(tiny.plan(overlay)) == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "own"),
+    [
+        ("models/vae.py", "train_vae"),
+        ("sample/splits.py", "splits"),
+        ("evaluation/scores.py", "scores"),
+        ("report/figure2.py", "figure2"),
+    ],
+)
+def test_changed_code_reruns_what_depends_on_it(tiny, below, module, own):
+    path = tiny.folder / "src/mgsflow" / module
+    before = path.read_text()
+    try:
+        path.write_text(before + "\n# a comment\n")
+        assert tiny.plan() == {}
+        path.write_text(before + "\n_CHANGED = True\n")
+        rerun = set(tiny.plan())
+    finally:
+        path.write_text(before)
+    assert own in rerun
+    assert rerun <= below["simulate_catalogue"] | ALWAYS
+    assert "simulate_catalogue" not in rerun and "select" not in rerun
+    assert rerun >= below[own]
+
+
+def test_a_rule_alone_prints_a_command_that_can_be_pasted(tiny):
+    done = tiny.snakemake("--dry-run", "--printshellcmds", "--forcerun", "splits")
+    command = re.search(r"mgsflow splits .*? --threads \d", done.stdout)[0]
+    output = tiny.folder / "results/tiny/catalogue/splits.parquet"
+    before = output.read_bytes()
+    words = __import__("shlex").split(command)
+    words[words.index("--out") + 1] = str(tiny.folder / "again.parquet")
+    words[words.index("--dropped") + 1] = str(tiny.folder / "dropped.parquet")
+    assert tiny.mgsflow(*words[1:]).returncode == 0
+    assert (tiny.folder / "again.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("overlay", "words"),
+    [
+        ("vae: {laten: 8}", "vae.laten: no such key"),
+        ("vae: {learning_rate: 1e-4}", "write a decimal point, as in 1.0e-4"),
+        ("flows: {members: two}", "flows.members"),
+        ("simulated: {galaxies: -1}", "simulated.galaxies"),
+    ],
+)
+def test_wrong_settings_stop_before_any_job(checkout, overlay, words):
+    done = checkout.snakemake("--dry-run", overlay=overlay)
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert words in output
+    assert "Traceback" not in output
+
+
+def test_snakemakes_own_report_holds_every_table_and_figure_with_its_caption(tiny):
+    page = tiny.folder / "report.html"
+    done = tiny.snakemake("--report", page)
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    for path in (tiny.folder / "results/tiny/figures").glob("*.pdf"):
+        assert path.name in text
+    for path in (tiny.folder / "results/tiny/tables").glob("*.csv"):
+        assert path.name in text
+
+
+def test_the_archive_verifies_and_notices_tampering(tiny):
+    crate = next((tiny.folder / "results/tiny/archive").glob("*.zip"))
+    assert tiny.mgsflow("verify", "--path", crate).returncode == 0
+    damaged = tiny.folder / "damaged.zip"
+    content = bytearray(crate.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    Path(damaged).write_bytes(content)
+    done = tiny.mgsflow("verify", "--path", damaged)
+    assert done.returncode == 2 and "Traceback" not in done.stderr

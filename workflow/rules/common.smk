@@ -1,0 +1,64 @@
+# What all rules share: the checked settings, where the results lie, and which parts the run has.
+import json
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+# The package of this very checkout, whatever else is installed.
+sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+
+from mgsflow.config import validate
+from mgsflow.core.code import code_digest
+from mgsflow.core.errors import UserError
+from mgsflow.stages import STAGES
+
+try:
+    config.update(validate(config).model_dump(mode="json"))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+RUN = f"results/{config['run']}"
+
+
+def section(name):
+    """One section of the settings as JSON with sorted keys: all that a rule knows of the run."""
+    return json.dumps(config[name], sort_keys=True)
+
+
+def code(stage):
+    """Digest of the code behind a stage: a rule's param, so that changed code reruns it."""
+    return code_digest(STAGES[stage].module)
+
+
+def only_if(condition, path):
+    """`path` as an input if the run has it, else no input."""
+    return path if condition else []
+
+
+def flow_files(flow, name):
+    """A file of one branch's model, if the run has that branch."""
+    return only_if(flow in FLOWS, f"{RUN}/flows/{flow}/{{variant}}/{name}")
+
+
+# What the run has. A part that is left out has no jobs at all.
+TARGETS = config["targets"]
+VARIANTS = config["flows"]["variants"]
+HAS_STAMPS = config["stamps"]["provider"] != "none"
+HAS_BANDS = bool(config["photometry"]["bands"])
+HAS_REDSHIFT = "redshift" in TARGETS["properties"]
+HAS_METALLICITY = "metallicity" in TARGETS["properties"]
+REST_FRAME = any(variant.endswith("rest_frame") for variant in VARIANTS)
+IMAGES = any("images" in variant for variant in VARIANTS)
+FLOWS = [f for f, t in (("property", TARGETS["properties"]), ("line", TARGETS["lines"])) if t]
+SHARDS = [f"{i:03d}" for i in range(config["stamps"]["shards"])] if HAS_STAMPS else []
+SKY = config["sky"]
+ENVS = f"{workflow.basedir}/envs"
+THREADS = config["compute"]
+
+
+wildcard_constraints:
+    shard=r"\d{3,}",
+    variant="|".join(VARIANTS),
+    flow="property|line",

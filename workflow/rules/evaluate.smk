@@ -1,0 +1,241 @@
+# What the posteriors are worth: baselines, scores, uncertainty, latent space, speed.
+POSTERIORS = expand(f"{RUN}/posteriors/{{variant}}.h5", variant=VARIANTS)
+UMAP_OF = [t for t in config["evaluation"]["umap_targets"] if t in TARGETS["properties"]]
+DIRECTIONS_OF = [t for t in config["evaluation"]["direction_targets"] if t in TARGETS["properties"]]
+
+
+# Other methods on the same split.
+rule baselines:
+    input:
+        features=f"{RUN}/flows/features.parquet",
+    output:
+        f"{RUN}/evaluation/baselines.parquet",
+    params:
+        baselines=section("baselines"),
+        targets=section("targets"),
+        seed=config["seed"],
+        code=code("baselines"),
+    log:
+        f"{RUN}/logs/baselines.log",
+    benchmark:
+        f"{RUN}/benchmarks/baselines.tsv"
+    threads: THREADS["threads"]
+    resources:
+        mem_mb=16000,
+        runtime=240,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Train the baselines"
+    shell:
+        "mgsflow baselines --features {input.features:q} --baselines {params.baselines:q} "
+        "--targets {params.targets:q} --seed {params.seed} --out {output:q} --threads {threads} "
+        "2>&1 | tee {log:q}"
+
+
+# Accuracy, coverage and CRPS of posteriors and baselines on the test set.
+rule scores:
+    input:
+        features=f"{RUN}/flows/features.parquet",
+        posteriors=POSTERIORS,
+        baselines=f"{RUN}/evaluation/baselines.parquet",
+    output:
+        f"{RUN}/evaluation/scores.parquet",
+    params:
+        variants=VARIANTS,
+        evaluation=section("evaluation"),
+        seed=config["seed"],
+        code=code("scores"),
+    log:
+        f"{RUN}/logs/scores.log",
+    benchmark:
+        f"{RUN}/benchmarks/scores.tsv"
+    threads: THREADS["threads"]
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Score posteriors and baselines"
+    shell:
+        "mgsflow scores --features {input.features:q} --posteriors {input.posteriors:q} "
+        "--variants {params.variants} --baselines {input.baselines:q} "
+        "--evaluation {params.evaluation:q} --seed {params.seed} --out {output:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"
+
+
+# Aleatoric and epistemic parts of the spread, on the validation set.
+rule uncertainty:
+    input:
+        posteriors=POSTERIORS,
+    output:
+        f"{RUN}/evaluation/uncertainty.parquet",
+    params:
+        variants=VARIANTS,
+        code=code("uncertainty"),
+    log:
+        f"{RUN}/logs/uncertainty.log",
+    benchmark:
+        f"{RUN}/benchmarks/uncertainty.tsv"
+    threads: THREADS["threads"]
+    resources:
+        mem_mb=16000,
+        runtime=30,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Split the spread into aleatoric and epistemic"
+    shell:
+        "mgsflow uncertainty --posteriors {input.posteriors:q} --variants {params.variants} "
+        "--out {output:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# Confusion matrix and scores of the metallicity's detectability.
+rule detectability:
+    input:
+        posteriors=POSTERIORS,
+    output:
+        f"{RUN}/evaluation/detectability.json",
+    params:
+        variants=VARIANTS,
+        evaluation=section("evaluation"),
+        seed=config["seed"],
+        code=code("detectability"),
+    log:
+        f"{RUN}/logs/detectability.log",
+    benchmark:
+        f"{RUN}/benchmarks/detectability.tsv"
+    threads: THREADS["threads"]
+    resources:
+        mem_mb=16000,
+        runtime=30,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Judge the detectability of metallicity"
+    shell:
+        "mgsflow detectability --posteriors {input.posteriors:q} --variants {params.variants} "
+        "--evaluation {params.evaluation:q} --seed {params.seed} --out {output:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"
+
+
+# Images decoded along the latent directions that go with a property.
+rule directions:
+    input:
+        model=f"{RUN}/vae/model.safetensors",
+        description=f"{RUN}/vae/model.json",
+        latents=f"{RUN}/vae/latents.parquet",
+        features=f"{RUN}/flows/features.parquet",
+    output:
+        f"{RUN}/evaluation/directions.h5",
+    params:
+        evaluation=section("evaluation"),
+        targets=section("targets"),
+        seed=config["seed"],
+        code=code("directions"),
+    log:
+        f"{RUN}/logs/directions.log",
+    benchmark:
+        f"{RUN}/benchmarks/directions.tsv"
+    threads: THREADS["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Decode along latent directions"
+    shell:
+        "mgsflow directions --model {input.model:q} --description {input.description:q} "
+        "--latents {input.latents:q} --features {input.features:q} "
+        "--evaluation {params.evaluation:q} --targets {params.targets:q} --seed {params.seed} "
+        "--out {output:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# Latents and photometry embedded in the plane.
+rule umap:
+    input:
+        features=f"{RUN}/flows/features.parquet",
+    output:
+        f"{RUN}/evaluation/umap.parquet",
+    params:
+        evaluation=section("evaluation"),
+        targets=section("targets"),
+        photometry=section("photometry"),
+        seed=config["seed"],
+        code=code("umap"),
+    log:
+        f"{RUN}/logs/umap.log",
+    benchmark:
+        f"{RUN}/benchmarks/umap.tsv"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Embed latents and photometry with UMAP"
+    shell:
+        "mgsflow umap --features {input.features:q} --evaluation {params.evaluation:q} "
+        "--targets {params.targets:q} --photometry {params.photometry:q} --seed {params.seed} "
+        "--out {output:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# Seconds a galaxy from stamp and magnitudes to joint draws; training stated apart.
+rule speed:
+    input:
+        features=f"{RUN}/flows/features.parquet",
+        shards=expand(f"{RUN}/stamps/shard-{{shard}}.h5", shard=SHARDS),
+        index=only_if(HAS_STAMPS, f"{RUN}/stamps/index.parquet"),
+        vae_model=only_if(HAS_STAMPS, f"{RUN}/vae/model.safetensors"),
+        vae_description=only_if(HAS_STAMPS, f"{RUN}/vae/model.json"),
+        members=expand(f"{RUN}/flows/{{flow}}/{VARIANTS[0]}/members.safetensors", flow=FLOWS),
+        property_model=expand(flow_files("property", "model.json"), variant=VARIANTS[0]),
+        line_model=expand(flow_files("line", "model.json"), variant=VARIANTS[0]),
+        training=[
+            only_if(HAS_STAMPS, f"{RUN}/vae/telemetry.json"),
+            *expand(f"{RUN}/flows/{{flow}}/{VARIANTS[0]}/telemetry.json", flow=FLOWS),
+        ],
+    output:
+        f"{RUN}/evaluation/speed.json",
+    params:
+        variant=VARIANTS[0],
+        evaluation=section("evaluation"),
+        compute=section("compute"),
+        seed=config["seed"],
+        code=code("speed"),
+    log:
+        f"{RUN}/logs/speed.log",
+    benchmark:
+        f"{RUN}/benchmarks/speed.tsv"
+    threads: THREADS["flow_threads"]
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Time the way from stamp to joint draws"
+    shell:
+        "mgsflow speed --features {input.features:q} --shards {input.shards:q} "
+        "--index {input.index:q} --vae-model {input.vae_model:q} "
+        "--vae-description {input.vae_description:q} --property-model {input.property_model:q} "
+        "--line-model {input.line_model:q} --variant {params.variant} "
+        "--training {input.training:q} --evaluation {params.evaluation:q} "
+        "--compute {params.compute:q} --seed {params.seed} --out {output:q} 2>&1 | tee {log:q}"

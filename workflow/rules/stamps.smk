@@ -1,0 +1,99 @@
+# Images: SAS frames, the stamps cut from them, sharded by field.
+
+
+# A simulated sky's frames in SAS layout, shard by shard; gone once the stamps are cut.
+rule simulate_frames:
+    input:
+        selected=f"{RUN}/catalogue/selected.parquet",
+        truth=f"{RUN}/sky/truth.parquet",
+    output:
+        temp(directory(f"{RUN}/sky/sas/{{shard}}")),
+    params:
+        shard=lambda wildcards: int(wildcards.shard),
+        stamps=section("stamps"),
+        simulated=section("simulated"),
+        seed=config["seed"],
+        code=code("simulate-frames"),
+    log:
+        f"{RUN}/logs/simulate-frames-{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/simulate-frames-{{shard}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    conda:
+        f"{ENVS}/data.yaml"
+    container:
+        f"{ENVS}/images/data.sif"
+    message:
+        "Simulate frames, shard {wildcards.shard}"
+    shell:
+        "mgsflow simulate-frames --selected {input.selected:q} --truth {input.truth:q} "
+        "--shard {params.shard} --stamps {params.stamps:q} --simulated {params.simulated:q} "
+        "--seed {params.seed} --out {output:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# The stamps of a shard's galaxies, from frames or image files.
+rule stamps:
+    input:
+        selected=f"{RUN}/catalogue/selected.parquet",
+        frames=only_if(SKY == "simulated", f"{RUN}/sky/sas/{{shard}}"),
+        folder=only_if(SKY == "catalogue", config["catalogue"]["stamp_folder"]),
+    output:
+        shard=f"{RUN}/stamps/shard-{{shard}}.h5",
+        dropped=f"{RUN}/catalogue/dropped/stamps-{{shard}}.parquet",
+    params:
+        shard=lambda wildcards: int(wildcards.shard),
+        stamps=section("stamps"),
+        sky=SKY,
+        sdss=section("sdss"),
+        catalogue=section("catalogue"),
+        code=code("stamps"),
+    log:
+        f"{RUN}/logs/stamps-{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/stamps-{{shard}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    conda:
+        f"{ENVS}/data.yaml"
+    container:
+        f"{ENVS}/images/data.sif"
+    message:
+        "Cut stamps, shard {wildcards.shard}"
+    shell:
+        "mgsflow stamps --selected {input.selected:q} --frames {input.frames:q} "
+        "--shard {params.shard} --stamps {params.stamps:q} --sky {params.sky} "
+        "--sdss {params.sdss:q} --catalogue {params.catalogue:q} "
+        "--out {output.shard:q} --dropped {output.dropped:q} --threads {threads} "
+        "2>&1 | tee {log:q}"
+
+
+# Which shard and row holds which galaxy.
+rule index_stamps:
+    input:
+        expand(f"{RUN}/stamps/shard-{{shard}}.h5", shard=SHARDS),
+    output:
+        f"{RUN}/stamps/index.parquet",
+    params:
+        code=code("index-stamps"),
+    log:
+        f"{RUN}/logs/index-stamps.log",
+    benchmark:
+        f"{RUN}/benchmarks/index-stamps.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    conda:
+        f"{ENVS}/data.yaml"
+    container:
+        f"{ENVS}/images/data.sif"
+    message:
+        "Index the stamps"
+    shell:
+        "mgsflow index-stamps --shards {input:q} --out {output:q} --threads {threads} "
+        "2>&1 | tee {log:q}"
