@@ -14,8 +14,6 @@ from mgsflow.sample.resample import Grid, Placement, centre_is_inside, is_inside
 from mgsflow.sample.shards import Layout
 from mgsflow.sky.fields import FIELD_COLUMNS
 
-RERUN = 301  # of all imaging in DR8 and later
-
 
 class Cut(NamedTuple):
     """A galaxy's stamp in the layout's dtype (bands, size, size), or why there is none.
@@ -53,17 +51,14 @@ class FrameCutter:
         )
 
     def cut(self, galaxies: pd.DataFrame) -> Iterator[Cut]:
-        """Cut all galaxies (columns objid, ra, dec, run, camcol, field, and rerun if there)."""
-        table = galaxies if "rerun" in galaxies else galaxies.assign(rerun=RERUN)
-        for key, members in table.groupby([*FIELD_COLUMNS, "rerun"], sort=True):
-            run, camcol, field, rerun = (int(part) for part in key)
-            yield from self._cut_field(members, run, camcol, field, rerun)
+        """Cut all galaxies (columns objid, ra, dec, run, camcol, field), field by field."""
+        for key, members in galaxies.groupby(FIELD_COLUMNS, sort=True):
+            run, camcol, field = (int(part) for part in key)
+            names = [FrameName(run, camcol, field, band) for band in self.layout.bands]
+            yield from self._cut_field(members, names)
 
-    def _cut_field(
-        self, galaxies: pd.DataFrame, run: int, camcol: int, field: int, rerun: int
-    ) -> Iterator[Cut]:
+    def _cut_field(self, galaxies: pd.DataFrame, names: list[FrameName]) -> Iterator[Cut]:
         objid = galaxies["objid"].to_numpy(np.int64)
-        names = [FrameName(run, camcol, field, band, rerun) for band in self.layout.bands]
         try:
             frames = [self._source.read(name) for name in names]
         except MissingFrameError as missing:

@@ -33,6 +33,10 @@ _LONGEST_WAIT = 300.0  # seconds
 class MissingFrameError(Exception):
     """There is no such frame, and there never will be: its galaxies are dropped."""
 
+    def __init__(self, name: FrameName) -> None:
+        super().__init__(str(name))
+        self.band = name.band
+
 
 class BrokenFrameError(Exception):
     """The bytes are no whole frame: truncated, damaged, or a page in place of data."""
@@ -48,16 +52,15 @@ class Frame:
 
 @dataclass(frozen=True, order=True)
 class FrameName:
-    """What names a frame."""
+    """What names a frame. All imaging of DR8 and later is of rerun 301."""
 
     run: int
     camcol: int
     field: int
     band: str
-    rerun: int = 301
 
     def path(self, root: Path) -> Path:
-        return frame_path(root, self.run, self.camcol, self.field, self.band, self.rerun)
+        return frame_path(root, self.run, self.camcol, self.field, self.band)
 
     def __str__(self) -> str:
         return f"frame {self.band} of run {self.run}, camcol {self.camcol}, field {self.field}"
@@ -98,7 +101,7 @@ class LocalFrames:
         try:
             return read_frame(path.read_bytes())
         except FileNotFoundError:
-            raise MissingFrameError(str(name)) from None
+            raise MissingFrameError(name) from None
         except BrokenFrameError as error:
             raise UserError(
                 f"{path}: not a whole frame ({error}). Remove it and get it again."
@@ -125,7 +128,7 @@ class SasFrames:
                 return read_frame(self._fetch(url))
             except urllib.error.HTTPError as error:
                 if error.code in (404, 410):
-                    raise MissingFrameError(str(name)) from None
+                    raise MissingFrameError(name) from None
                 if error.code not in _RETRY_STATUS:
                     raise UserError(f"{url}: the server answers {error}. {_ADVICE}") from None
                 fault, wait = error, _retry_after(error)

@@ -73,7 +73,7 @@ class ShardWriter:
 
     def __enter__(self) -> ShardWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._spool = open(self._spool_path, "wb")  # noqa: SIM115 - closed by __exit__
+        self._spool = self._spool_path.open("wb")
         return self
 
     def add(self, objid: int, stamp: np.ndarray) -> None:
@@ -117,7 +117,7 @@ class ShardWriter:
 
     def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         per_stamp = int(np.prod(self.layout.shape))
-        with open(self._spool_path, "rb") as spool:
+        with self._spool_path.open("rb") as spool:
             for start in range(0, len(self), _BLOCK):
                 count = min(_BLOCK, len(self) - start)
                 block = np.fromfile(spool, self.layout.dtype, count * per_stamp)
@@ -214,7 +214,7 @@ class StampSet:
 
     def raw(self, rows: np.ndarray) -> np.ndarray:
         """Stored pixels of the stamps at `rows` of the index: (n, bands, size, size)."""
-        rows = np.asarray(rows)
+        rows = np.asarray(rows, dtype=np.int64)
         pixels = np.empty((len(rows), *self.layout.shape), self.layout.dtype)
         shard, row = self._shard[rows], self._row[rows]
         for number in np.unique(shard):

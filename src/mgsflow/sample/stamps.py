@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from mgsflow.sample.cutting import Cut, FrameCutter, Provider
 from mgsflow.sample.frames import LocalFrames, SasFrames
 from mgsflow.sample.image_files import FileStamps
 from mgsflow.sample.shards import ShardWriter
-from mgsflow.sky.fields import shard_of_fields
+from mgsflow.sky.fields import FIELD_COLUMNS, shard_of_fields
 
 
 def stamps(
@@ -38,23 +39,33 @@ def stamps(
     `frames` or, without it and with `sky` `sdss`, from those of SDSS's Science Archive Server.
     With `files` they are read from `catalogue.stamp_folder`. A shard may be empty.
     """
-    galaxies = _of_shard(read_table(selected), shard, stamps)
+    galaxies = _of_shard(_read_positions(selected, stamps), shard, stamps)
     provider = _provider(stamps, sky, sdss, catalogue, frames)
     ledger = Ledger(f"stamps-{shard:03d}", len(galaxies))
-    reasons: dict[str, list[int]] = defaultdict(list)
     with ShardWriter(out, provider.layout) as writer:
-        for cut in track(provider.cut(galaxies), f"stamps {shard:03d}", len(galaxies)):
-            _enter(cut, writer, reasons, ledger)
-    for reason, objid in sorted(reasons.items()):
-        ledger.drop(np.array(objid), reason)
+        cuts = track(provider.cut(galaxies), f"stamps {shard:03d}", len(galaxies))
+        _write_cuts(cuts, writer, ledger)
     ledger.write(dropped, len(writer), allow_empty=True)
 
 
-def _enter(cut: Cut, writer: ShardWriter, reasons: dict[str, list[int]], ledger: Ledger) -> None:
-    if cut.stamp is None:
-        reasons[cut.reason].append(cut.objid)
-    else:
-        writer.add(cut.objid, cut.stamp)
+def _read_positions(selected: Path, stamps: Stamps) -> pd.DataFrame:
+    if stamps.provider == "files":
+        return read_table(selected, ["objid"])
+    return read_table(selected, ["objid", "ra", "dec", *FIELD_COLUMNS])
+
+
+def _write_cuts(cuts: Iterable[Cut], writer: ShardWriter, ledger: Ledger) -> None:
+    refused: dict[str, list[int]] = defaultdict(list)
+    padded = 0
+    for cut in cuts:
+        if cut.stamp is None:
+            refused[cut.reason].append(cut.objid)
+        else:
+            writer.add(cut.objid, cut.stamp)
+            padded += cut.padded
+    ledger.note("stamps across their field's edge, filled with 0", padded)
+    for reason, objid in sorted(refused.items()):
+        ledger.drop(np.array(objid, dtype=np.int64), reason)
 
 
 def _of_shard(galaxies: pd.DataFrame, shard: int, stamps: Stamps) -> pd.DataFrame:
@@ -62,7 +73,7 @@ def _of_shard(galaxies: pd.DataFrame, shard: int, stamps: Stamps) -> pd.DataFram
     if not 0 <= shard < stamps.shards:
         raise UserError(f"--shard {shard}: stamps.shards is {stamps.shards}, counted from 0.")
     if stamps.provider == "files":
-        rank = galaxies["objid"].rank(method="first").to_numpy(np.int64) - 1
+        rank = np.argsort(np.argsort(galaxies["objid"].to_numpy(np.int64)))
         of = rank * stamps.shards // max(len(galaxies), 1)
     else:
         of = shard_of_fields(galaxies, stamps.shards).to_numpy()

@@ -43,4 +43,5 @@ class Stretch:
     @cached_property
     def _of_half(self) -> np.ndarray:
         halves = np.arange(65536, dtype=np.uint16).view(np.float16)
-        return self._asinh(halves)
+        with np.errstate(invalid="ignore"):  # some of them are signalling NaNs
+            return self._asinh(halves)

@@ -27,10 +27,19 @@ from mgsflow.sky.simulated.relations import (
 OLD_SOLAR, OLD_RICH, INTERMEDIATE, YOUNG, NEBULAR = range(5)
 _DEFAULT_TEMPLATES = {OLD_SOLAR: 3, INTERMEDIATE: 2, YOUNG: 4, NEBULAR: 1}
 
+ALL_BANDS = slice(0, 5)
+R_BAND = slice(2, 3)
 REDSHIFT_STEP = 0.0025
-ATTENUATIONS = np.linspace(0.0, 4.0, 5)  # A_V of the stars, mag
+# Of the stars of the last Gyr, those older than 0.3 Gyr by their template. That template carries
+# lines that such stars no longer light, so a small share fits SDSS's colours best.
+INTERMEDIATE_SHARE = 0.1
+NEBULAR_YEARS = 1.5e6
+ATTENUATION_MAX = 4.0  # greatest A_V of the stars, mag
 WAVELENGTHS = (1500.0, 13000.0)  # Angstrom, rest frame: all that the five filters can see
 AB_OFFSET = np.array([0.04, 0.0, 0.0, 0.0, -0.02])  # SDSS's u and z less AB, mag
+# What SDSS's galaxies lie off the templates in each band, mag, r as the reference: the zero-points
+# that fits of templates to real colours ask for (as in Ilbert et al. 2006, section 4).
+TEMPLATE_OFFSET = np.array([0.07, -0.03, 0.0, -0.03, -0.01])
 
 
 @dataclass(frozen=True)
@@ -42,24 +51,28 @@ class SedGrid:
 
     coefficients: Array
 
-    def flux(self, redshift: Array, attenuation: Array, masses: Array, bands: slice) -> Array:
+    def flux(self, redshift: Array, attenuation: Array, masses: Array, bands: slice = ALL_BANDS) -> Array:
         """Maggies at 10 pc, shape (n, bands), of populations `masses` (n, 5) in solar masses.
 
         `attenuation` is A_V of the stars (n,); the youngest, in their birth clouds, have the gas's
         (Charlot & Fall 2000; Calzetti et al. 2000).
         """
-        return np.einsum("nbp,np->nb", self.unit_flux(redshift, attenuation, bands), masses)
+        each = [
+            (self.unit_flux(redshift, attenuation, band) * masses).sum(axis=1)
+            for band in range(len(BANDS))[bands]
+        ]
+        return np.stack(each, axis=1)
 
-    def unit_flux(self, redshift: Array, attenuation: Array, bands: slice) -> Array:
-        """Maggies at 10 pc of one solar mass of each population, shape (n, bands, 5)."""
-        table = self.coefficients[:, :, bands]
+    def unit_flux(self, redshift: Array, attenuation: Array, band: int) -> Array:
+        """Maggies at 10 pc of one solar mass of each population in one band, shape (n, 5)."""
+        table = self.coefficients[:, :, band]
         position = np.clip(redshift / REDSHIFT_STEP, 0, len(table) - 1.001)
         lower = position.astype(int)
-        share = (position - lower)[:, None, None, None]
+        share = (position - lower)[:, None, None]
         terms = table[lower] * (1 - share) + table[lower + 1] * share
         dust = np.repeat(attenuation[:, None], 5, axis=1)
         dust[:, NEBULAR] /= STAR_TO_GAS_REDDENING
-        dust = np.minimum(dust, ATTENUATIONS[-1] / STAR_TO_GAS_REDDENING)[:, None, :]
+        dust = np.minimum(dust, ATTENUATION_MAX / STAR_TO_GAS_REDDENING)
         return np.exp(terms[:, 0] + dust * (terms[:, 1] + dust * (terms[:, 2] + dust * terms[:, 3])))
 
 
@@ -67,7 +80,7 @@ class SedGrid:
 def sed_grid(redshift_max: float) -> SedGrid:
     """The grid up to `redshift_max`; computed once a process, in one or two seconds."""
     wave, spectra = _spectra()
-    attenuations = np.linspace(0.0, ATTENUATIONS[-1] / STAR_TO_GAS_REDDENING, 9)
+    attenuations = np.linspace(0.0, ATTENUATION_MAX / STAR_TO_GAS_REDDENING, 9)
     steps = int(np.ceil(redshift_max / REDSHIFT_STEP)) + 2
     curve = attenuation_curve(wave) / attenuation_curve(np.array(5500.0))
     reddened = [spectra * 10 ** (-0.4 * a * curve) for a in attenuations]
@@ -109,18 +122,19 @@ def _spectra() -> tuple[Array, Array]:
 def population_masses(log_specific_rate: Array, log_past_ratio: Array, rich: Array) -> Array:
     """Shares (n, 5) of the present stellar mass in each population.
 
-    `log_specific_rate` is log10(SFR / M*) in 1/yr over the last 0.3 Gyr, `log_past_ratio` log10 of
-    the mean rate 0.3 to 2 Gyr ago to it, `rich` the share of metal-rich among the old stars. The
-    young template forms 0.54 of its mass in the last 0.3 Gyr, the intermediate one 0.46 in the
-    last 1 Gyr and nothing in the last 0.3; the nebular one is the last few million years.
+    `log_specific_rate` is log10(SFR / M*) in 1/yr today, `log_past_ratio` log10 of the mean rate of
+    the last Gyr to it, `rich` the share of metal-rich among the old stars. The young template
+    formed 0.54 of its mass in the last Gyr, the intermediate one 0.46, of which nothing in the last
+    0.3 Gyr; the nebular one is the light of the last few million years.
     """
     rate = 10.0**log_specific_rate
+    formed = rate * 10.0**log_past_ratio * 1.0e9
     shares = np.empty((len(rate), 5))
-    shares[:, YOUNG] = rate * 3.0e8 * 0.764 / 0.541
-    shares[:, NEBULAR] = rate * 3.0e6
-    shares[:, INTERMEDIATE] = rate * 10.0**log_past_ratio * 0.7e9 * 0.607 / 0.462
+    shares[:, YOUNG] = (1 - INTERMEDIATE_SHARE) * formed * 0.764 / 0.542
+    shares[:, INTERMEDIATE] = INTERMEDIATE_SHARE * formed * 0.607 / 0.462
+    shares[:, NEBULAR] = rate * NEBULAR_YEARS
     recent = shares[:, [YOUNG, NEBULAR, INTERMEDIATE]].sum(axis=1)
-    excess = np.maximum(recent / 0.98, 1.0)  # a galaxy cannot have formed more than it is
+    excess = np.maximum(recent / 0.95, 1.0)  # a galaxy cannot have formed more than it is
     shares[:, [YOUNG, NEBULAR, INTERMEDIATE]] /= excess[:, None]
     old = 1 - recent / excess
     shares[:, OLD_RICH] = old * rich

@@ -1,0 +1,167 @@
+"""Figures of merit of point predictions and of posteriors given by their draws.
+
+Truths, predictions and draws are in one unit; a truth of NaN is missing and its galaxy does not
+count. A prediction of NaN where there is a truth is a fault, and makes the figure NaN. With too
+few galaxies for a figure it is NaN as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+# The standard deviation of a Gaussian in units of its median absolute deviation.
+MAD_TO_SIGMA = 1.4826
+PHOTO_Z_OUTLIER = 0.05  # |delta z| / (1 + z) beyond which Pasquet et al. (2019) call it an outlier
+_CHUNK = 1 << 22  # draws sorted at once: bounds the float64 copies to 32 MB each
+
+
+def r2(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Coefficient of determination, 1 - sum of squared errors / sum of squares about the mean.
+
+    `truth` and `prediction` are (n,). It is 1 for a perfect prediction, 0 for the mean of the
+    truths, negative below that; NaN for fewer than two truths or truths without any spread.
+    """
+    truth, prediction = _complete(truth, prediction)
+    if len(truth) < 2:
+        return float("nan")
+    spread = np.sum((truth - truth.mean()) ** 2)
+    return float(1 - np.sum((prediction - truth) ** 2) / spread) if spread > 0 else float("nan")
+
+
+def rmse(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Root of the mean squared error of (n,) predictions, in the truths' unit."""
+    return float(np.sqrt(_mean(_errors(truth, prediction) ** 2)))
+
+
+def bias(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean of prediction - truth, in the truths' unit."""
+    return _mean(_errors(truth, prediction))
+
+
+def nmad(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Normalised median absolute deviation of the errors d: 1.4826 median |d - median d|.
+
+    For Gaussian errors their standard deviation, whatever a few outliers do.
+    """
+    return _nmad(_errors(truth, prediction))
+
+
+def mean_absolute_error(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean |prediction - truth|: the CRPS of a prediction without a width."""
+    return _mean(np.abs(_errors(truth, prediction)))
+
+
+def coverage(draws: np.ndarray, truth: np.ndarray, level: float) -> float:
+    """Fraction of the `truth` (n,) within the central interval of `level` of its `draws` (n, S).
+
+    The quantiles are at Weibull's positions k / (S + 1): the rank of a truth among S draws of its
+    own posterior is uniform on 0..S, so that a calibrated posterior covers `level` whatever S is.
+    (Linear interpolation between the draws covers (S - 1) / (S + 1) of it.) Below
+    S = 2 / (1 - level) - 1 draws the interval ends at the outermost draws and covers less.
+    """
+    known = np.isfinite(truth)
+    truth, draws = truth[known], draws[known]
+    if not len(truth):
+        return float("nan")
+    inside = 0
+    for rows in _row_chunks(*draws.shape):
+        tails = ((1 - level) / 2, (1 + level) / 2)
+        low, high = np.quantile(draws[rows].astype(np.float64), tails, axis=1, method="weibull")
+        inside += int(np.sum((low <= truth[rows]) & (truth[rows] <= high)))
+    return inside / len(truth)
+
+
+def crps(draws: np.ndarray, truth: np.ndarray) -> float:
+    """Mean continuous ranked probability score of `draws` (n, S) at `truth` (n,), in their unit.
+
+    The energy form E|X - y| - E|X - X'| / 2 (Gneiting & Raftery 2007, equation 21), with the
+    second mean over pairs of different draws: the fair estimate, unbiased in S (Ferro 2014). With
+    the draws sorted, the sum over all pairs of x_j - x_i is sum_i (2 i - S - 1) x_(i), so that a
+    galaxy costs S log S. Zero is perfect; NaN with fewer than two draws.
+    """
+    known = np.isfinite(truth)
+    truth, draws = np.asarray(truth[known], np.float64), draws[known]
+    count = draws.shape[1]
+    if not len(truth) or count < 2:
+        return float("nan")
+    weights = (2 * np.arange(1, count + 1) - count - 1) / (count * (count - 1))
+    total = 0.0
+    for rows in _row_chunks(*draws.shape):
+        # about the truth, which leaves the score as it is: no digits are lost to a large mean
+        offsets = np.sort(draws[rows].astype(np.float64) - truth[rows, None], axis=1)
+        total += float(np.sum(np.abs(offsets).mean(axis=1) - offsets @ weights))
+    return total / len(truth)
+
+
+@dataclass(frozen=True)
+class PhotoZ:
+    """Photometric redshifts' own figures, of delta = (z_phot - z_spec) / (1 + z_spec)."""
+
+    bias: float
+    sigma_mad: float
+    outliers: float
+
+
+def photo_z(truth: np.ndarray, prediction: np.ndarray) -> PhotoZ:
+    """Mean of delta, 1.4826 median |delta - median delta|, and the fraction beyond 0.05.
+
+    As Pasquet et al. (2019), section 5.1, define them; `truth` and `prediction` are redshifts (n,).
+    """
+    truth, prediction = _complete(truth, prediction)
+    delta = (prediction - truth) / (1 + truth)
+    beyond = np.where(np.isnan(delta), np.nan, np.abs(delta) > PHOTO_Z_OUTLIER)
+    return PhotoZ(_mean(delta), _nmad(delta), _mean(beyond))
+
+
+def bootstrap_interval(
+    statistic: Callable[..., float],
+    arrays: tuple[np.ndarray, ...],
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile interval of `statistic(*arrays)` (Efron & Tibshirani 1993, chapter 13).
+
+    Galaxies, the rows of `arrays`, are drawn with replacement `resamples` times. One seed draws
+    the same rows for every method with as many galaxies, so that methods can be compared.
+    Resamples for which the statistic is NaN do not count; NaN if there are no others.
+    """
+    rows = len(arrays[0])
+    random = np.random.default_rng(seed)
+    values = []
+    for _ in range(resamples if rows else 0):
+        chosen = random.integers(0, rows, rows)
+        values.append(statistic(*(array[chosen] for array in arrays)))
+    finite = np.asarray(values)[np.isfinite(values)] if values else np.empty(0)
+    if not len(finite):
+        return float("nan"), float("nan")
+    low, high = np.quantile(finite, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def _complete(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    known = np.isfinite(truth)
+    return np.asarray(truth, np.float64)[known], np.asarray(prediction, np.float64)[known]
+
+
+def _errors(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    truth, prediction = _complete(truth, prediction)
+    return prediction - truth
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _nmad(errors: np.ndarray) -> float:
+    if not len(errors):
+        return float("nan")
+    return float(MAD_TO_SIGMA * np.median(np.abs(errors - np.median(errors))))
+
+
+def _row_chunks(rows: int, columns: int) -> list[slice]:
+    step = max(1, _CHUNK // max(columns, 1))
+    return [slice(start, start + step) for start in range(0, rows, step)]

@@ -1,0 +1,100 @@
+"""The variational autoencoder of the stamps (paper, section 2.2).
+
+Encoder: three convolutions (kernel 4, stride 2, padding 1), then fully connected to the mean and
+the logarithm of the variance of the latent Gaussian. Decoder: fully connected, then three
+transposed convolutions. With 3 bands of 160 x 160, channels 32-64-128 and 32 latent dimensions it
+has 5.30 million parameters.
+
+There is no batch normalisation: the latents of a galaxy, which the flows are fed with, shall
+depend on that galaxy alone and on frozen weights, not on running means of other galaxies; three
+convolutions train without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mgsflow.core.errors import UserError
+from mgsflow.models.storage import load_model
+from mgsflow.sample.stretch import Stretch
+
+_KERNEL = {"kernel_size": 4, "stride": 2, "padding": 1}
+_REDUCTION = 8  # three strides of 2
+_LOG_VARIANCE_RANGE = (-14.0, 6.0)  # exp() of an untrained head's outlier must not overflow
+
+
+class VariationalAutoencoder(nn.Module):
+    """Stamps (n, bands, size, size), stretched, to `latent` dimensions and back.
+
+    `size` must be a multiple of 8.
+    """
+
+    def __init__(self, bands: int, size: int, latent: int, channels: list[int]) -> None:
+        super().__init__()
+        if size % _REDUCTION:
+            raise ValueError(f"size {size} is not a multiple of {_REDUCTION}")
+        self.architecture = {
+            "bands": bands,
+            "size": size,
+            "latent": latent,
+            "channels": list(channels),
+        }
+        first, second, third = channels
+        self._shape = (third, size // _REDUCTION, size // _REDUCTION)
+        flat = third * (size // _REDUCTION) ** 2
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(bands, first, **_KERNEL),
+            nn.ReLU(),
+            nn.Conv2d(first, second, **_KERNEL),
+            nn.ReLU(),
+            nn.Conv2d(second, third, **_KERNEL),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(flat, 2 * latent)  # mean and log variance in one product
+        self.expand = nn.Linear(latent, flat)
+        self.transposed = nn.Sequential(
+            nn.ReLU(),
+            nn.ConvTranspose2d(third, second, **_KERNEL),
+            nn.ReLU(),
+            nn.ConvTranspose2d(second, first, **_KERNEL),
+            nn.ReLU(),
+            nn.ConvTranspose2d(first, bands, **_KERNEL),
+        )
+
+    def encode(self, stamps: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(latent | stamps), each (n, latent), float32."""
+        features = self.convolutions(stamps)
+        # bfloat16 has three digits: the latents keep float32's under autocast too
+        with torch.autocast(features.device.type, enabled=False):
+            mean, log_variance = self.head(features.float().flatten(1)).chunk(2, dim=1)
+        return mean, log_variance.clamp(*_LOG_VARIANCE_RANGE)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Stamps (n, bands, size, size), stretched, from latents (n, latent)."""
+        features = self.expand(latent).unflatten(1, self._shape)
+        return self.transposed(features.contiguous(memory_format=torch.channels_last))
+
+    def forward(self, stamps: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction, mean and log variance; `noise` (n, latent) is standard normal.
+
+        latent = mean + sigma * noise, the reparameterisation of Kingma & Welling (2014).
+        """
+        mean, log_variance = self.encode(stamps)
+        latent = mean + torch.exp(0.5 * log_variance) * noise
+        return self.decode(latent), mean, log_variance
+
+
+def reconstruction_error(stamps: Tensor, reconstruction: Tensor) -> Tensor:
+    """Sum of squared errors over all pixels and bands of each image, shape (n,)."""
+    return functional.mse_loss(reconstruction.float(), stamps, reduction="none").sum((1, 2, 3))
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL divergence of N(mean, variance) from N(0, 1), summed over dimensions, shape (n,)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)

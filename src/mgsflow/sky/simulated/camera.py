@@ -1,0 +1,59 @@
+"""SDSS's camera: gain, calibration and sky of each band, seeing, and the errors they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mgsflow.sky.simulated.relations import Array
+
+PIXEL_SCALE = 0.396  # arcsec
+FRAME_SHAPE = (1489, 2048)  # rows along the scan, columns across
+
+
+@dataclass(frozen=True)
+class Band:
+    """A band's typical values, camera column 1 (SAS data model of `frame`; Gunn et al. 1998)."""
+
+    gain: float  # electrons a count
+    dark_variance: float  # counts squared: dark current and read noise
+    nanomaggies_per_count: float
+    sky_brightness: float  # mag / arcsec2
+    seeing: float  # FWHM, over that in r
+    offset: tuple[float, float]  # pixels (column, row) that its frame lies off r's
+    extinction: float  # A / E(B-V), Stoughton et al. 2002, after Schlegel et al. 1998
+    calibration: float  # mag, scatter of the zero-point, Padmanabhan et al. 2008
+
+    @property
+    def sky_counts(self) -> float:
+        """Counts of the sky in a pixel."""
+        flux = 10 ** (0.4 * (22.5 - self.sky_brightness)) * PIXEL_SCALE**2
+        return flux / self.nanomaggies_per_count
+
+    @property
+    def sky_noise(self) -> float:
+        """Nanomaggies of noise in a pixel of empty sky."""
+        variance = self.sky_counts / self.gain + self.dark_variance
+        return float(np.sqrt(variance)) * self.nanomaggies_per_count
+
+
+CAMERA = {
+    "u": Band(1.62, 9.61, 0.01068, 22.0, 1.10, (4.6, -3.3), 5.155, 0.02),
+    "g": Band(3.32, 15.60, 0.00374, 21.8, 1.06, (-3.7, 5.4), 3.793, 0.01),
+    "r": Band(4.71, 1.82, 0.00488, 20.9, 1.00, (0.0, 0.0), 2.751, 0.01),
+    "i": Band(5.165, 7.84, 0.00674, 20.2, 0.97, (5.8, 2.6), 2.086, 0.01),
+    "z": Band(4.745, 0.81, 0.0322, 18.9, 0.97, (-5.2, -4.4), 1.479, 0.01),
+}
+
+
+def flux_error(flux: Array, half_light: Array, band: Band) -> Array:
+    """Error in nanomaggies of a model flux: the photons of galaxy and sky in its effective area.
+
+    The area 4 pi sigma^2 of a Gaussian of the same half-light radius (arcsec) is that over which an
+    optimal fit counts the sky.
+    """
+    area = 4 * np.pi / (2 * np.log(2)) * (half_light / PIXEL_SCALE) ** 2
+    counts = np.maximum(flux, 0.0) / band.nanomaggies_per_count
+    sky = area * (band.sky_counts / band.gain + band.dark_variance)
+    return np.sqrt(counts / band.gain + sky) * band.nanomaggies_per_count

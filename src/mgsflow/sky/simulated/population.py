@@ -1,0 +1,231 @@
+"""The galaxies: each cause drawn before its effects, down to total magnitudes and line fluxes.
+
+Volume and stellar mass; environment; quenching; star formation; oxygen and dust; size and shape;
+stars' light through SDSS's filters; velocity dispersion. Only the flux limit selects.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from astropy.cosmology import FlatLambdaCDM
+
+from mgsflow.config import Simulated
+from mgsflow.core.errors import UserError
+from mgsflow.core.quantities import BANDS
+from mgsflow.sky.simulated import relations as rel
+from mgsflow.sky.simulated.relations import Array
+from mgsflow.sky.simulated.seds import (
+    AB_OFFSET,
+    OLD_RICH,
+    OLD_SOLAR,
+    R_BAND,
+    TEMPLATE_OFFSET,
+    population_masses,
+    sed_grid,
+)
+from mgsflow.sky.simulated.structure import draw_radii, draw_shapes, measure_sizes
+
+COSMOLOGY = FlatLambdaCDM(H0=70.0, Om0=0.3)
+MASS_RANGE = (7.0, 12.2)
+# No galaxy outshines this: r at 10 pc of one solar mass of young, dust-free stars. It bounds how
+# far a mass can be seen, so that hopeless galaxies are not drawn at all.
+BRIGHTEST_UNIT_MASS = 3.5
+ACT0, ACT1, ACTS, PAS0, PAS1, PASS, RICH0, DUSTF = 0.0, 0.1, 0.2, 0.6, 0.3, 0.35, .6, 1.
+BATCH = 200_000  # galaxies drawn at once: bounds the memory
+BARREN_BATCHES = 20  # batches without one galaxy before the settings are refused
+MAGNITUDE_TO_PETROSIAN_SCATTER = 0.03  # mag, noise of Petrosian against total flux
+
+
+def draw_population(count: int, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
+    """`count` galaxies brighter than the flux limit, one a row, in random order.
+
+    Raises UserError where the limits leave none.
+    """
+    parts: list[pd.DataFrame] = []
+    found = batches = 0
+    while found < count:
+        share = found / (batches * BATCH) if found else 0.1
+        drawn = int(np.clip(1.1 * (count - found) / max(share, 1e-6), 2000, BATCH))
+        galaxies = _draw_batch(drawn, simulated, random)
+        batches += 1
+        parts.append(galaxies)
+        found += len(galaxies)
+        if not found and batches >= BARREN_BATCHES:
+            raise UserError(
+                f"simulated: no galaxy with {simulated.redshift_min} <= z <= "
+                f"{simulated.redshift_max} is brighter than petro_mag_r_max = "
+                f"{simulated.petro_mag_r_max}. Raise petro_mag_r_max or lower redshift_min."
+            )
+    galaxies = pd.concat(parts, ignore_index=True).iloc[:count].reset_index(drop=True)
+    return _dispersions(galaxies, random)
+
+
+def _draw_batch(count: int, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
+    """The survivors of `count` drawn galaxies."""
+    galaxies = _stars(_volume(count, simulated, random), random)
+    galaxies = _dust(galaxies, random)
+    masses = _populations(galaxies, random)
+    bright = _bright_enough(galaxies, masses, simulated)
+    galaxies, masses = galaxies[bright].reset_index(drop=True), masses[bright]
+    galaxies = _light(galaxies, masses, simulated)
+    galaxies = _sizes(galaxies, simulated, random)
+    return galaxies[galaxies["petro_mag_r"] <= simulated.petro_mag_r_max]
+
+
+# ---------------------------------------------------------------------------------- where and how massive
+
+
+@cache
+def _distances(redshift_max: float) -> tuple[Array, Array, Array]:
+    """Redshift, comoving volume (relative) and distance modulus on a grid."""
+    redshift = np.linspace(1e-4, redshift_max, 2000)
+    volume = COSMOLOGY.comoving_volume(redshift).value
+    return redshift, volume / volume[-1], COSMOLOGY.distmod(redshift).value
+
+
+def distance_modulus(redshift: Array, redshift_max: float) -> Array:
+    grid, _, modulus = _distances(redshift_max)
+    # nearly straight in ln z, so that linear interpolation is good to 1e-4 mag
+    return np.interp(np.log(redshift), np.log(grid), modulus)
+
+
+def _volume(count: int, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
+    """Masses from the mass function and redshifts from the volume each can be seen in.
+
+    Leaving out the volume beyond only saves time: no galaxy of that mass passes the limit there.
+    """
+    grid, volume, modulus = _distances(simulated.redshift_max)
+    masses = np.linspace(*MASS_RANGE, 1041)
+    # half a magnitude of leave for the noise of Petrosian fluxes
+    reach = simulated.petro_mag_r_max + 0.5 - BRIGHTEST_UNIT_MASS + 2.5 * masses
+    nearest = np.interp(simulated.redshift_min, grid, volume)
+    seen = np.maximum(np.interp(reach, modulus, volume) - nearest, 0.0)
+    cumulative = np.cumsum(rel.mass_function(masses) * seen)
+    if cumulative[-1] == 0:
+        return pd.DataFrame({"redshift": [], "log_stellar_mass": []}, dtype=float)
+    log_mass = np.interp(random.uniform(0, cumulative[-1], count), cumulative, masses)
+    chosen = nearest + random.uniform(0, 1, count) * np.interp(log_mass, masses, seen)
+    return pd.DataFrame({"redshift": np.interp(chosen, volume, grid), "log_stellar_mass": log_mass})
+
+
+# ---------------------------------------------------------------------------------- stars, gas, dust
+
+
+def _stars(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+    """Environment, quenching, star-formation rate, oxygen abundance, shape."""
+    n = len(galaxies)
+    log_mass, redshift = galaxies["log_stellar_mass"].to_numpy(), galaxies["redshift"].to_numpy()
+    overdensity = random.normal(0.4, 0.55, n)  # Peng et al. 2010, Fig. 2
+    quenched = random.uniform(0, 1, n) < rel.quenched_fraction(log_mass, overdensity)
+    offset = random.normal(0, 0.30, n)  # Renzini & Peng 2015: 0.3 dex about the ridge
+    # a tenth of quenched galaxies are on their way, in the green valley (Schawinski et al. 2014)
+    ageing = np.where(random.uniform(0, 1, n) < 0.1, random.uniform(0, 1.2, n), 0.0)
+    active = rel.main_sequence(log_mass, redshift) + offset
+    passive = rel.quiescent_sequence(log_mass) + random.normal(0, 0.35, n) + ageing
+    log_sfr = np.where(quenched, np.minimum(passive, active), active)
+    # Mannucci et al. 2010: 0.05 dex about the relation
+    abundance = rel.oxygen_abundance(log_mass, log_sfr) + random.normal(0, 0.06, n)
+    galaxies = galaxies.assign(
+        log_overdensity=overdensity, quenched=quenched, log_sfr=log_sfr, metallicity=abundance
+    )
+    shapes = draw_shapes(log_mass, quenched, np.where(quenched, 0.0, offset), random)
+    return pd.concat([galaxies, shapes], axis=1)
+
+
+def _dust(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+    """Attenuation of gas, A(H alpha), and of stars, A_V, in mag.
+
+    Disks dim with log(a/b) as they turn edge-on (Tully et al. 1998; Maller et al. 2009): the factor
+    is 1 on average over random inclinations. Quenched galaxies have a tenth of the dust.
+    """
+    n = len(galaxies)
+    flattening = -np.log10(galaxies["disk_axis_ratio"].to_numpy())
+    inclined = 0.70 + 1.05 * flattening
+    mean = rel.halpha_attenuation(galaxies["log_stellar_mass"].to_numpy())
+    gas = np.maximum(mean * inclined + random.normal(0, 0.28, n), 0.0)  # Garn & Best 2010, scatter
+    thinned = random.exponential(0.15, n)
+    gas = np.where(galaxies["quenched"], gas * np.minimum(thinned, 1.0), gas)
+    to_visual = rel.attenuation_curve(np.array([5500.0]))[0] / rel.attenuation_curve(np.array([6563.0]))[0]
+    stars = DUSTF * rel.STAR_TO_GAS_REDDENING * to_visual * gas
+    return galaxies.assign(attenuation_h_alpha=gas, attenuation_v=stars)
+
+
+def _populations(galaxies: pd.DataFrame, random: np.random.Generator) -> Array:
+    """Solar masses (n, 5) in each of the populations that shine.
+
+    Massive galaxies formed their stars earlier (Gallazzi et al. 2005, Fig. 9): the past to present
+    ratio of star formation falls with mass among quenched, rises among star-forming ones. The
+    metal-rich share of old stars rises with mass (their Fig. 8).
+    """
+    n = len(galaxies)
+    log_mass = galaxies["log_stellar_mass"].to_numpy()
+    active = ACT0 + ACT1 * (log_mass - 10.0) + random.normal(0, ACTS, n)
+    passive = PAS0 - PAS1 * (log_mass - 10.5) + random.normal(0, PASS, n)
+    past = np.where(galaxies["quenched"], passive, active)
+    rich = np.clip(RICH0 + 0.4 * (log_mass - 10.5) + random.normal(0, 0.25, n), 0, 1)
+    shares = population_masses(galaxies["log_sfr"].to_numpy() - log_mass, past, rich)
+    return shares * 10.0 ** log_mass[:, None]
+
+
+# ---------------------------------------------------------------------------------- light and size
+
+
+def _bright_enough(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) -> Array:
+    """A cheap cut on total r before all five bands: half a magnitude looser than the limit."""
+    redshift = galaxies["redshift"].to_numpy()
+    grid = sed_grid(simulated.redshift_max)
+    flux = grid.flux(redshift, galaxies["attenuation_v"].to_numpy(), masses, R_BAND)[:, 0]
+    total = -2.5 * np.log10(flux) + distance_modulus(redshift, simulated.redshift_max)
+    return total <= simulated.petro_mag_r_max + 0.5
+
+
+def _light(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) -> pd.DataFrame:
+    """Total magnitudes `mag_*` on SDSS's system, without the Galaxy's dust, and bulges' shares.
+
+    The bulge is made of old stars only, behind half of the dust: hence redder than the disk.
+    """
+    grid = sed_grid(simulated.redshift_max)
+    redshift, dust = galaxies["redshift"].to_numpy(), galaxies["attenuation_v"].to_numpy()
+    modulus = distance_modulus(redshift, simulated.redshift_max)
+    old = masses[:, [OLD_SOLAR, OLD_RICH]]
+    whole = 10.0 ** galaxies["log_stellar_mass"].to_numpy()
+    taken = np.minimum(galaxies["bulge_mass_share"].to_numpy() * whole / old.sum(axis=1), 0.95)
+    bulge = np.zeros_like(masses)
+    bulge[:, [OLD_SOLAR, OLD_RICH]] = old * taken[:, None]
+    flux, bulge_flux = grid.flux(redshift, dust, masses), grid.flux(redshift, dust / 2, bulge)
+    magnitude = -2.5 * np.log10(flux) + modulus[:, None] + AB_OFFSET + TEMPLATE_OFFSET
+    share = np.minimum(bulge_flux / flux, 0.98)
+    return galaxies.assign(
+        **{f"mag_{band}": magnitude[:, i] for i, band in enumerate(BANDS)},
+        **{f"bulge_share_{band}": share[:, i] for i, band in enumerate(BANDS)},
+        old_share=old.sum(axis=1) / whole,
+    )
+
+
+def _sizes(galaxies: pd.DataFrame, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
+    """Radii in kpc and arcsec, and the Petrosian magnitude before the Galaxy's dust."""
+    log_mass, redshift = galaxies["log_stellar_mass"].to_numpy(), galaxies["redshift"].to_numpy()
+    radii = draw_radii(log_mass, galaxies["quenched"].to_numpy(), random)
+    parsecs = 10 ** (distance_modulus(redshift, simulated.redshift_max) / 5 + 1) / (1 + redshift) ** 2
+    arcsec = radii["radius_kpc"].to_numpy() * 1e3 / parsecs * 206264.8
+    sizes = measure_sizes(galaxies, arcsec, galaxies["bulge_share_r"].to_numpy(), simulated.psf_fwhm)
+    noise = random.normal(0, MAGNITUDE_TO_PETROSIAN_SCATTER, len(galaxies))
+    petrosian = galaxies["mag_r"] - 2.5 * np.log10(sizes["petro_share"]) + noise
+    return pd.concat([galaxies, radii, sizes], axis=1).assign(petro_mag_r=petrosian)
+
+
+def _dispersions(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+    """Velocity dispersions, km/s: larger where a galaxy is compact for its mass.
+
+    The virial theorem's -0.5 dex a dex of radius is halved, as along the fundamental plane (Zahid &
+    Geller 2017); galaxies of small bulges lie lower.
+    """
+    log_mass = galaxies["log_stellar_mass"].to_numpy()
+    compact = -0.25 * galaxies["radius_offset"].to_numpy()
+    bulgeless = -0.10 * (1 - galaxies["bulge_mass_share"].to_numpy())
+    scatter = random.normal(0, 0.07, len(galaxies))
+    log_dispersion = rel.velocity_dispersion(log_mass) + compact + bulgeless + scatter
+    return galaxies.assign(velocity_dispersion=10**log_dispersion)

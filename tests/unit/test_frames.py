@@ -1,0 +1,246 @@
+"""Frames are read whole or not at all, and resampled onto the sky with position and flux kept."""
+
+import email.message
+import http.client
+import io
+import os
+import urllib.error
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+from synthetic_frames import (
+    CENTRE,
+    RUN,
+    centroid,
+    draw,
+    east_north,
+    field_wcs,
+    frame_bytes,
+    write_frame,
+)
+
+from mgsflow.config import Sdss
+from mgsflow.core.errors import UserError
+from mgsflow.sample import frames as module
+from mgsflow.sample.frames import (
+    BrokenFrameError,
+    FrameName,
+    LocalFrames,
+    MissingFrameError,
+    SasFrames,
+    read_frame,
+    release_folder,
+)
+from mgsflow.sample.resample import Grid, is_inside, place, resample
+
+NAME = FrameName(RUN, 2, 57, "r")
+REAL = Path(os.environ.get("MGSFLOW_REAL_DATA", "../shared/real"))
+GRID = Grid(96, 0.396)
+
+
+def _stamp(image, wcs, ra, dec, grid=GRID):
+    (placement,) = place(wcs, np.array([ra]), np.array([dec]), grid)
+    return resample(image, placement, grid)
+
+
+@pytest.mark.parametrize("angle", [0, 7.3, 90, 171, 263])
+def test_position_and_flux_survive_any_scan_direction(angle):
+    wcs = field_wcs(angle, shift=(3.4, -2.7))
+    ra, dec = east_north(*CENTRE, 12.3, -8.1)
+    stamp = _stamp(draw(wcs, [(ra, dec, 50.0, 1.5)]), wcs, ra, dec)
+    assert centroid(stamp) == pytest.approx((GRID.centre, GRID.centre), abs=0.005)
+    assert stamp.sum() == pytest.approx(50, rel=2e-3)
+
+
+@pytest.mark.parametrize("angle", [0, 45, 130, 263])
+def test_north_is_up_and_east_is_left(angle):
+    wcs = field_wcs(angle)
+    east, north = east_north(*CENTRE, 10 * 0.396, 0), east_north(*CENTRE, 0, 20 * 0.396)
+    image = draw(wcs, [(*CENTRE, 10, 1.5), (*east, 30, 1.5), (*north, 60, 1.5)])
+    stamp = _stamp(image, wcs, *CENTRE)
+    # in pixels from the centre: row + is north, column - is east
+    row, column = centroid(stamp)
+    assert row - GRID.centre == pytest.approx(20 * 0.6, abs=0.02)
+    assert column - GRID.centre == pytest.approx(-10 * 0.3, abs=0.02)
+
+
+def test_linear_placement_agrees_with_the_full_wcs_everywhere_in_the_stamp():
+    """At the corner of a real field, 160 pixels a side; astropy's own TAN grid is the truth."""
+    wcs, grid = field_wcs(33, field_offset=0.16), Grid(160, 0.396)
+    (placement,) = place(wcs, np.array([CENTRE[0]]), np.array([CENTRE[1]]), grid)
+    stamp_wcs = WCS(naxis=2)
+    stamp_wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    stamp_wcs.wcs.crval = CENTRE
+    stamp_wcs.wcs.crpix = [grid.centre + 1] * 2
+    stamp_wcs.wcs.cdelt = [-0.396 / 3600, 0.396 / 3600]
+    row, column = np.mgrid[:160, :160]
+    x, y = wcs.all_world2pix(*stamp_wcs.all_pix2world(column, row, 0), 0)
+    assert np.abs(placement(row, column) - np.stack([y, x])).max() < 1e-3
+
+
+def test_larger_pixels_conserve_flux_and_position():
+    wcs = field_wcs(20)
+    grid = Grid(48, 2 * 0.396)
+    stamp = _stamp(draw(wcs, [(*CENTRE, 50, 1.5)]), wcs, *CENTRE, grid)
+    assert stamp.sum() == pytest.approx(50, rel=2e-3)
+    assert centroid(stamp) == pytest.approx((grid.centre, grid.centre), abs=0.01)
+
+
+def test_extended_galaxy_keeps_its_surface_brightness_profile():
+    wcs = field_wcs(63)
+    stamp = _stamp(draw(wcs, [(*CENTRE, 500, 9.0)]), wcs, *CENTRE)
+    row, column = np.mgrid[:96, :96] - GRID.centre
+    truth = 500 / (2 * np.pi * 81) * np.exp(-0.5 * (row**2 + column**2) / 81)
+    assert np.abs(stamp - truth).max() < 2e-3 * truth.max()
+
+
+def test_beyond_the_edge_is_sky_and_within_is_untouched():
+    wcs, shape = field_wcs(0), (500, 600)
+    ra, dec = east_north(*CENTRE, -(300 - 20) * 0.396, 0)  # 20 pixels from the western edge
+    image = draw(wcs, [(ra, dec, 50, 1.5)], shape) + np.float32(1)
+    (placement,) = place(wcs, np.array([ra]), np.array([dec]), GRID)
+    assert not is_inside(placement, GRID, shape)
+    stamp = resample(image, placement, GRID)
+    assert (stamp[:, -25:] == 0).all()
+    assert stamp[:, :60].min() == pytest.approx(1, abs=1e-3)
+
+
+def test_stamp_wholly_outside_is_sky():
+    wcs = field_wcs(0)
+    stamp = _stamp(draw(wcs, []) + np.float32(1), wcs, *east_north(*CENTRE, 4000, 0))
+    assert (stamp == 0).all()
+
+
+def test_local_frame_is_read_and_a_missing_one_named(tmp_path):
+    wcs = field_wcs(10)
+    image = draw(wcs, [(*CENTRE, 5, 2)])
+    write_frame(tmp_path, "r", image, wcs)
+    frame = LocalFrames(tmp_path).read(NAME)
+    assert np.array_equal(frame.pixels, image)
+    assert frame.pixels.dtype == np.float32
+    with pytest.raises(MissingFrameError, match="frame g of run 1000, camcol 2, field 57"):
+        LocalFrames(tmp_path).read(FrameName(RUN, 2, 57, "g"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda d: d[: len(d) // 2], lambda d: b"", lambda d: b"<html>busy</html>"],
+    ids=["truncated", "empty", "page"],
+)
+def test_damaged_frame_is_never_taken_for_whole(tmp_path, damage):
+    wcs = field_wcs(shape=(60, 80))
+    data = frame_bytes(draw(wcs, [(*CENTRE, 5, 2)], (60, 80)), wcs)
+    with pytest.raises(BrokenFrameError):
+        read_frame(damage(data))
+    path = write_frame(tmp_path, "r", np.ones((60, 80), np.float32), wcs)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match="not a whole frame"):
+        LocalFrames(tmp_path).read(NAME)
+
+
+def test_flipped_bit_is_noticed():
+    wcs = field_wcs(shape=(60, 80))
+    data = bytearray(frame_bytes(draw(wcs, [(*CENTRE, 5, 2)], (60, 80), noise=1), wcs))
+    data[len(data) // 2] ^= 4
+    with pytest.raises(BrokenFrameError):
+        read_frame(bytes(data))
+
+
+class Server:
+    """Stands in for urlopen: gives its replies one after another, and keeps the addresses."""
+
+    def __init__(self, *replies):
+        self.replies = list(replies)
+        self.urls = []
+
+    def __call__(self, url, timeout):
+        self.urls.append(url)
+        reply = self.replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return io.BytesIO(reply)
+
+
+def _status(code, **headers):
+    message = email.message.Message()
+    for key, value in headers.items():
+        message[key.replace("_", "-")] = value
+    return urllib.error.HTTPError("http://x", code, "no", message, io.BytesIO())
+
+
+@pytest.fixture
+def whole():
+    wcs = field_wcs(shape=(60, 80))
+    return frame_bytes(draw(wcs, [(*CENTRE, 5, 2)], (60, 80)), wcs)
+
+
+def _sas(monkeypatch, *replies, attempts=5):
+    server, waits = Server(*replies), []
+    monkeypatch.setattr(module.urllib.request, "urlopen", server)
+    sdss = Sdss(sas_url="http://127.0.0.1:9/sas/", attempts=attempts)
+    return SasFrames(sdss, sleep=waits.append), server, waits
+
+
+def test_sas_is_tried_again_until_the_frame_is_whole(monkeypatch, whole):
+    sas, server, waits = _sas(
+        monkeypatch,
+        _status(503, Retry_After="7"),
+        _status(429),
+        TimeoutError("timed out"),
+        whole[:-40],
+        whole,
+        attempts=5,
+    )
+    assert sas.read(NAME).pixels.shape == (60, 80)
+    assert len(server.urls) == 5
+    assert waits[0] == 7
+    assert waits[1:] == [4, 8, 16]
+    assert server.urls[0] == (
+        "http://127.0.0.1:9/sas/dr17/eboss/photoObj/frames/301/1000/2/frame-r-001000-2-0057.fits.bz2"
+    )
+
+
+def test_sas_without_the_frame_drops_it_at_once(monkeypatch):
+    sas, server, _ = _sas(monkeypatch, _status(404))
+    with pytest.raises(MissingFrameError):
+        sas.read(NAME)
+    assert len(server.urls) == 1
+
+
+def test_sas_that_never_delivers_stops_the_run(monkeypatch):
+    replies = [http.client.IncompleteRead(b"x")] * 3
+    sas, server, waits = _sas(monkeypatch, *replies, attempts=3)
+    with pytest.raises(UserError, match="no whole frame in 3 attempts"):
+        sas.read(NAME)
+    assert len(server.urls) == 3
+    assert len(waits) == 2  # none after the last
+
+
+def test_sas_that_refuses_is_not_asked_again(monkeypatch):
+    sas, server, _ = _sas(monkeypatch, _status(403))
+    with pytest.raises(UserError, match=r"403.*sas_url"):
+        sas.read(NAME)
+    assert len(server.urls) == 1
+
+
+def test_folders_of_the_releases():
+    assert release_folder(8) == "dr8/groups/boss/photoObj/frames"
+    assert release_folder(12) == "dr12/boss/photoObj/frames"
+    assert release_folder(13) == "dr13/eboss/photoObj/frames"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real data in {REAL} (MGSFLOW_REAL_DATA)")
+def test_real_frame_is_read_and_cut():
+    frame = read_frame((REAL / "sas_frame/frame-r-001000-1-0100.fits.bz2").read_bytes())
+    assert frame.pixels.shape == (100, 100)
+    ra, dec = frame.wcs.pixel_to_world_values(50, 50)
+    grid = Grid(32, 0.396)
+    (placement,) = place(frame.wcs, np.array([ra]), np.array([dec]), grid)
+    assert placement.area == pytest.approx(1, abs=2e-3)  # SDSS's own scale
+    assert is_inside(placement, grid, frame.pixels.shape)
+    stamp = resample(frame.pixels, placement, grid)
+    # north up: this frame is turned by half a circle against its CD matrix' columns
+    assert np.isfinite(stamp).all()
+    assert 0.2 < stamp.std() / frame.pixels[34:66, 34:66].std() < 1.2

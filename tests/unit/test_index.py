@@ -1,0 +1,44 @@
+"""The index finds each galaxy's stamp, once."""
+
+import numpy as np
+import pytest
+
+from mgsflow.core.errors import UserError
+from mgsflow.core.tables import read_table
+from mgsflow.sample.index import index_stamps
+from mgsflow.sample.shards import Layout, ShardWriter, StampSet
+
+LAYOUT = Layout("frames", ("r",), 16, 0.396, "float16")
+
+
+def _write(folder, *shards):
+    """Shards whose stamps hold their own shard and row; returns their paths."""
+    paths = [folder / f"shard-{number:03d}.h5" for number in range(len(shards))]
+    for number, (path, ids) in enumerate(zip(paths, shards, strict=True)):
+        with ShardWriter(path, LAYOUT) as writer:
+            for row, objid in enumerate(ids):
+                writer.add(objid, np.full(LAYOUT.shape, 100 * number + row, np.float16))
+    return paths
+
+
+def test_index_leads_to_every_stamp(tmp_path):
+    big = 1237648720693755918
+    paths = _write(tmp_path, [big + 1, 7], [], [big])
+    index_stamps(shards=paths[::-1], out=tmp_path / "index.parquet")
+    index = read_table(tmp_path / "index.parquet")
+    assert index["objid"].dtype == np.int64
+    assert index["objid"].tolist() == [big + 1, 7, big]
+    found = StampSet(paths, index).raw(np.arange(3))[:, 0, 0, 0]
+    assert found.tolist() == [0, 1, 200]
+
+
+def test_galaxy_in_two_shards_is_refused(tmp_path):
+    paths = _write(tmp_path, [1, 2], [3, 1])
+    with pytest.raises(UserError, match="Galaxy 1 has a stamp in row 0 of shard 0 and in row 1"):
+        index_stamps(shards=paths, out=tmp_path / "index.parquet")
+    assert not (tmp_path / "index.parquet").exists()
+
+
+def test_no_stamp_at_all_is_the_users(tmp_path):
+    with pytest.raises(UserError, match="None of the 2 shards"):
+        index_stamps(shards=_write(tmp_path, [], []), out=tmp_path / "index.parquet")
