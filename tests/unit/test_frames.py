@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.wcs import WCS
 from synthetic_frames import (
     CENTRE,
@@ -232,15 +233,21 @@ def test_folders_of_the_releases():
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real data in {REAL} (MGSFLOW_REAL_DATA)")
-def test_real_frame_is_read_and_cut():
+def test_real_star_is_where_and_as_bright_as_sdss_says():
+    """photoObj's own position and aperture flux (radius 1.745 arcsec) of the brightest star."""
     frame = read_frame((REAL / "sas_frame/frame-r-001000-1-0100.fits.bz2").read_bytes())
-    assert frame.pixels.shape == (100, 100)
-    ra, dec = frame.wcs.pixel_to_world_values(50, 50)
-    grid = Grid(32, 0.396)
-    (placement,) = place(frame.wcs, np.array([ra]), np.array([dec]), grid)
-    assert placement.area == pytest.approx(1, abs=2e-3)  # SDSS's own scale
-    assert is_inside(placement, grid, frame.pixels.shape)
+    objects = fits.getdata(REAL / "sas_frame/photoObj-001000-1-0100.fits")
+    x, y = frame.wcs.world_to_pixel_values(objects["RA"], objects["DEC"])
+    within = (np.abs(x - 50) < 45) & (np.abs(y - 50) < 45)
+    star = objects[within][np.argmax(objects[within]["PSFFLUX"][:, 2])]
+    grid = Grid(40, 0.396)
+    (placement,) = place(frame.wcs, star["RA"][None], star["DEC"][None], grid)
+    assert placement.area == pytest.approx(1, abs=5e-3)  # the frame has the scale of the stamp
     stamp = resample(frame.pixels, placement, grid)
-    # north up: this frame is turned by half a circle against its CD matrix' columns
-    assert np.isfinite(stamp).all()
-    assert 0.2 < stamp.std() / frame.pixels[34:66, 34:66].std() < 1.2
+    row, column = np.mgrid[:40, :40]
+    core = np.where(np.hypot(row - grid.centre, column - grid.centre) < 4, stamp, 0)
+    at = centroid(core)
+    # the gnomonic WCS of a frame is good to some 0.5 pixel of SDSS's own astrometry
+    assert np.hypot(*np.subtract(at, grid.centre)) < 1
+    aperture = np.hypot(row - at[0], column - at[1]) < 1.745 / 0.396
+    assert stamp[aperture].sum() == pytest.approx(star["APERFLUX"][2, 3], rel=0.05)

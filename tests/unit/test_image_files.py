@@ -1,5 +1,8 @@
 """Stamps from JPEG and FITS files: one orientation and parity, refusals counted."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +18,7 @@ from mgsflow.sample.image_files import FileStamps
 from mgsflow.sample.shards import ShardReader
 from mgsflow.sample.stamps import stamps
 
+REAL = Path(os.environ.get("MGSFLOW_REAL_DATA", "../shared/real"))
 SIZE = 32
 OBJID = 1237648720693755918  # beyond 2**53: a float would lose its last digits
 
@@ -180,3 +184,18 @@ def test_stage_divides_files_by_objid_and_accounts_for_all(tmp_path):
         lost += entries["objid"].tolist()
     assert seen == ids[:5].tolist()  # contiguous, in order
     assert lost == ids[5:].tolist()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real data in {REAL} (MGSFLOW_REAL_DATA)")
+def test_real_jpegs_hold_a_galaxy_at_their_centre():
+    folder = REAL / "gri_jpeg_128"
+    ids = sorted(int(path.stem) for path in folder.glob("*.jpg"))[:40]
+    cuts = _cut(_provider(folder, "jpeg", 128), *ids)
+    assert [cut.objid for cut in cuts] == ids
+    stamps = np.stack([cut.stamp for cut in cuts]).astype(float)
+    assert stamps.shape == (40, 3, 128, 128)
+    mean = stamps.mean(axis=(0, 1))
+    assert np.unravel_index(mean.argmax(), mean.shape) == pytest.approx((63.5, 63.5), abs=2)
+    # galaxies are redder than their sky: from g to i their centres brighten
+    centre = stamps[:, :, 60:68, 60:68].mean(axis=(2, 3))
+    assert (np.median(centre, axis=0)[:-1] <= np.median(centre, axis=0)[1:]).all()

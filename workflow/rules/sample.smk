@@ -72,8 +72,8 @@ rule query_sdss:
     message:
         "Ask SkyServer for the sample"
     shell:
-        "mgsflow query-sdss --out {output.reply:q} "
-        "--sdss {params.sdss:q} --selection {params.selection:q} "
+        "mgsflow query-sdss --sdss {params.sdss:q} --selection {params.selection:q} "
+        "--partial {params.partial:q} --out {output.reply:q} "
         "2>&1 | tee {log:q}"
 
 
@@ -189,7 +189,6 @@ rule splits:
     params:
         targets=section("targets"),
         photometry=section("photometry"),
-        flows=section("flows"),
         splits=section("splits"),
         seed=config["seed"],
         code=code("splits"),

@@ -12,7 +12,7 @@ from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.tables import read_notes, read_table, write_table
 
-_COLUMNS = (
+COLUMNS = (
     Quantity("stage", "", "Stage at which the galaxy left the sample"),
     Quantity("reason", "", "Why it left"),
 )
@@ -66,7 +66,7 @@ class Ledger:
         )
         entries = pd.concat(self._parts, ignore_index=True) if self._parts else empty
         notes = {"stage": self.stage, "came": self.came, "kept": kept, "noted": self._noted}
-        write_table(path, entries, _COLUMNS, notes)
+        write_table(path, entries, COLUMNS, notes)
         if kept == 0 and not allow_empty:
             reasons = entries["reason"].value_counts().to_dict()
             raise UserError(

@@ -108,7 +108,7 @@ class PhotoZ:
 def photo_z(truth: np.ndarray, prediction: np.ndarray) -> PhotoZ:
     """Mean of delta, 1.4826 median |delta - median delta|, and the fraction beyond 0.05.
 
-    As Pasquet et al. (2019), section 5.1, define them; `truth` and `prediction` are redshifts (n,).
+    As Pasquet et al. (2019, A&A 621, A26) define them; `truth` and `prediction` are redshifts (n,).
     """
     truth, prediction = _complete(truth, prediction)
     delta = (prediction - truth) / (1 + truth)

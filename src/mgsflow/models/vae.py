@@ -12,16 +12,18 @@ convolutions train without it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mgsflow.core.errors import UserError
 from mgsflow.models.storage import load_model
+from mgsflow.sample.shards import NANOMAGGIES, ORIENTATION, Layout
 from mgsflow.sample.stretch import Stretch
 
 _KERNEL = {"kernel_size": 4, "stride": 2, "padding": 1}
@@ -98,3 +100,78 @@ def reconstruction_error(stamps: Tensor, reconstruction: Tensor) -> Tensor:
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL divergence of N(mean, variance) from N(0, 1), summed over dimensions, shape (n,)."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+
+
+@dataclass(frozen=True)
+class TrainedVae:
+    """A frozen VAE with all that is needed to use it on stored stamps."""
+
+    network: VariationalAutoencoder
+    stretch: Stretch
+    layout: Layout
+    precision: str
+    device: torch.device
+
+    def check(self, layout: Layout) -> None:
+        """Raises UserError if stamps of `layout` are not such as the VAE was trained on."""
+        if layout != self.layout:
+            raise UserError(
+                f"The stamps are not of the kind that the VAE was trained on: {layout}, not "
+                f"{self.layout}. Train a VAE on them, or give the stamps it belongs to."
+            )
+
+    @torch.inference_mode()
+    def encode(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Means and standard deviations, each (n, latent) float32, of stored stamps.
+
+        `raw` is as shards hold it: (n, bands, size, size), float16 nanomaggies or uint8.
+        """
+        stamps = torch.from_numpy(self.stretch(raw)).to(
+            self.device, memory_format=torch.channels_last
+        )
+        with autocast(self.device, self.precision):
+            mean, log_variance = self.network.encode(stamps)
+        return mean.cpu().numpy(), torch.exp(0.5 * log_variance).cpu().numpy()
+
+    @torch.inference_mode()
+    def decode(self, latent: np.ndarray) -> np.ndarray:
+        """Stretched stamps (n, bands, size, size), float32, of latents (n, latent)."""
+        values = torch.from_numpy(np.asarray(latent, np.float32)).to(self.device)
+        return self.network.decode(values).float().cpu().contiguous().numpy()
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which convolutions run in `precision`, float32 or bfloat16."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def describe(network: VariationalAutoencoder, stretch: Stretch, layout: Layout) -> dict[str, Any]:
+    """The part of a VAE's description that `load_vae` rebuilds it from."""
+    formula = "pixel / 255" if layout.dtype == "uint8" else "asinh(pixel / softening) / scale"
+    return {
+        "architecture": {"kind": "vae", **network.architecture},
+        "inputs": {**asdict(layout), "bands": list(layout.bands), "orientation": ORIENTATION},
+        "standardisation": {"formula": formula, **stretch.as_dict()},
+        "targets": [],
+        "units": {"softening": NANOMAGGIES, "pixel": layout.unit, "pixel_scale": "arcsec"},
+    }
+
+
+def load_vae(model: Path, description: Path, device: torch.device | str = "cpu") -> TrainedVae:
+    """The VAE whose weights are in `model` and whose description is in `description`, frozen.
+
+    Raises UserError if a file is absent or broken or they do not belong together.
+    """
+    weights, facts = load_model(model, description)
+    try:
+        architecture = {k: v for k, v in facts["architecture"].items() if k != "kind"}
+        inputs = {k: v for k, v in facts["inputs"].items() if k != "orientation"}
+        network = VariationalAutoencoder(**architecture)
+        network.load_state_dict(weights)
+        stretch = Stretch(**{k: facts["standardisation"][k] for k in ("softening", "scale")})
+        layout = Layout(**inputs | {"bands": tuple(inputs["bands"])})
+        precision = facts["settings"]["precision"]
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"{description}: describes no VAE ({error}). Rerun train-vae.") from None
+    network = network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return TrainedVae(network, stretch, layout, precision, torch.device(device))

@@ -93,9 +93,11 @@ class Loop:
             if name != "epoch"
         )
         best = " (best)" if fit.best_epoch == fit.epoch else f" (best: {fit.best_epoch})"
-        left = (self.epochs - fit.epoch) * sum(row["seconds"] for row in fit.history) / fit.epoch
+        seconds = sum(row["seconds"] for row in fit.history) / fit.epoch
+        left = (self.epochs - fit.epoch) * seconds
         say(
-            f"{self.name}: epoch {fit.epoch}/{self.epochs}{best}: {facts}; at most {left:.0f} s left"
+            f"{self.name}: epoch {fit.epoch}/{self.epochs}{best}: {facts}; "
+            f"at most {left:.0f} s left"
         )
         if not fit.best:
             raise UserError(

@@ -22,6 +22,7 @@ from mgsflow.sky.simulated.seds import (
     OLD_RICH,
     OLD_SOLAR,
     R_BAND,
+    SED_DIVERSITY,
     TEMPLATE_OFFSET,
     population_masses,
     sed_grid,
@@ -33,7 +34,8 @@ MASS_RANGE = (7.0, 12.2)
 # No galaxy outshines this: r at 10 pc of one solar mass of young, dust-free stars. It bounds how
 # far a mass can be seen, so that hopeless galaxies are not drawn at all.
 BRIGHTEST_UNIT_MASS = 3.5
-ACT0, ACT1, ACTS, PAS0, PAS1, PASS, RICH0, DUSTF = 0.0, 0.1, 0.2, 0.6, 0.3, 0.35, .6, 1.
+# Of the dust that reddens stars, what is not already in kcorrect's young template
+DUST_BESIDE_TEMPLATES = 0.55
 BATCH = 200_000  # galaxies drawn at once: bounds the memory
 BARREN_BATCHES = 20  # batches without one galaxy before the settings are refused
 MAGNITUDE_TO_PETROSIAN_SCATTER = 0.03  # mag, noise of Petrosian against total flux
@@ -70,7 +72,7 @@ def _draw_batch(count: int, simulated: Simulated, random: np.random.Generator) -
     masses = _populations(galaxies, random)
     bright = _bright_enough(galaxies, masses, simulated)
     galaxies, masses = galaxies[bright].reset_index(drop=True), masses[bright]
-    galaxies = _light(galaxies, masses, simulated)
+    galaxies = _light(galaxies, masses, simulated, random)
     galaxies = _sizes(galaxies, simulated, random)
     return galaxies[galaxies["petro_mag_r"] <= simulated.petro_mag_r_max]
 
@@ -124,7 +126,7 @@ def _stars(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     # a tenth of quenched galaxies are on their way, in the green valley (Schawinski et al. 2014)
     ageing = np.where(random.uniform(0, 1, n) < 0.1, random.uniform(0, 1.2, n), 0.0)
     active = rel.main_sequence(log_mass, redshift) + offset
-    passive = rel.quiescent_sequence(log_mass) + random.normal(0, 0.35, n) + ageing
+    passive = rel.quiescent_sequence(log_mass) + random.normal(0, 0.20, n) + ageing
     log_sfr = np.where(quenched, np.minimum(passive, active), active)
     # Mannucci et al. 2010: 0.05 dex about the relation
     abundance = rel.oxygen_abundance(log_mass, log_sfr) + random.normal(0, 0.06, n)
@@ -149,23 +151,23 @@ def _dust(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     thinned = random.exponential(0.15, n)
     gas = np.where(galaxies["quenched"], gas * np.minimum(thinned, 1.0), gas)
     to_visual = rel.attenuation_curve(np.array([5500.0]))[0] / rel.attenuation_curve(np.array([6563.0]))[0]
-    stars = DUSTF * rel.STAR_TO_GAS_REDDENING * to_visual * gas
+    stars = DUST_BESIDE_TEMPLATES * rel.STAR_TO_GAS_REDDENING * to_visual * gas
     return galaxies.assign(attenuation_h_alpha=gas, attenuation_v=stars)
 
 
 def _populations(galaxies: pd.DataFrame, random: np.random.Generator) -> Array:
     """Solar masses (n, 5) in each of the populations that shine.
 
-    Massive galaxies formed their stars earlier (Gallazzi et al. 2005, Fig. 9): the past to present
-    ratio of star formation falls with mass among quenched, rises among star-forming ones. The
-    metal-rich share of old stars rises with mass (their Fig. 8).
+    Star formation was the more intense in the past the less massive a quenched galaxy is, and
+    the metal-rich share of old stars rises with mass (Gallazzi et al. 2005, Figs 8 and 9). The
+    constants of both make the colours of SDSS's galaxies out of kcorrect's templates.
     """
     n = len(galaxies)
     log_mass = galaxies["log_stellar_mass"].to_numpy()
-    active = ACT0 + ACT1 * (log_mass - 10.0) + random.normal(0, ACTS, n)
-    passive = PAS0 - PAS1 * (log_mass - 10.5) + random.normal(0, PASS, n)
+    active = -0.24 - 0.15 * (log_mass - 10.0) + random.normal(0, 0.12, n)
+    passive = 0.35 - 0.10 * (log_mass - 10.5) + random.normal(0, 0.25, n)
     past = np.where(galaxies["quenched"], passive, active)
-    rich = np.clip(RICH0 + 0.4 * (log_mass - 10.5) + random.normal(0, 0.25, n), 0, 1)
+    rich = np.clip(0.6 + 0.4 * (log_mass - 10.5) + random.normal(0, 0.25, n), 0, 1)
     shares = population_masses(galaxies["log_sfr"].to_numpy() - log_mass, past, rich)
     return shares * 10.0 ** log_mass[:, None]
 
@@ -182,7 +184,9 @@ def _bright_enough(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) 
     return total <= simulated.petro_mag_r_max + 0.5
 
 
-def _light(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) -> pd.DataFrame:
+def _light(
+    galaxies: pd.DataFrame, masses: Array, simulated: Simulated, random: np.random.Generator
+) -> pd.DataFrame:
     """Total magnitudes `mag_*` on SDSS's system, without the Galaxy's dust, and bulges' shares.
 
     The bulge is made of old stars only, behind half of the dust: hence redder than the disk.
@@ -197,6 +201,7 @@ def _light(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) -> pd.Da
     bulge[:, [OLD_SOLAR, OLD_RICH]] = old * taken[:, None]
     flux, bulge_flux = grid.flux(redshift, dust, masses), grid.flux(redshift, dust / 2, bulge)
     magnitude = -2.5 * np.log10(flux) + modulus[:, None] + AB_OFFSET + TEMPLATE_OFFSET
+    magnitude += SED_DIVERSITY * random.normal(0, 1, magnitude.shape)
     share = np.minimum(bulge_flux / flux, 0.98)
     return galaxies.assign(
         **{f"mag_{band}": magnitude[:, i] for i, band in enumerate(BANDS)},
@@ -225,7 +230,7 @@ def _dispersions(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.Data
     """
     log_mass = galaxies["log_stellar_mass"].to_numpy()
     compact = -0.25 * galaxies["radius_offset"].to_numpy()
-    bulgeless = -0.10 * (1 - galaxies["bulge_mass_share"].to_numpy())
-    scatter = random.normal(0, 0.07, len(galaxies))
+    bulgeless = -0.06 * (1 - galaxies["bulge_mass_share"].to_numpy())
+    scatter = random.normal(0, 0.05, len(galaxies))
     log_dispersion = rel.velocity_dispersion(log_mass) + compact + bulgeless + scatter
     return galaxies.assign(velocity_dispersion=10**log_dispersion)

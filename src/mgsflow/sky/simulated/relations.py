@@ -126,9 +126,9 @@ def radius_scatter(log_mass: Array) -> Array:
 def active_fraction(log_mass: Array) -> Array:
     """Share of star-forming galaxies whose lines hold an active nucleus's.
 
-    Rare below 10^10 Msun, about a third of massive ones (Kauffmann et al. 2003, Fig. 5).
+    Rare below 10^10 Msun, a quarter of massive ones (Kauffmann et al. 2003, Fig. 5).
     """
-    return 0.35 / (1 + 10.0 ** (-2.5 * (log_mass - 10.6)))
+    return 0.25 / (1 + 10.0 ** (-2.5 * (log_mass - 10.6)))
 
 
 def kauffmann_2003(log_nii_halpha: Array) -> Array:

@@ -32,14 +32,17 @@ R_BAND = slice(2, 3)
 REDSHIFT_STEP = 0.0025
 # Of the stars of the last Gyr, those older than 0.3 Gyr by their template. That template carries
 # lines that such stars no longer light, so a small share fits SDSS's colours best.
-INTERMEDIATE_SHARE = 0.1
-NEBULAR_YEARS = 1.5e6
+INTERMEDIATE_SHARE = 0.2
+NEBULAR_YEARS = 2.0e6
 ATTENUATION_MAX = 4.0  # greatest A_V of the stars, mag
 WAVELENGTHS = (1500.0, 13000.0)  # Angstrom, rest frame: all that the five filters can see
 AB_OFFSET = np.array([0.04, 0.0, 0.0, 0.0, -0.02])  # SDSS's u and z less AB, mag
 # What SDSS's galaxies lie off the templates in each band, mag, r as the reference: the zero-points
 # that fits of templates to real colours ask for (as in Ilbert et al. 2006, section 4).
-TEMPLATE_OFFSET = np.array([0.07, -0.03, 0.0, -0.03, -0.01])
+# How far single galaxies lie off any mixture of the templates, mag: ages, abundances and dust of
+# which five spectra know nothing; as large as makes redshifts as hard to foresee as SDSS's.
+SED_DIVERSITY = np.array([0.05, 0.02, 0.015, 0.015, 0.025])
+TEMPLATE_OFFSET = np.array([0.09, -0.02, 0.0, -0.03, -0.01])
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,10 @@ def measure_sizes(shapes: pd.DataFrame, radius: Array, bulge_share: Array, fwhm:
         [shapes["bulge_sersic"], bulge_share, np.log(shapes["radius_ratio"])]
     )
     total, r50, r90, share = _aperture_table()(points).T
-    disk = radius / total
-    # what an aperture measures shrinks with the area of the ellipse
+    # a round aperture on a flat galaxy: what it measures shrinks with the area of the ellipse, and
+    # Shen et al.'s radii are such
     flattening = np.sqrt((1 + shapes["disk_axis_ratio"].to_numpy()) / 2)
+    disk = radius / total / flattening
     return pd.DataFrame(
         {
             "disk_radius": disk,

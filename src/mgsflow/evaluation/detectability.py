@@ -1,0 +1,130 @@
+"""Can it be told from image and photometry whether a galaxy's metallicity is measurable?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import rankdata
+
+from mgsflow.config import Evaluation
+from mgsflow.core.files import write_json
+from mgsflow.core.progress import say
+from mgsflow.core.quantities import METALLICITY
+from mgsflow.core.seeds import derive_seed
+from mgsflow.evaluation.draws import PosteriorSet
+from mgsflow.evaluation.metrics import bootstrap_interval
+from mgsflow.evaluation.variants import each_variant
+
+SET = "test"
+THRESHOLD = 0.5
+
+
+def detectability(
+    *,
+    posteriors: list[Path],
+    variants: list[str],
+    evaluation: Evaluation,
+    seed: int,
+    out: Path,
+) -> None:
+    """Judge the probability that metallicity is measurable on the test set, variant by variant.
+
+    JSON: for each variant n, confusion matrix [[tn, fp], [fn, tp]] at a probability of 0.5,
+    accuracy beside the share of the larger class, balanced accuracy, area under the ROC curve and
+    Brier score, each figure with its 95% bootstrap interval (`accuracy_low`, `accuracy_high`);
+    null where the test set has one class only. Where metallicity or its detectability is not
+    modelled: {"absent": reason}.
+    """
+    result = {}
+    for variant, posterior in each_variant(posteriors, variants, SET):
+        reason = _absent(posterior)
+        if reason:
+            say(f"detectability: {variant}: {reason}")
+        result[variant] = {"absent": reason} if reason else _judge(posterior, evaluation, seed)
+    write_json(out, result)
+
+
+def confusion_matrix(measured: np.ndarray, probability: np.ndarray) -> list[list[int]]:
+    """[[true negatives, false positives], [false negatives, true positives]] at 0.5."""
+    told = probability >= THRESHOLD
+    return [[int(np.sum((measured == m) & (told == t))) for t in (0, 1)] for m in (0, 1)]
+
+
+def accuracy(measured: np.ndarray, probability: np.ndarray) -> float:
+    """Fraction of galaxies told rightly at 0.5."""
+    return float(np.mean((probability >= THRESHOLD) == measured))
+
+
+def balanced_accuracy(measured: np.ndarray, probability: np.ndarray) -> float:
+    """Mean over the two classes of the fraction told rightly; NaN with one class only."""
+    if measured.all() or not measured.any():
+        return float("nan")
+    right = (probability >= THRESHOLD) == measured
+    return float((right[measured].mean() + right[~measured].mean()) / 2)
+
+
+def auc(measured: np.ndarray, probability: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that a measured galaxy ranks above one that is not.
+
+    Mann & Whitney's U over the number of pairs, ties counting half; NaN with one class only.
+    """
+    positives, negatives = int(measured.sum()), int((~measured).sum())
+    if not positives or not negatives:
+        return float("nan")
+    ranks = rankdata(probability)[measured].sum()
+    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def brier(measured: np.ndarray, probability: np.ndarray) -> float:
+    """Mean squared difference of probability and outcome (Brier 1950); 0 is perfect."""
+    return float(np.mean((probability - measured) ** 2))
+
+
+_FIGURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "auc": auc,
+    "brier": brier,
+}
+
+
+def _absent(posterior: PosteriorSet) -> str:
+    if METALLICITY not in posterior.targets:
+        return "metallicity is not among the targets"
+    if posterior.measurable is None:
+        return "whether metallicity is measurable is not modelled: every galaxy has one, or none"
+    return "" if len(posterior.objid) else "the test set is empty"
+
+
+def _judge(posterior: PosteriorSet, evaluation: Evaluation, seed: int) -> dict[str, object]:
+    assert posterior.measurable is not None
+    measured = np.isfinite(posterior.truth[:, posterior.column(METALLICITY)])
+    probability = posterior.measurable.mean(axis=1, dtype=np.float64)
+    share = float(measured.mean())
+    result: dict[str, object] = {
+        "n": len(measured),
+        "threshold": THRESHOLD,
+        "confusion_matrix": confusion_matrix(measured, probability),
+        "majority_rate": max(share, 1 - share),
+    }
+    for name, figure in _FIGURES.items():
+        result |= _with_interval(name, figure, measured, probability, evaluation, seed)
+    return result
+
+
+def _with_interval(
+    name: str,
+    figure: Callable[[np.ndarray, np.ndarray], float],
+    measured: np.ndarray,
+    probability: np.ndarray,
+    evaluation: Evaluation,
+    seed: int,
+) -> dict[str, float | None]:
+    low, high = bootstrap_interval(
+        figure, (measured, probability), evaluation.bootstrap, derive_seed(seed, "detectability")
+    )
+    values = {name: figure(measured, probability), f"{name}_low": low, f"{name}_high": high}
+    # JSON knows no NaN
+    return {key: value if np.isfinite(value) else None for key, value in values.items()}

@@ -1,0 +1,148 @@
+"""Scores of posteriors and baselines on the test set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mgsflow.config import Evaluation
+from mgsflow.core.errors import UserError
+from mgsflow.core.progress import say
+from mgsflow.core.quantities import Quantity
+from mgsflow.core.seeds import derive_seed
+from mgsflow.core.tables import read_table, write_table
+from mgsflow.evaluation import metrics
+from mgsflow.evaluation.draws import PosteriorSet
+from mgsflow.evaluation.variants import each_variant
+
+SET = "test"
+_OWN = "; in the target's unit, lines in ln(1 + F)"
+QUANTITIES = (
+    Quantity("method", "", "Variant of the flows' inputs, or baseline"),
+    Quantity("kind", "", "posterior or baseline"),
+    Quantity("target", "", "Inferred quantity"),
+    Quantity("n", "", "Test galaxies with a measured target: those that count"),
+    Quantity("r2", "", "R2 of the point prediction; of a posterior, its mean over all draws"),
+    Quantity("r2_low", "", "Lower end of the 95% bootstrap interval of r2"),
+    Quantity("r2_high", "", "Upper end of the 95% bootstrap interval of r2"),
+    Quantity("r2_mean_head", "", "R2 of the regression heads alone, mean over the members"),
+    Quantity("rmse", "", "Root mean squared error" + _OWN),
+    Quantity("bias", "", "Mean of prediction - truth" + _OWN),
+    Quantity("nmad", "", "1.4826 times the median absolute deviation of the errors" + _OWN),
+    Quantity("coverage_68", "", "Fraction of truths within the central 68% interval"),
+    Quantity("coverage_95", "", "Fraction of truths within the central 95% interval"),
+    Quantity(
+        "crps",
+        "",
+        "Mean continuous ranked probability score; of a baseline, which has no width, its mean "
+        "absolute error" + _OWN,
+    ),
+    Quantity("photo_z_bias", "", "Redshift: mean of (z_phot - z_spec) / (1 + z_spec)"),
+    Quantity("photo_z_sigma_mad", "", "Redshift: 1.4826 MAD of the same"),
+    Quantity("photo_z_outliers", "", "Redshift: fraction with its absolute value beyond 0.05"),
+)
+COLUMNS = [quantity.name for quantity in QUANTITIES]
+
+
+def scores(
+    *,
+    features: Path,
+    posteriors: list[Path],
+    variants: list[str],
+    baselines: Path,
+    evaluation: Evaluation,
+    seed: int,
+    out: Path,
+) -> None:
+    """Score posteriors and baselines on the test set: one row for each method and target.
+
+    Galaxies without a measured target do not count. The bootstrap draws the same galaxies for
+    every method, so that the intervals of one target can be compared.
+    """
+    rows = []
+    for variant, posterior in each_variant(posteriors, variants, SET):
+        say(f"scores: {variant}")
+        rows += [
+            _score_posterior(variant, posterior, target, evaluation, seed)
+            for target in posterior.targets
+        ]
+    rows += _score_baselines(baselines, features, evaluation, seed)
+    write_table(out, pd.DataFrame(rows, columns=COLUMNS), QUANTITIES, {"set": SET})
+
+
+def _score_posterior(
+    variant: str, posterior: PosteriorSet, target: str, evaluation: Evaluation, seed: int
+) -> dict[str, object]:
+    column = posterior.column(target)
+    truth, draws = posterior.truth[:, column], posterior.pooled[:, :, column]
+    head = posterior.mean_head[:, :, column].mean(axis=1, dtype=np.float64)
+    mean = draws.mean(axis=1, dtype=np.float64)
+    order = np.argsort(posterior.objid)  # the bootstrap's, for every method
+    return {
+        "method": variant,
+        "kind": "posterior",
+        **_score_point(truth[order], mean[order], target, evaluation, seed),
+        "r2_mean_head": metrics.r2(truth, head),
+        "coverage_68": metrics.coverage(draws, truth, 0.68),
+        "coverage_95": metrics.coverage(draws, truth, 0.95),
+        "crps": metrics.crps(draws, truth),
+    }
+
+
+def _score_baselines(
+    baselines: Path, features: Path, evaluation: Evaluation, seed: int
+) -> list[dict[str, object]]:
+    table = read_table(baselines, ["method", "objid", "set", "target", "prediction"])
+    table = table[table["set"] == SET]
+    truths = _test_truths(features, sorted(table["target"].unique()))
+    rows = []
+    for (method, target), part in table.groupby(["method", "target"], sort=False):
+        prediction = part.set_index("objid")["prediction"].reindex(truths.index)
+        absent = prediction.index[prediction.isna()]
+        if len(absent):
+            raise UserError(
+                f"{baselines}: {method} has no prediction of {target} for galaxy {absent[0]} of "
+                f"{features}. Rerun the stage baselines."
+            )
+        truth, values = truths[target].to_numpy(np.float64), prediction.to_numpy()
+        row = {
+            "method": method,
+            "kind": "baseline",
+            **_score_point(truth, values, target, evaluation, seed),
+            "crps": metrics.mean_absolute_error(truth, values),
+        }
+        rows.append(row)
+    return rows
+
+
+def _test_truths(features: Path, targets: list[str]) -> pd.DataFrame:
+    """The test set's targets, sorted by objid; NaN where missing."""
+    table = read_table(features, ["objid", "set", *targets])
+    return table[table["set"] == SET].set_index("objid").sort_index()
+
+
+def _score_point(
+    truth: np.ndarray, prediction: np.ndarray, target: str, evaluation: Evaluation, seed: int
+) -> dict[str, object]:
+    known = np.isfinite(truth)
+    truth, prediction = truth[known], prediction[known]
+    low, high = metrics.bootstrap_interval(
+        metrics.r2, (truth, prediction), evaluation.bootstrap, derive_seed(seed, "scores", target)
+    )
+    row: dict[str, object] = {
+        "target": target,
+        "n": int(known.sum()),
+        "r2": metrics.r2(truth, prediction),
+        "r2_low": low,
+        "r2_high": high,
+        "rmse": metrics.rmse(truth, prediction),
+        "bias": metrics.bias(truth, prediction),
+        "nmad": metrics.nmad(truth, prediction),
+    }
+    if target == "redshift":
+        figures = asdict(metrics.photo_z(truth, prediction))
+        row |= {f"photo_z_{name}": value for name, value in figures.items()}
+    return row

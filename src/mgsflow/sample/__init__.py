@@ -1,0 +1,1 @@
+"""From a sky's catalogue to the sample: selection, targets, photometry, stamps, disjoint sets."""

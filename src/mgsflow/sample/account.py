@@ -1,0 +1,62 @@
+"""The stage that accounts for every galaxy that left the sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from mgsflow.core.files import write_json
+from mgsflow.core.ledger import COLUMNS, read_account
+from mgsflow.core.progress import say
+from mgsflow.core.tables import write_table
+
+
+def account(*, parts: list[Path], out: Path, totals: Path) -> None:
+    """Join the ledgers `parts`, in the order of the DAG, into one table of dropped galaxies.
+
+    `totals` (JSON) gets of each stage how many came, stayed and left, by reason, and what was
+    changed without loss. The shards of the stamps count as one stage. That the stages' numbers
+    fit together is checked: what one kept is what the next was given.
+    """
+    entries, stages = [], {}
+    for path in parts:
+        rows, notes = read_account(path)
+        name = notes["stage"].split("-")[0]
+        entries.append(rows.assign(stage=name))
+        _add(stages.setdefault(name, _empty(name)), rows, notes)
+    _check_chain(stages)
+    dropped = pd.concat(entries, ignore_index=True)
+    write_table(out, dropped, COLUMNS)
+    write_json(totals, {"stages": list(stages.values())})
+    say(f"account: {len(dropped)} galaxies left, each with its stage and reason")
+
+
+def _empty(name: str) -> dict:
+    return {"stage": name, "came": 0, "kept": 0, "dropped": 0, "reasons": {}, "noted": {}}
+
+
+def _add(total: dict, rows: pd.DataFrame, notes: dict) -> None:
+    total["came"] += notes["came"]
+    total["kept"] += notes["kept"]
+    total["dropped"] += len(rows)
+    for field, counts in (
+        ("reasons", rows["reason"].value_counts(sort=False).to_dict()),
+        ("noted", notes["noted"]),
+    ):
+        for what, count in counts.items():
+            total[field][what] = total[field].get(what, 0) + int(count)
+
+
+def _check_chain(stages: dict[str, dict]) -> None:
+    """Raises AssertionError, our own fault, where a galaxy went missing between two stages."""
+    for stage in stages.values():
+        if stage["came"] != stage["kept"] + stage["dropped"]:
+            raise AssertionError(f"{stage['stage']}: the account does not add up: {stage}")
+    selected = stages["select"]["kept"]
+    for name in ("targets", "photometry", "stamps"):
+        if name in stages and stages[name]["came"] != selected:
+            raise AssertionError(f"{name}: {stages[name]['came']} came of {selected} selected")
+    before = stages.get("stamps", stages["select"])["kept"]
+    if stages["splits"]["came"] != before:
+        raise AssertionError(f"splits: {stages['splits']['came']} came of {before}")

@@ -1,0 +1,102 @@
+"""The stage that divides the galaxies into disjoint sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mgsflow.config import Photometry, Splits, Targets
+from mgsflow.core.errors import UserError
+from mgsflow.core.ledger import Ledger
+from mgsflow.core.progress import say
+from mgsflow.core.quantities import METALLICITY, Quantity
+from mgsflow.core.seeds import derive_seed, hash_uniform
+from mgsflow.core.tables import read_table, write_table
+
+VAE_SETS = ("vae_train", "vae_validation")
+FLOW_SETS = ("train", "validation", "test")
+LEAST = {"vae_train": 2, "vae_validation": 1, "train": 10, "validation": 2, "test": 2}
+
+
+def splits(
+    *,
+    targets_table: Path,
+    photometry_table: Path | None = None,
+    index: Path | None = None,
+    targets: Targets,
+    photometry: Photometry,
+    splits: Splits,
+    seed: int,
+    out: Path,
+    dropped: Path,
+) -> None:
+    """Divide the galaxies into the VAE's sets and the flows' (paper, section 2.1).
+
+    Without an `index` of stamps there is no VAE and all galaxies are the flows'. A galaxy of the
+    VAE needs a stamp only; one of the flows needs every observation, except that metallicity may
+    be missing beside other targets. Where a galaxy goes depends on its objid and the seed alone.
+    """
+    table = read_table(targets_table)
+    if index is not None:
+        # those without a stamp left at the stamps' stage
+        table = table[table["objid"].isin(read_table(index, ["objid"])["objid"])]
+    ledger = Ledger("splits", len(table))
+    objid = table["objid"].to_numpy()
+    share = splits.vae if index is not None else 0.0
+    for_vae = hash_uniform(objid, derive_seed(seed, "splits", "vae")) < share
+    flow_table = table[~for_vae]
+    if photometry_table is not None:
+        columns = ["objid", *(f"mag_{band}" for band in photometry.bands)]
+        flow_table = flow_table.merge(
+            read_table(photometry_table, columns), on="objid", validate="one_to_one"
+        )
+    flow_table = _complete(flow_table, targets, photometry, ledger)
+    sets = pd.concat(
+        [
+            _divide(objid[for_vae], seed, {"vae_validation": splits.vae_validation}, "vae_train"),
+            _divide(
+                flow_table["objid"].to_numpy(),
+                seed,
+                {"train": splits.train, "validation": splits.validation},
+                "test",
+            ),
+        ]
+    ).sort_values("objid", ignore_index=True)
+    ledger.write(dropped, len(sets))
+    _check_sizes(sets, index is not None)
+    write_table(out, sets, [Quantity("set", "", "Set that the galaxy belongs to")])
+
+
+def _complete(
+    table: pd.DataFrame, targets: Targets, photometry: Photometry, ledger: Ledger
+) -> pd.DataFrame:
+    """The galaxies with all observations; each other counted under the first that it lacks."""
+    required = [f"mag_{band}" for band in photometry.bands]
+    required += [*targets.properties, *targets.lines]
+    if METALLICITY in required and len(targets.properties) > 1:
+        required.remove(METALLICITY)
+    for name in required:
+        table = ledger.keep(table, table[name].notna(), f"{name} missing")
+    return table
+
+
+def _divide(objid: np.ndarray, seed: int, shares: dict[str, float], rest: str) -> pd.DataFrame:
+    """Each galaxy's set: by its hash into `shares`, what is left into `rest`."""
+    u = hash_uniform(objid, derive_seed(seed, "splits", rest))
+    edges = np.cumsum(list(shares.values()))
+    names = np.array([*shares, rest], dtype=object)
+    return pd.DataFrame({"objid": objid, "set": names[np.searchsorted(edges, u, side="right")]})
+
+
+def _check_sizes(sets: pd.DataFrame, with_vae: bool) -> None:
+    sizes = sets["set"].value_counts()
+    wanted = (*VAE_SETS, *FLOW_SETS) if with_vae else FLOW_SETS
+    say("splits: " + ", ".join(f"{name} {sizes.get(name, 0)}" for name in wanted))
+    for name in wanted:
+        if sizes.get(name, 0) < LEAST[name]:
+            raise UserError(
+                f"splits: the set `{name}` has {sizes.get(name, 0)} galaxies, of {len(sets)} in "
+                "all: too few. Take a larger sample or change the shares in the section splits."
+            )

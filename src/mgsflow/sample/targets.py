@@ -1,0 +1,110 @@
+"""The stage that derives the quantities to infer, and counts what it could not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mgsflow.config import Targets
+from mgsflow.core.errors import UserError
+from mgsflow.core.ledger import Ledger
+from mgsflow.core.quantities import FLUX_OF_LINE, LINE_FLUXES, METALLICITY
+from mgsflow.core.tables import read_table, write_table
+from mgsflow.sample.black_hole import log_black_hole_mass
+from mgsflow.sample.metallicity import metallicity_from_lines
+
+
+def targets(*, selected: Path, targets: Targets, out: Path, dropped: Path) -> None:
+    """Derive the properties and lines to infer, one row a galaxy; a missing one is NaN.
+
+    No galaxy is dropped here: which must not be missing is the split's business. What was clipped
+    or declared missing is counted in `dropped`'s notes.
+    """
+    table = read_table(selected)
+    ledger = Ledger("targets", len(table))
+    _check_columns(table, targets, selected)
+    table = table.assign(**_clean_fluxes(table, targets, ledger))
+    result = {"objid": table["objid"]}
+    for name in targets.properties:
+        result[name] = _property(name, table, targets, ledger)
+    for line in targets.lines:
+        flux = table[FLUX_OF_LINE[line]]
+        result[FLUX_OF_LINE[line]] = flux
+        result[line] = np.log1p(flux)
+    for name in (*targets.properties, *targets.lines):
+        ledger.note(f"{name} missing", int(result[name].isna().sum()))
+    ledger.write(dropped, len(table))
+    write_table(out, pd.DataFrame(result))
+
+
+def _check_columns(table: pd.DataFrame, targets: Targets, path: Path) -> None:
+    """Raises UserError where the catalogue cannot give a target that the settings name."""
+    needs = {name: [name] for name in targets.properties}
+    if "log_black_hole_mass" in needs:
+        needs["log_black_hole_mass"] = ["velocity_dispersion"]
+    if METALLICITY in needs and targets.metallicity != "catalogue":
+        needs[METALLICITY] = list(LINE_FLUXES)
+    needs |= {line: [FLUX_OF_LINE[line]] for line in targets.lines}
+    for name, columns in needs.items():
+        absent = [column for column in columns if column not in table]
+        if absent:
+            raise UserError(
+                f"{path}: {name} is to be inferred but there is no column {', '.join(absent)}. "
+                "Leave it out of targets.properties or targets.lines, or map its column in "
+                "catalogue.columns."
+            )
+
+
+def _property(name: str, table: pd.DataFrame, targets: Targets, ledger: Ledger) -> pd.Series:
+    if name == "log_black_hole_mass":
+        values = _black_hole_mass(table, targets, ledger)
+    elif name == METALLICITY and targets.metallicity != "catalogue":
+        derived, reasons = metallicity_from_lines(
+            table, targets.metallicity, targets.line_signal_to_noise
+        )
+        for reason, count in reasons.items():
+            ledger.note(reason, count)
+        values = pd.Series(derived, index=table.index)
+    else:
+        values = table[name].astype(float)
+    if name in targets.plausible:
+        low, high = targets.plausible[name]
+        implausible = values.notna() & ~values.between(low, high)
+        ledger.note(f"{name} outside {low} to {high}, missing", int(implausible.sum()))
+        values = values.mask(implausible)
+    return values
+
+
+def _black_hole_mass(table: pd.DataFrame, targets: Targets, ledger: Ledger) -> pd.Series:
+    settings = targets.black_hole
+    dispersion = table["velocity_dispersion"].astype(float)
+    low, high = settings.velocity_dispersion_min, settings.velocity_dispersion_max
+    outside = dispersion.notna() & ~((dispersion > low) & (dispersion <= high))
+    invalid = pd.Series(False, index=table.index)
+    if "velocity_dispersion_err" in table:
+        invalid = ~outside & dispersion.notna() & (table["velocity_dispersion_err"] < 0)
+    ledger.note(f"velocity dispersion not above {low} or above {high} km/s, missing", outside.sum())
+    ledger.note("velocity dispersion's fit invalid (error negative), missing", invalid.sum())
+    mass = log_black_hole_mass(dispersion.mask(outside | invalid).to_numpy(), settings.relation)
+    return pd.Series(mass, index=table.index)
+
+
+def _clean_fluxes(table: pd.DataFrame, targets: Targets, ledger: Ledger) -> dict[str, pd.Series]:
+    """Each line flux that is there: implausible ones missing, negative ones 0 or missing."""
+    cleaned = {}
+    for name in (name for name in LINE_FLUXES if name in table):
+        flux = table[name].astype(float)
+        if f"{name}_err" in table:
+            unmeasured = flux.notna() & (table[f"{name}_err"] < 0)
+            ledger.note(f"{name} not measured (error negative), missing", int(unmeasured.sum()))
+            flux = flux.mask(unmeasured)
+        absurd = flux.abs() > targets.flux_max
+        ledger.note(f"{name} beyond {targets.flux_max:g}, missing", int(absurd.sum()))
+        flux = flux.mask(absurd)
+        negative = flux < 0
+        clip = targets.negative_flux == "clip"
+        ledger.note(f"{name} negative, {'set to 0' if clip else 'missing'}", int(negative.sum()))
+        cleaned[name] = flux.mask(negative, 0.0 if clip else np.nan)
+    return cleaned

@@ -1,0 +1,160 @@
+"""Scores of posteriors whose accuracy and calibration are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from posterior_files import gaussian_set, write_posterior
+
+from mgsflow.config import Evaluation
+from mgsflow.core.errors import UserError
+from mgsflow.core.tables import read_table, write_table
+from mgsflow.evaluation.scores import QUANTITIES, scores
+
+TARGETS = ["log_stellar_mass", "redshift", "metallicity", "log1p_h_alpha"]
+PHOTOMETRY, IMAGES = "photometry-observed", "images"
+N = 3000
+SIGMA = 0.6  # of the posteriors; the centres scatter by 1, so that R2 is 1 / (1 + 0.36)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> pd.DataFrame:
+    """Scores of a calibrated variant, of one with half its width, and of two baselines."""
+    folder = tmp_path_factory.mktemp("scores")
+    random = np.random.default_rng(11)
+    centres = random.standard_normal((N, len(TARGETS)))
+    truth = centres + SIGMA * random.standard_normal(centres.shape)
+    truth[: N // 3, 2] = np.nan
+    good = gaussian_set(centres, truth, within=SIGMA, seed=1)
+    bad = gaussian_set(centres, truth, within=SIGMA / 2, seed=2)
+    backwards = {key: value[::-1] for key, value in good.items()}
+    files = [
+        write_posterior(folder / "a.h5", PHOTOMETRY, TARGETS, test=backwards, validation=bad),
+        write_posterior(folder / "b.h5", IMAGES, TARGETS, test=bad, validation=good),
+    ]
+    features = pd.DataFrame({"objid": good["objid"], "set": "test"})
+    features[TARGETS] = truth
+    write_table(folder / "features.parquet", features)
+    guesses = (
+        _baseline("image_knn", good["objid"], centres),
+        _baseline("oracle", good["objid"], truth),
+    )
+    validation = _baseline("oracle", good["objid"], truth + 99).assign(set="validation")
+    write_table(folder / "baselines.parquet", pd.concat([*guesses, validation]))
+    _score(folder, files)
+    table = read_table(folder / "scores.parquet")
+    table.attrs["folder"], table.attrs["files"] = folder, files
+    return table
+
+
+def _baseline(method: str, objid: np.ndarray, values: np.ndarray) -> pd.DataFrame:
+    """In another order than the features, and with zeros where there is no truth to compare."""
+    wide = pd.DataFrame(np.nan_to_num(values), columns=TARGETS).assign(objid=objid)
+    long = wide.melt("objid", var_name="target", value_name="prediction")
+    return long.assign(method=method, set="test").sample(frac=1, random_state=0)
+
+
+def _score(folder, files, variants=(PHOTOMETRY, IMAGES)) -> None:
+    scores(
+        features=folder / "features.parquet",
+        posteriors=files,
+        variants=list(variants),
+        baselines=folder / "baselines.parquet",
+        evaluation=Evaluation(bootstrap=60),
+        seed=3,
+        out=folder / "scores.parquet",
+    )
+
+
+def _row(run: pd.DataFrame, method: str, target: str) -> pd.Series:
+    (found,) = [row for _, row in run.iterrows() if (row.method, row.target) == (method, target)]
+    return found
+
+
+def test_one_row_for_each_method_and_target(run):
+    assert list(run.columns) == [quantity.name for quantity in QUANTITIES]
+    assert not run.duplicated(["method", "target"]).any()
+    kinds = run.groupby("method")["kind"].agg(["first", "size"])
+    assert kinds.to_dict("index") == {
+        PHOTOMETRY: {"first": "posterior", "size": 4},
+        IMAGES: {"first": "posterior", "size": 4},
+        "image_knn": {"first": "baseline", "size": 4},
+        "oracle": {"first": "baseline", "size": 4},
+    }
+
+
+def test_a_calibrated_posterior_has_the_scores_of_its_width(run):
+    row = _row(run, PHOTOMETRY, "log_stellar_mass")
+    assert row.n == N
+    assert row.r2 == pytest.approx(1 - SIGMA**2 / (1 + SIGMA**2), abs=0.03)
+    assert row.r2_low < row.r2 < row.r2_high
+    assert row.r2_mean_head == pytest.approx(row.r2, abs=0.01)
+    assert row.rmse == pytest.approx(SIGMA, rel=0.04)
+    assert row.nmad == pytest.approx(SIGMA, rel=0.06)
+    assert abs(row.bias) < 4 * SIGMA / np.sqrt(N)
+    assert row.coverage_68 == pytest.approx(0.68, abs=0.03)
+    assert row.coverage_95 == pytest.approx(0.95, abs=0.015)
+    assert row.crps == pytest.approx(SIGMA / np.sqrt(np.pi), rel=0.04)  # of a perfect Gaussian
+
+
+def test_a_posterior_that_is_too_narrow_is_as_accurate_but_covers_less_and_scores_worse(run):
+    good, bad = (_row(run, variant, "log1p_h_alpha") for variant in (PHOTOMETRY, IMAGES))
+    assert bad.r2 == pytest.approx(good.r2, abs=0.01)
+    assert bad.coverage_68 < 0.42  # 38% lie within half a sigma
+    assert bad.crps > 1.05 * good.crps
+
+
+def test_missing_truths_do_not_count(run):
+    assert run.query("target == 'metallicity'")["n"].unique() == [N - N // 3]
+    assert run.query("target != 'metallicity'")["n"].unique() == [N]
+
+
+def test_baselines_are_joined_by_objid_and_scored_on_the_test_set(run):
+    oracle = run.query("method == 'oracle'")
+    assert (oracle["r2"] == 1).all()
+    assert (oracle["crps"] == 0).all()
+    assert oracle[["coverage_68", "coverage_95", "r2_mean_head"]].isna().all(axis=None)
+    knn, posterior = (_row(run, m, "redshift") for m in ("image_knn", PHOTOMETRY))
+    # the same galaxies are drawn by the bootstrap, whatever the order of the files
+    assert knn.r2_high - knn.r2_low == pytest.approx(posterior.r2_high - posterior.r2_low, rel=0.1)
+    # a width brings a posterior nearer to the truth than its mean alone is
+    assert posterior.crps < 0.8 * knn.crps
+
+
+def test_photometric_redshift_figures_are_the_redshifts_alone(run):
+    columns = ["photo_z_bias", "photo_z_sigma_mad", "photo_z_outliers"]
+    assert run.query("target == 'redshift'")[columns].notna().all(axis=None)
+    assert run.query("target != 'redshift'")[columns].isna().all(axis=None)
+
+
+def test_variants_in_another_order_than_their_files_are_refused(run):
+    with pytest.raises(UserError, match=r"a\.h5: holds the posteriors of photometry-observed"):
+        _score(run.attrs["folder"], run.attrs["files"], [IMAGES, PHOTOMETRY])
+    with pytest.raises(UserError, match="2 files and --variants 1"):
+        _score(run.attrs["folder"], run.attrs["files"], [IMAGES])
+
+
+def test_a_baseline_without_a_galaxy_is_refused(run, tmp_path):
+    folder = run.attrs["folder"]
+    table = read_table(folder / "baselines.parquet")
+    write_table(tmp_path / "baselines.parquet", table.query("objid != 1237648720000000005"))
+    (tmp_path / "features.parquet").symlink_to(folder / "features.parquet")
+    with pytest.raises(UserError, match=r"for galaxy 1237648720000000005"):
+        _score(tmp_path, run.attrs["files"])
+
+
+def test_a_run_of_one_target_without_baselines(tmp_path):
+    random = np.random.default_rng(0)
+    truth = random.uniform(0.02, 0.3, (50, 1))
+    posterior = gaussian_set(truth, truth, within=0.01)
+    path = write_posterior(tmp_path / "p.h5", PHOTOMETRY, ["redshift"], test=posterior)
+    features = pd.DataFrame({"objid": posterior["objid"], "set": "test", "redshift": truth[:, 0]})
+    write_table(tmp_path / "features.parquet", features)
+    write_table(
+        tmp_path / "baselines.parquet", _baseline("x", posterior["objid"], truth[:, [0] * 4])[:0]
+    )
+    _score(tmp_path, [path], [PHOTOMETRY])
+    (row,) = read_table(tmp_path / "scores.parquet").to_dict("records")
+    assert (row["target"], row["n"]) == ("redshift", 50)
+    assert row["photo_z_outliers"] == 0
