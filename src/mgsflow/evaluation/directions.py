@@ -138,7 +138,8 @@ def _read(latents: Path, features: Path, wanted: list[str]) -> _Galaxies:
     table = table[table["set"] == "train"]
     encoded = read_table(latents).set_index("objid")
     columns = embedding_columns(encoded.columns)
-    table = table[table["objid"].isin(encoded.index)].reset_index(drop=True)
+    # sorted, so that the last bits of a sum do not depend on the order of the rows
+    table = table[table["objid"].isin(encoded.index)].sort_values("objid", ignore_index=True)
     if table.empty or not columns:
         raise UserError(
             f"{latents}: no latents of any training galaxy of {features}. Rerun the stage encode."

@@ -6,83 +6,65 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from astropy import constants, units
-from astropy.table import Table
 
 from mgsflow.config import Catalogue
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import Ledger
-from mgsflow.core.quantities import QUANTITIES
-from mgsflow.sky.reply import parse_identifiers
+from mgsflow.core.quantities import LINES, QUANTITIES
+from mgsflow.sky.conversion import convert
+from mgsflow.sky.files import read_file
+from mgsflow.sky.identifiers import read_identifiers, refuse_repeated, refuse_rounded
 
 INTEGERS = ("run", "rerun", "camcol", "field")
+_BLANK = ("", "nan", "na", "n/a", "null", "none", "<na>")
 
 
 def read_catalogue(catalogue: Catalogue, path: Path) -> tuple[pd.DataFrame, Ledger]:
     """The catalogue's rows in our names and units, NaN where missing, and the ledger of its cuts.
 
-    Rows that `catalogue.where` excludes are dropped and counted. Raises UserError where the file
-    cannot be read, lacks a column, has identifiers that lost their digits, or units that do not
-    turn into ours.
+    Rows that `catalogue.where` excludes are dropped and counted in the ledger, which is that of
+    the stage `select`. Raises UserError where the file cannot be read, lacks a column, has
+    identifiers that lost their digits, or units that do not turn into ours.
     """
-    raw = _read(path, catalogue.format)
-    _check_columns(raw, catalogue, path)
+    raw = read_file(path, catalogue.format)
+    _check_columns(list(raw), catalogue, path)
+    ledger = Ledger("select", len(raw))
     table = pd.DataFrame({"objid": _identifiers(raw, catalogue, path)})
     for name, column in catalogue.columns.items():
         if name != "objid" and column is not None:
-            table[name] = _quantity(raw[column], name, catalogue, path)
-    ledger = Ledger("select", len(table))
-    good = {column: _where(raw[column], bounds) for column, bounds in catalogue.where.items()}
-    for column, mask in good.items():
-        here = mask.reindex(table.index)
-        index = table.index[here]
-        table = ledger.keep(table, here, f"{column} is not {_spell(catalogue.where[column])}")
-        table.index = index  # the next condition is on the rows of the file
-    return table.reset_index(drop=True), ledger
+            table[name] = _quantity(raw[column], name, catalogue, path, ledger)
+    return _filter(table, raw, catalogue, path, ledger), ledger
 
 
-def _read(path: Path, kind: str) -> pd.DataFrame:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file (catalogue.path).")
-    try:
-        if kind == "csv":
-            return pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-        if kind == "fits":
-            return _from_fits(path)
-        return pq.read_table(path).to_pandas(integer_object_nulls=True)
-    except (pa.ArrowInvalid, OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: cannot be read as {kind} ({error}). Set catalogue.format to what it is."
-        ) from None
-
-
-def _from_fits(path: Path) -> pd.DataFrame:
-    table = Table.read(path, format="fits")
-    flat = [name for name in table.colnames if table[name].ndim == 1]
-    frame = {}
-    for name in flat:
-        column = table[name]
-        values = np.ma.getdata(column)
-        values = values.astype(values.dtype.newbyteorder("="))
-        frame[name] = np.char.decode(values) if values.dtype.kind == "S" else values
-    return pd.DataFrame(frame)
-
-
-def _check_columns(raw: pd.DataFrame, catalogue: Catalogue, path: Path) -> None:
-    wanted = [column for column in catalogue.columns.values() if column is not None]
-    absent = sorted({*wanted, *catalogue.where} - set(raw.columns))
-    if absent:
-        raise UserError(
-            f"{path}: no column {', '.join(absent)} (catalogue.columns or catalogue.where). It "
-            f"has: {', '.join(map(str, raw.columns))}."
-        )
+def _check_columns(present: list[str], catalogue: Catalogue, path: Path) -> None:
     if "objid" not in catalogue.columns:
         raise UserError(
             "catalogue.columns.objid: name the column of the identifiers, or write `objid: null` "
             "to number the rows."
         )
+    derived = sorted(_derived() & set(catalogue.columns))
+    if derived:
+        raise UserError(
+            f"catalogue.columns: {', '.join(derived)} cannot be read, since mgsflow derives it. "
+            "Name the columns that it is derived from: velocity_dispersion, flux_*, mag_*."
+        )
+    strange = sorted(set(catalogue.units) - set(catalogue.columns))
+    if strange:
+        raise UserError(
+            f"catalogue.units names {', '.join(strange)}, which catalogue.columns does not."
+        )
+    wanted = {column for column in catalogue.columns.values() if column is not None}
+    absent = sorted((wanted | set(catalogue.where)) - set(present))
+    if absent:
+        raise UserError(
+            f"{path}: no column {', '.join(absent)}, which catalogue.columns or catalogue.where "
+            f"names. It has: {', '.join(map(str, present))}."
+        )
+
+
+def _derived() -> set[str]:
+    colours = {name for name in QUANTITIES if name.startswith(("colour_", "rest_colour_"))}
+    return colours | {"log_black_hole_mass", *LINES}
 
 
 def _identifiers(raw: pd.DataFrame, catalogue: Catalogue, path: Path) -> np.ndarray:
@@ -90,70 +72,67 @@ def _identifiers(raw: pd.DataFrame, catalogue: Catalogue, path: Path) -> np.ndar
     column = catalogue.columns["objid"]
     if column is None:
         return np.arange(1, len(raw) + 1, dtype=np.int64)
-    values = raw[column]
-    if values.dtype.kind == "f":
-        raise UserError(
-            f"{path}: column {column} holds floating-point numbers. An SDSS objid has 19 digits "
-            "and a float keeps 16: the last are lost, and different galaxies share what is left. "
-            "Export the catalogue again with integers, or give `objid: null` in catalogue.columns "
-            "to number the rows instead."
-        )
-    if values.dtype.kind in "iu":
-        return values.to_numpy(np.int64)
-    return parse_identifiers(values, str(path)).to_numpy()
+    identifiers = read_identifiers(raw[column], str(path))
+    refuse_rounded(identifiers, f"{path}: column {column}")
+    refuse_repeated(identifiers, f"{path}: column {column}")
+    return identifiers
 
 
-def _quantity(column: pd.Series, name: str, catalogue: Catalogue, path: Path) -> np.ndarray:
-    """A column in our unit, float64, NaN where missing."""
+def _quantity(
+    column: pd.Series, name: str, catalogue: Catalogue, path: Path, ledger: Ledger
+) -> np.ndarray:
+    """A column in our unit, float64, NaN where missing; what has no logarithm is counted."""
     values = _numbers(column, path)
     values[np.isin(values, catalogue.missing)] = np.nan
-    if name in INTEGERS:
+    if name not in catalogue.units:
         return values
-    theirs = catalogue.units.get(name)
-    return values if theirs is None else convert(values, name, theirs)
+    converted = convert(values, name, catalogue.units[name])
+    lost = np.isfinite(values) & ~np.isfinite(converted)
+    ledger.note(f"{name} not positive in the catalogue, without a logarithm: missing", lost.sum())
+    return converted
 
 
 def _numbers(column: pd.Series, path: Path) -> np.ndarray:
-    text = column.astype(str).str.strip()
-    try:
-        blank = text.isin(["", "NA", "N/A", "null", "None", "<NA>"])
-        return pd.to_numeric(text.mask(blank, "nan")).to_numpy(np.float64, copy=True)
-    except ValueError as error:
-        raise UserError(f"{path}: column {column.name} is not numeric: {error}.") from None
-
-
-def convert(values: np.ndarray, name: str, theirs: str) -> np.ndarray:
-    """`values` in the unit `theirs` (astropy's spelling) as the quantity `name` in our unit.
-
-    A linear unit becomes our dex by the logarithm (NaN where not positive); a velocity becomes a
-    redshift by z = v/c, as catalogues' cz is defined. Raises UserError where they do not agree.
-    """
-    try:
-        source = units.Unit(theirs)
-        if name == "redshift" and source.is_equivalent(units.km / units.s):
-            return (values * source / constants.c).to_value(units.dimensionless_unscaled)
-        ours = units.Unit(QUANTITIES[name].unit)
-        if isinstance(ours, units.function.logarithmic.DexUnit) and not isinstance(
-            source, units.function.logarithmic.LogUnit
-        ):
-            linear = (values * source).to_value(ours.physical_unit)
-            return np.log10(np.where(linear > 0, linear, np.nan))
-        return (values * source).to_value(ours)
-    except (ValueError, TypeError, units.UnitConversionError) as error:
+    """float64, a copy; blank or null text is NaN. Raises UserError where a text is no number."""
+    if column.dtype.kind in "fiub":
+        return column.to_numpy(np.float64, copy=True)
+    text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
+    numbers = pd.to_numeric(text, errors="coerce")
+    strange = numbers.isna() & ~text.str.lower().isin(_BLANK)
+    if strange.any():
+        row = int(np.flatnonzero(strange)[0])
         raise UserError(
-            f"catalogue.units.{name}: {theirs!r} cannot become our unit "
-            f"{QUANTITIES[name].unit or 'one'!r} ({error})."
-        ) from None
+            f"{path}: column {column.name}, row {row + 1}: {text.iloc[row]!r} is no number. Name a "
+            "column of numbers in catalogue.columns, or leave the quantity out."
+        )
+    return numbers.to_numpy(np.float64, copy=True)
 
 
-def _where(column: pd.Series, bounds: list[str] | list[float]) -> pd.Series:
-    if isinstance(bounds[0], str):
-        return column.astype(str).str.strip().isin(bounds)
-    low, high = float(bounds[0]), float(bounds[-1])
-    return pd.to_numeric(column, errors="coerce").between(low, high)
+def _filter(
+    table: pd.DataFrame, raw: pd.DataFrame, catalogue: Catalogue, path: Path, ledger: Ledger
+) -> pd.DataFrame:
+    """The rows that every condition of `catalogue.where` admits."""
+    remaining = np.arange(len(table))
+    for name, admitted in catalogue.where.items():
+        good = _admits(raw[name].iloc[remaining], admitted, path)
+        ledger.drop(table["objid"].to_numpy()[remaining[~good]], _reason(name, admitted))
+        remaining = remaining[good]
+    return table.iloc[remaining].reset_index(drop=True)
 
 
-def _spell(bounds: list[str] | list[float]) -> str:
-    if isinstance(bounds[0], str):
-        return " or ".join(map(str, bounds))
-    return f"from {bounds[0]:g} to {bounds[-1]:g}"
+def _admits(column: pd.Series, admitted: list[str] | list[float], path: Path) -> np.ndarray:
+    if all(isinstance(value, str) for value in admitted) and admitted:
+        return column.astype(str).str.strip().isin(admitted).to_numpy()
+    if len(admitted) != 2:
+        raise UserError(
+            f"catalogue.where.{column.name}: {admitted} is neither a list of texts nor the least "
+            "and the greatest number."
+        )
+    numbers = _numbers(column, path)
+    return (numbers >= float(admitted[0])) & (numbers <= float(admitted[1]))
+
+
+def _reason(name: str, admitted: list[str] | list[float]) -> str:
+    if isinstance(admitted[0], str):
+        return f"{name} is not {' or '.join(map(str, admitted))} (catalogue.where)"
+    return f"{name} is not within {admitted[0]:g} to {admitted[1]:g} (catalogue.where)"

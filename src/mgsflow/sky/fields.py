@@ -33,9 +33,7 @@ def shard_of_fields(selected: pd.DataFrame, shards: int) -> pd.Series:
     return pd.Series(shard.to_numpy(dtype=np.int64), index=selected.index, name="shard")
 
 
-def frame_path(
-    root: Path, run: int, camcol: int, field: int, band: str, rerun: int = 301
-) -> Path:
+def frame_path(root: Path, run: int, camcol: int, field: int, band: str, rerun: int = 301) -> Path:
     """Where SAS keeps a corrected frame, below `root` (on SAS: photoObj/frames)."""
     name = f"frame-{band}-{run:06d}-{camcol}-{field:04d}.fits.bz2"
     return Path(root) / str(rerun) / str(run) / str(camcol) / name

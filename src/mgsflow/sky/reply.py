@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import BANDS, LINE_FLUXES
+from mgsflow.core.quantities import BANDS, FLUX_OF_LINE
+from mgsflow.sky.identifiers import read_identifiers, refuse_rounded
 
 FIRST_LINE = "#Table1"
 MISSING = (-9999.0, -1000.0)  # galSpec's and the photometry's
@@ -45,10 +46,9 @@ REALS = {
     "sfr_tot_p50": "log_sfr",
     "oh_p50": "metallicity",
 }
-for _flux, _line in zip(
-    LINE_FLUXES, ("h_alpha", "h_beta", "nii_6584", "oiii_5007"), strict=True
-):
-    REALS |= {f"{_line}_flux": _flux, f"{_line}_flux_err": f"{_flux}_err"}
+for _line, _flux in FLUX_OF_LINE.items():
+    _served = _line.removeprefix("log1p_") + "_flux"
+    REALS |= {_served: _flux, f"{_served}_err": f"{_flux}_err"}
 TEXTS = {"class": "class"}
 COLUMNS = IDENTIFIERS | INTEGERS | REALS | TEXTS
 
@@ -56,63 +56,81 @@ COLUMNS = IDENTIFIERS | INTEGERS | REALS | TEXTS
 def read_reply(folder: Path) -> pd.DataFrame:
     """All chunks of a reply in one table with our names; a missing value is NaN.
 
-    Identifiers are int64, never through a float. Raises UserError where a file is not a reply of
-    SkyServer (an HTML or error page, for instance), or where it lacks a column.
+    Identifiers are int64, never through a float; those of galaxies that have none are -1. Raises
+    UserError where a file is not a reply of SkyServer (an HTML or error page, for instance), is
+    cut off, or lacks a column.
     """
-    chunks = sorted(folder.glob("chunk-*.csv"))
+    chunks = sorted(Path(folder).glob("chunk-*.csv"))
     if not chunks:
         raise UserError(f"{folder}: holds no chunk-*.csv. Remove the folder and query again.")
-    table = pd.concat([parse_reply(path.read_text(), str(path)) for path in chunks])
-    return table.reset_index(drop=True)
+    parts = [parse_reply(path.read_text(encoding="utf-8"), str(path)) for path in chunks]
+    table = pd.concat(parts, ignore_index=True)
+    refuse_rounded(table["objid"].to_numpy(), f"{folder}: column objid")
+    return table
 
 
 def parse_reply(text: str, source: str) -> pd.DataFrame:
-    """One reply of SkyServer, from its text; `source` names it in errors."""
-    first, _, body = text.partition("\n")
-    if first.strip() != FIRST_LINE:
-        raise UserError(
-            f"{source}: not a reply of SkyServer's SQL service: it begins with {first[:60]!r}, "
-            f"not with {FIRST_LINE}. It may be an error page: open it, remove it, query again."
-        )
+    """One reply of SkyServer to our query, from its text; `source` names it in errors."""
+    body = reply_body(text, source)
     try:
         raw = pd.read_csv(io.StringIO(body), dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError(f"{source}: broken CSV ({error}). Remove it and query again.") from None
-    absent = sorted(COLUMNS.keys() - set(raw.columns))
+    ours = {name.lower(): name for name in COLUMNS}  # SQL does not mind the case
+    raw = raw.rename(columns=lambda name: ours.get(name.strip().lower(), name))
+    absent = [name for name in COLUMNS if name not in raw]
     if absent:
-        raise UserError(f"{source}: no column {', '.join(absent)}; it has {list(raw.columns)}.")
+        raise UserError(f"{source}: no column {', '.join(absent)}; it has {', '.join(raw)}.")
     return pd.DataFrame({ours: _convert(raw[theirs], source) for theirs, ours in COLUMNS.items()})
 
 
-def _convert(column: pd.Series, source: str) -> pd.Series:
-    if column.name in TEXTS:
-        return column.str.strip()
-    if column.name in IDENTIFIERS:
-        return parse_identifiers(column, source)
-    try:
-        values = pd.to_numeric(column.replace("", "nan")).astype(np.float64)
-    except ValueError as error:
-        raise UserError(f"{source}: column {column.name}: {error}.") from None
-    return values.mask(values.isin(MISSING))
-
-
-def parse_identifiers(column: pd.Series, source: str) -> pd.Series:
-    """int64 identifiers from text, digit by digit.
-
-    Raises UserError for text that is no integer, such as 1.23765E+18, which a spreadsheet wrote:
-    its last digits are lost, and many objects share what is left.
-    """
-    text = column.astype(str).str.strip()
-    good = text.str.fullmatch(r"-?\d{1,19}")
-    if not good.all():
-        row = int(np.flatnonzero(~good)[0])
+def reply_body(text: str, source: str) -> str:
+    """The CSV below the first line, every row of as many fields as the header. Or UserError."""
+    first, _, body = text.partition("\n")
+    if first.strip() != FIRST_LINE:
         raise UserError(
-            f"{source}: column {column.name}, row {row + 1}: {text.iloc[row]!r} is not an integer "
-            "identifier. If a spreadsheet or a float lost its digits, they cannot be had back: "
-            "export the catalogue again with the identifier as text or integer, or give "
-            "`objid: null` in catalogue.columns to number the rows instead."
+            f"{source}: not a reply of SkyServer's SQL service: it begins with "
+            f"{first.strip()[:80]!r}, not with {FIRST_LINE}. It may be an error page: open it, "
+            "remove it and query again."
         )
-    try:
-        return text.map(int).astype(np.int64)
-    except OverflowError:
-        raise UserError(f"{source}: column {column.name} has numbers beyond int64.") from None
+    lines = body.splitlines()
+    fields = lines[0].count(",") if lines else 0
+    for number, line in enumerate(lines, start=2):
+        # a row with too few fields is one that was cut off; pandas would fill it up in silence
+        if line and line.count(",") != fields:
+            raise UserError(
+                f"{source}, line {number}: {line.count(',') + 1} fields, not {fields + 1} as in "
+                "its header: the reply was cut off. Remove it and query again."
+            )
+    return body
+
+
+def _convert(column: pd.Series, source: str) -> pd.Series | np.ndarray:
+    name = column.name
+    if name in TEXTS:
+        return column.str.strip()
+    if name in IDENTIFIERS:
+        return read_identifiers(column, source)
+    values = _numbers(column, source)
+    if name in REALS:
+        return values.mask(values.isin(MISSING))
+    if not (values % 1 == 0).all():
+        row = int(np.flatnonzero(values % 1 != 0)[0])
+        raise UserError(
+            f"{source}: column {name}, row {row + 1}: {column.iloc[row]!r} is no integer"
+        )
+    return values.astype(np.int64)
+
+
+def _numbers(column: pd.Series, source: str) -> pd.Series:
+    """float64; blank or null is NaN. Integers below 2**53 are exact."""
+    text = column.str.strip()
+    numbers = pd.to_numeric(text, errors="coerce").astype(np.float64)
+    strange = numbers.isna() & ~text.str.lower().isin(["", "null", "nan"])
+    if strange.any():
+        row = int(np.flatnonzero(strange)[0])
+        raise UserError(
+            f"{source}: column {column.name}, row {row + 1}: {column.iloc[row]!r} is no number. "
+            "Remove the file and query again."
+        )
+    return numbers

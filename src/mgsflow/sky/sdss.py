@@ -1,69 +1,108 @@
-"""SkyServer's SQL service: the Main Galaxy Sample, asked for in chunks."""
+"""The stage that asks SkyServer for the Main Galaxy Sample, in chunks."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import hashlib
+import re
+import shutil
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
-import requests
-from astroquery.sdss import SDSS, conf
+import pandas as pd
 
 from mgsflow.config import Sdss, Selection
 from mgsflow.core.errors import UserError
-from mgsflow.core.files import atomic_path, sha256, write_text
+from mgsflow.core.files import atomic_path, read_json, sha256, write_json, write_text
 from mgsflow.core.progress import say
-from mgsflow.sky.reply import parse_reply
+from mgsflow.sky.reply import parse_reply, reply_body
+from mgsflow.sky.skyserver import SkyServer
 
 QUERY = files("mgsflow.sky").joinpath("main_galaxy_sample.sql")
 
 
 def query_sdss(*, sdss: Sdss, selection: Selection, partial: Path, out: Path) -> None:
-    """Ask SkyServer for the Main Galaxy Sample, chunk by chunk in the order of specObjID.
+    """Ask SkyServer for the Main Galaxy Sample, chunk by chunk in the order of specobjid.
 
-    Each chunk is kept as it came, in the folder `partial`, beside its sha256: a query that was
-    interrupted goes on after the last whole chunk. `out` receives all chunks and the SQL.
+    The folder `out` receives every reply as it came, chunk-0000.csv and so on, and the SQL. Until
+    all are there they are kept in the folder `partial`, each beside its checksum: a query that was
+    interrupted goes on after the last whole chunk. How many rows there are is asked first, and
+    nothing is taken for complete with fewer.
     """
-    after, number = 0, 0
-    while True:
-        path = _chunk_path(partial, sdss, selection, number)
-        if not _is_whole(path):
-            _fetch(path, sdss, query(selection, sdss.chunk_rows, after))
-        rows = parse_reply(path.read_text(), str(path))
-        say(f"query-sdss: chunk {number}: {len(rows)} rows after specObjID {after}")
-        if len(rows):
-            after = int(rows["specobjid"].max())
-        number += 1
-        if len(rows) < sdss.chunk_rows:
-            break
-    with atomic_path(out) as folder:
-        folder.mkdir()
-        (folder / "query.sql").write_text(query(selection, sdss.chunk_rows, 0))
-        for i in range(number):
-            text = _chunk_path(partial, sdss, selection, i).read_text()
-            (folder / f"chunk-{i:04d}.csv").write_text(text)
+    server = SkyServer(sdss)
+    folder = Path(partial) / _fingerprint(sdss, selection)
+    total = _count(server, folder / "count.json", selection)
+    after = done = number = 0
+    while done < total:
+        rows = _chunk(server, _chunk_path(folder, number), selection, sdss.chunk_rows, after)
+        if rows.empty:
+            raise UserError(
+                f"{sdss.skyserver_url}: {done} of {total} rows, then none. The data base was "
+                f"changed meanwhile, or the service is at fault: remove {folder} and query again."
+            )
+        after, done, number = int(rows["specobjid"].iloc[-1]), done + len(rows), number + 1
+        say(f"query-sdss: {done} of {total} rows, {number} chunks")
+    _publish(folder, number, query(selection, sdss.chunk_rows, 0), out)
 
 
 def query(selection: Selection, rows: int, after: int) -> str:
-    """The SQL of one chunk: at most `rows` rows with specObjID above `after`."""
-    return QUERY.read_text(encoding="utf-8").format(
-        rows=rows,
-        after=after,
-        redshift_min=selection.redshift_min,
-        redshift_max=selection.redshift_max,
-    )
+    """The SQL of one chunk: at most `rows` rows with specobjid above `after`."""
+    values = {
+        "chunk_rows": rows,
+        "after": after,
+        "redshift_min": selection.redshift_min,
+        "redshift_max": selection.redshift_max,
+    }
+    return re.sub(r"@(\w+)", lambda name: str(values[name[1]]), QUERY.read_text(encoding="utf-8"))
 
 
-def _chunk_path(partial: Path, sdss: Sdss, selection: Selection, number: int) -> Path:
-    """Where a chunk is kept; chunks of other questions are never taken for it."""
-    question = f"dr{sdss.data_release}-{sdss.chunk_rows}"
-    return (
-        partial
-        / f"{question}-{selection.redshift_min}-{selection.redshift_max}"
-        / f"chunk-{number:04d}.csv"
-    )
+def count_query(selection: Selection) -> str:
+    """The SQL that counts the rows of all chunks: the same joins and cuts."""
+    sql = query(selection, 0, 0)
+    rest = sql[sql.index("\nFROM ") : sql.index("\nORDER BY")]
+    return f"SELECT COUNT(*) AS n{rest}"
+
+
+def _fingerprint(sdss: Sdss, selection: Selection) -> str:
+    """Names the folder of one question: the chunks of another are never taken for its own."""
+    question = f"{sdss.skyserver_url}\n{sdss.data_release}\n{query(selection, sdss.chunk_rows, 0)}"
+    return hashlib.sha256(question.encode()).hexdigest()[:16]
+
+
+def _chunk_path(folder: Path, number: int) -> Path:
+    return folder / f"chunk-{number:04d}.csv"
+
+
+def _count(server: SkyServer, path: Path, selection: Selection) -> int:
+    if path.exists():
+        return read_json(path)["rows"]
+    _, rows = server.ask(count_query(selection), _read_count)
+    if rows == 0:
+        raise UserError(
+            "SkyServer has no galaxy within the section selection: widen redshift_min and "
+            "redshift_max."
+        )
+    write_json(path, {"rows": rows})
+    return rows
+
+
+def _read_count(text: str) -> int:
+    lines = reply_body(text, "SkyServer").split()
+    if len(lines) != 2 or not lines[1].isdecimal():
+        raise UserError(f"SkyServer: not a count of rows: {text.strip()[:200]!r}")
+    return int(lines[1])
+
+
+def _chunk(
+    server: SkyServer, path: Path, selection: Selection, size: int, after: int
+) -> pd.DataFrame:
+    """The rows of one chunk: those kept before, if they are whole, else asked for now."""
+    if _is_whole(path):
+        return parse_reply(path.read_text(encoding="utf-8"), str(path))
+    text, rows = server.ask(query(selection, size, after), lambda text: _read(text, size, after))
+    write_text(path, text)
+    write_text(path.with_suffix(".sha256"), sha256(path))
+    return rows
 
 
 def _is_whole(path: Path) -> bool:
@@ -71,38 +110,23 @@ def _is_whole(path: Path) -> bool:
     return path.exists() and digest.exists() and digest.read_text() == sha256(path)
 
 
-def _fetch(path: Path, sdss: Sdss, sql: str) -> None:
-    """One chunk's reply into `path`, tried `sdss.attempts` times with growing pauses."""
-    problem = ""
-    for attempt in range(1, sdss.attempts + 1):
-        time.sleep(sdss.request_interval * attempt)
-        try:
-            text = ask(sdss, sql)
-            parse_reply(text, sdss.skyserver_url)
-        except (UserError, requests.RequestException) as error:
-            problem = str(error)
-            say(f"query-sdss: attempt {attempt} of {sdss.attempts} failed: {problem}")
-            continue
-        write_text(path, text)
-        write_text(path.with_suffix(".sha256"), sha256(path))
-        return
-    raise UserError(
-        f"{sdss.skyserver_url}: no usable reply after {sdss.attempts} attempts; the last: "
-        f"{problem} The chunks so far are kept: run again when the service answers."
-    )
-
-
-def ask(sdss: Sdss, sql: str) -> str:
-    """SkyServer's reply to `sql`, as text. Raises requests' errors where it does not answer."""
-    with _service(sdss):
-        response = SDSS.query_sql_async(
-            sql, timeout=sdss.timeout, data_release=sdss.data_release, cache=False
+def _read(text: str, size: int, after: int) -> pd.DataFrame:
+    """A chunk's rows. Raises UserError where they are not the answer to its question."""
+    if not text.endswith("\n"):
+        raise UserError("SkyServer: the reply does not end with a line's end: it was cut off")
+    rows = parse_reply(text, "SkyServer")
+    order = [after, *rows["specobjid"].tolist()]
+    if len(rows) > size or any(b <= a for a, b in pairwise(order)):
+        raise UserError(
+            f"SkyServer: not at most {size} rows in the order of specobjid, all after {after}"
         )
-    response.raise_for_status()
-    return response.text
+    return rows
 
 
-@contextmanager
-def _service(sdss: Sdss) -> Iterator[None]:
-    with conf.set_temp("skyserver_baseurl", sdss.skyserver_url):
-        yield
+def _publish(folder: Path, chunks: int, sql: str, out: Path) -> None:
+    """The chunks so far stay in `folder`: a rerun asks SkyServer for nothing that it gave."""
+    with atomic_path(out) as temporary:
+        temporary.mkdir()
+        (temporary / "query.sql").write_text(sql, encoding="utf-8")
+        for path in (_chunk_path(folder, number) for number in range(chunks)):
+            shutil.copyfile(path, temporary / path.name)

@@ -16,7 +16,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.core.seeds import derive_seed, generator
 from mgsflow.core.tables import read_table
-from mgsflow.models.storage import fingerprint, save_model
+from mgsflow.models.storage import fingerprint, save_model, software_versions
 from mgsflow.models.vae import (
     VariationalAutoencoder,
     autocast,
@@ -63,7 +63,8 @@ def train_vae(
     layout = data.stamps.layout
     network = VariationalAutoencoder(len(layout.bands), layout.size, vae.latent, vae.channels)
     network = network.to(device, memory_format=torch.channels_last)
-    key = fingerprint(vae.model_dump(), compute.model_dump(), device.type, seed, data.key, code)
+    machine = {"device": device.type, "threads": compute.vae_threads, **software_versions()}
+    key = fingerprint(vae.model_dump(), machine, seed, data.key, code)
     kept = Checkpoints(checkpoints, key)
     with Telemetry(NAME, device, stamps=len(data.train) + len(data.validation)) as cost:
         fit = _fit(network, data, vae, seed, device, kept, cost)

@@ -29,7 +29,12 @@ KINDS = (
 )
 # u-g, g-r, r-i, i-z of main-sequence stars from F to M (Covey et al. 2007, Table 3), and quasars'
 STELLAR_LOCUS = np.array(
-    [[1.05, 0.30, 0.10, 0.02], [1.25, 0.50, 0.18, 0.06], [1.90, 0.85, 0.33, 0.18], [2.55, 1.40, 0.75, 0.40]]
+    [
+        [1.05, 0.30, 0.10, 0.02],
+        [1.25, 0.50, 0.18, 0.06],
+        [1.90, 0.85, 0.33, 0.18],
+        [2.55, 1.40, 0.75, 0.40],
+    ]
 )
 QUASAR_COLOURS = np.array([0.20, 0.15, 0.12, 0.05])
 
@@ -39,7 +44,9 @@ def contaminant_kinds(count: int, fraction: float) -> np.ndarray:
     return np.resize(np.array(KINDS), round(count * fraction / (1 - fraction)))
 
 
-def disguise(objects: pd.DataFrame, limit: float, fwhm: float, random: np.random.Generator) -> pd.DataFrame:
+def disguise(
+    objects: pd.DataFrame, limit: float, fwhm: float, random: np.random.Generator
+) -> pd.DataFrame:
     """Turn the drawn galaxies whose `kind` asks for it into stars, quasars or fainter galaxies.
 
     `limit` is the flux limit in r, `fwhm` the seeing in arcsec.

@@ -66,8 +66,9 @@ def _check_fields(wanted: pd.DataFrame, objects: pd.DataFrame, truth: Path) -> N
     found = len(objects[FIELD_COLUMNS].drop_duplicates())
     if found != len(wanted):
         raise UserError(
-            f"{truth}: holds {found} of the {len(wanted)} selected fields of this shard. The selected "
-            "galaxies are not of this simulated sky: run simulate-catalogue and select again."
+            f"{truth}: holds {found} of the {len(wanted)} selected fields of this shard. The "
+            "selected galaxies are not of this simulated sky: run simulate-catalogue and select "
+            "again."
         )
 
 
@@ -184,7 +185,9 @@ def _projection(wcs: WCS) -> list[tuple[str, object, str]]:
     for axis in (1, 2):
         cards.append((f"CRPIX{axis}", float(wcs.wcs.crpix[axis - 1]), "Reference pixel"))
         cards.append((f"CRVAL{axis}", float(wcs.wcs.crval[axis - 1]), "Its RA or Dec (deg)"))
-        cards += [(f"CD{axis}_{pixel}", float(cd[axis - 1, pixel - 1]), "deg / pixel") for pixel in (1, 2)]
+        cards += [
+            (f"CD{axis}_{pixel}", float(cd[axis - 1, pixel - 1]), "deg / pixel") for pixel in (1, 2)
+        ]
     return cards
 
 
@@ -192,7 +195,9 @@ def _sky_table(sky: np.ndarray) -> fits.BinTableHDU:
     columns, rows = _sky_axes()
     return fits.BinTableHDU.from_columns(
         [
-            fits.Column("ALLSKY", f"{sky.size}E", dim=f"({SKY_GRID[1]},{SKY_GRID[0]})", array=sky[None]),
+            fits.Column(
+                "ALLSKY", f"{sky.size}E", dim=f"({SKY_GRID[1]},{SKY_GRID[0]})", array=sky[None]
+            ),
             fits.Column("XINTERP", f"{len(columns)}E", array=columns[None]),
             fits.Column("YINTERP", f"{len(rows)}E", array=rows[None]),
         ]

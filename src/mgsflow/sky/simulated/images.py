@@ -14,9 +14,23 @@ from mgsflow.sky.simulated.camera import CAMERA, FRAME_SHAPE, PIXEL_SCALE
 from mgsflow.sky.simulated.contaminants import STELLAR_LOCUS
 from mgsflow.sky.simulated.relations import Array
 
-BULGE_EDGE = 8.0  # half-light radii at which a bulge ends, as SDSS's models do (Stoughton et al. 2002)
+BULGE_EDGE = (
+    8.0  # half-light radii at which a bulge ends, as SDSS's models do (Stoughton et al. 2002)
+)
 FAINTEST_DRAWN = 2e-3  # nanomaggies a pixel, a tenth of the sky's noise
-STAMP_SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # few sizes, so FFTs are planned once
+STAMP_SIDES = (
+    32,
+    48,
+    64,
+    96,
+    128,
+    192,
+    256,
+    384,
+    512,
+    768,
+    1024,
+)  # few sizes, so FFTs are planned once
 WING_SHARE, WING_WIDTH = 0.12, 2.3  # SDSS's double Gaussian (Stoughton et al. 2002, section 4.3)
 FOLDING = galsim.GSParams(folding_threshold=1e-2, maximum_fft_size=8192, kvalue_accuracy=1e-4)
 BACKGROUND_STARS, BACKGROUND_GALAXIES = 50, 50  # of a field, fainter than the sample
@@ -58,7 +72,7 @@ def _component(
 
 
 def stamp_side(galaxy: pd.Series) -> int:
-    """Pixels of the square that a galaxy is drawn on: to where its disk drowns in the sky's noise."""
+    """Pixels of the square that a galaxy is drawn on: to where its disk drowns in noise."""
     scale = galaxy["disk_radius"] / 1.678
     area = 2 * np.pi * scale**2 * galaxy["disk_axis_ratio"]
     centre = galaxy["nanomaggies_r"] * PIXEL_SCALE**2 / area
@@ -112,7 +126,8 @@ def _fluxes(r: Array, colours: Array) -> dict[str, Array]:
     ug, gr, ri, iz = colours.T
     magnitudes = (r + gr + ug, r + gr, r, r - ri, r - ri - iz)
     return {
-        f"nanomaggies_{band}": 10 ** (0.4 * (22.5 - m)) for band, m in zip(BANDS, magnitudes, strict=True)
+        f"nanomaggies_{band}": 10 ** (0.4 * (22.5 - m))
+        for band, m in zip(BANDS, magnitudes, strict=True)
     }
 
 
@@ -167,13 +182,15 @@ def observe(
     every pixel, so that a Gaussian stands for Poisson's law.
     """
     camera = CAMERA[band]
-    counts = np.asarray(flux, dtype=np.float32) / calibration.astype(np.float32) + sky
+    scale = calibration.astype(np.float32)
+    counts = np.asarray(flux, dtype=np.float32) / scale + sky
     deviation = np.sqrt(np.maximum(counts, 0.0) / camera.gain + camera.dark_variance)
     counts += deviation * random.standard_normal(counts.shape, dtype=np.float32)
-    return _shorten((np.round(counts) - sky) * calibration)
+    return _shorten((np.round(counts) - sky) * scale)
 
 
 def _shorten(values: np.ndarray) -> np.ndarray:
-    """Values to ten binary digits, float32: so SAS's frames are rounded, to compress well."""
-    mantissa, exponent = np.frexp(values)
-    return np.ldexp(np.round(mantissa * 1024) / 1024, exponent).astype(np.float32)
+    """Float32 values rounded to ten binary digits: so SAS's frames are, to compress well."""
+    bits = values.astype(np.float32).view(np.uint32)
+    # of the 23 stored bits of the mantissa nine stay; half of the last is added to round
+    return ((bits + np.uint32(1 << 13)) & np.uint32(0xFFFFFFFF << 14 & 0xFFFFFFFF)).view(np.float32)

@@ -15,7 +15,7 @@ MODEL_SCATTER = 0.02  # mag, common to all bands: which model fitted best, how f
 
 
 def add_fluxes(objects: pd.DataFrame) -> pd.DataFrame:
-    """True `nanomaggies_*` behind the Galaxy's dust, and `extinction_*`, from `mag_*`, `reddening`."""
+    """`extinction_*` and true `nanomaggies_*` behind it, from `mag_*` and `reddening`."""
     columns = {}
     for band in BANDS:
         extinction = CAMERA[band].extinction * objects["reddening"]
@@ -51,7 +51,9 @@ def measure_photometry(objects: pd.DataFrame, random: np.random.Generator) -> pd
 def asinh_magnitude(nanomaggies: Array, band: str) -> Array:
     """SDSS's asinh magnitude, finite for negative fluxes too (Lupton et al. 1999, eq. 3)."""
     softening = SOFTENING[band]
-    return -2.5 / np.log(10) * (np.arcsinh(nanomaggies * 1e-9 / (2 * softening)) + np.log(softening))
+    return (
+        -2.5 / np.log(10) * (np.arcsinh(nanomaggies * 1e-9 / (2 * softening)) + np.log(softening))
+    )
 
 
 def _magnitude_error(nanomaggies: Array, error: Array, band: str) -> Array:

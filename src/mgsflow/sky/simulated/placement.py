@@ -14,7 +14,24 @@ from astropy.wcs import WCS
 from mgsflow.sky.simulated.camera import CAMERA, FRAME_SHAPE, PIXEL_SCALE
 from mgsflow.sky.simulated.relations import Array
 
-RUNS = (752, 1035, 1302, 1345, 1402, 1462, 1739, 1904, 2126, 2304, 2566, 2986, 3015, 3225, 3630, 3900)
+RUNS = (
+    752,
+    1035,
+    1302,
+    1345,
+    1402,
+    1462,
+    1739,
+    1904,
+    2126,
+    2304,
+    2566,
+    2986,
+    3015,
+    3225,
+    3630,
+    3900,
+)
 NODE = 95.0  # deg, right ascension of the great circles' ascending node
 RERUN = 301
 SKY_VERSION = 2
@@ -88,8 +105,13 @@ def field_wcs(field: pd.Series, band: str) -> WCS:
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.cunit = ["deg", "deg"]
     wcs.wcs.crval = [field["field_ra"], field["field_dec"]]
-    wcs.wcs.crpix = np.array([FRAME_SHAPE[1] / 2 + 1, FRAME_SHAPE[0] // 2 + 1]) + CAMERA[band].offset
-    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    wcs.wcs.crpix = (
+        np.array([FRAME_SHAPE[1] / 2 + 1, FRAME_SHAPE[0] // 2 + 1]) + CAMERA[band].offset
+    )
+    along, across = (
+        np.array([np.cos(angle), np.sin(angle)]),
+        np.array([-np.sin(angle), np.cos(angle)]),
+    )
     wcs.wcs.cd = scale * np.column_stack([across, along])
     wcs.wcs.radesys = "ICRS"
     return wcs
@@ -156,8 +178,10 @@ def _sky_positions(placed: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:
 
 
 def object_identifiers(run: Array, camcol: Array, field: Array, obj: Array) -> np.ndarray:
-    """SDSS's objID: sky version, rerun, run, camcol, field, object from bit 59, 48, 32, 29, 16, 0."""
-    run, camcol, field, obj = (np.asarray(part, dtype=np.int64) for part in (run, camcol, field, obj))
+    """SDSS's objID: version, rerun, run, camcol, field, object from bit 59, 48, 32, 29, 16, 0."""
+    run, camcol, field, obj = (
+        np.asarray(part, dtype=np.int64) for part in (run, camcol, field, obj)
+    )
     head = np.int64(SKY_VERSION << 59 | RERUN << 48)
     return head | run << 32 | camcol << 29 | field << 16 | obj
 

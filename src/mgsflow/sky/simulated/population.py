@@ -77,7 +77,7 @@ def _draw_batch(count: int, simulated: Simulated, random: np.random.Generator) -
     return galaxies[galaxies["petro_mag_r"] <= simulated.petro_mag_r_max]
 
 
-# ---------------------------------------------------------------------------------- where and how massive
+# ---------------------------------------------------------------- where and how massive
 
 
 @cache
@@ -113,7 +113,7 @@ def _volume(count: int, simulated: Simulated, random: np.random.Generator) -> pd
     return pd.DataFrame({"redshift": np.interp(chosen, volume, grid), "log_stellar_mass": log_mass})
 
 
-# ---------------------------------------------------------------------------------- stars, gas, dust
+# ---------------------------------------------------------------- stars, gas, dust
 
 
 def _stars(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
@@ -150,7 +150,9 @@ def _dust(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     gas = np.maximum(mean * inclined + random.normal(0, 0.28, n), 0.0)  # Garn & Best 2010, scatter
     thinned = random.exponential(0.15, n)
     gas = np.where(galaxies["quenched"], gas * np.minimum(thinned, 1.0), gas)
-    to_visual = rel.attenuation_curve(np.array([5500.0]))[0] / rel.attenuation_curve(np.array([6563.0]))[0]
+    to_visual = (
+        rel.attenuation_curve(np.array([5500.0]))[0] / rel.attenuation_curve(np.array([6563.0]))[0]
+    )
     stars = DUST_BESIDE_TEMPLATES * rel.STAR_TO_GAS_REDDENING * to_visual * gas
     return galaxies.assign(attenuation_h_alpha=gas, attenuation_v=stars)
 
@@ -172,7 +174,7 @@ def _populations(galaxies: pd.DataFrame, random: np.random.Generator) -> Array:
     return shares * 10.0 ** log_mass[:, None]
 
 
-# ---------------------------------------------------------------------------------- light and size
+# ---------------------------------------------------------------- light and size
 
 
 def _bright_enough(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) -> Array:
@@ -210,13 +212,19 @@ def _light(
     )
 
 
-def _sizes(galaxies: pd.DataFrame, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
+def _sizes(
+    galaxies: pd.DataFrame, simulated: Simulated, random: np.random.Generator
+) -> pd.DataFrame:
     """Radii in kpc and arcsec, and the Petrosian magnitude before the Galaxy's dust."""
     log_mass, redshift = galaxies["log_stellar_mass"].to_numpy(), galaxies["redshift"].to_numpy()
     radii = draw_radii(log_mass, galaxies["quenched"].to_numpy(), random)
-    parsecs = 10 ** (distance_modulus(redshift, simulated.redshift_max) / 5 + 1) / (1 + redshift) ** 2
+    parsecs = (
+        10 ** (distance_modulus(redshift, simulated.redshift_max) / 5 + 1) / (1 + redshift) ** 2
+    )
     arcsec = radii["radius_kpc"].to_numpy() * 1e3 / parsecs * 206264.8
-    sizes = measure_sizes(galaxies, arcsec, galaxies["bulge_share_r"].to_numpy(), simulated.psf_fwhm)
+    sizes = measure_sizes(
+        galaxies, arcsec, galaxies["bulge_share_r"].to_numpy(), simulated.psf_fwhm
+    )
     noise = random.normal(0, MAGNITUDE_TO_PETROSIAN_SCATTER, len(galaxies))
     petrosian = galaxies["mag_r"] - 2.5 * np.log10(sizes["petro_share"]) + noise
     return pd.concat([galaxies, radii, sizes], axis=1).assign(petro_mag_r=petrosian)

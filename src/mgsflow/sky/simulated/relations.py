@@ -132,7 +132,7 @@ def active_fraction(log_mass: Array) -> Array:
 
 
 def kauffmann_2003(log_nii_halpha: Array) -> Array:
-    """log [O III]/H beta above which a galaxy is not purely star-forming (Kauffmann et al. 2003)."""
+    """log [O III]/H beta above which lines are not of stars alone (Kauffmann et al. 2003)."""
     return _demarcation(log_nii_halpha, 0.05, 1.30)
 
 

@@ -54,7 +54,9 @@ class SedGrid:
 
     coefficients: Array
 
-    def flux(self, redshift: Array, attenuation: Array, masses: Array, bands: slice = ALL_BANDS) -> Array:
+    def flux(
+        self, redshift: Array, attenuation: Array, masses: Array, bands: slice = ALL_BANDS
+    ) -> Array:
         """Maggies at 10 pc, shape (n, bands), of populations `masses` (n, 5) in solar masses.
 
         `attenuation` is A_V of the stars (n,); the youngest, in their birth clouds, have the gas's
@@ -76,7 +78,9 @@ class SedGrid:
         dust = np.repeat(attenuation[:, None], 5, axis=1)
         dust[:, NEBULAR] /= STAR_TO_GAS_REDDENING
         dust = np.minimum(dust, ATTENUATION_MAX / STAR_TO_GAS_REDDENING)
-        return np.exp(terms[:, 0] + dust * (terms[:, 1] + dust * (terms[:, 2] + dust * terms[:, 3])))
+        return np.exp(
+            terms[:, 0] + dust * (terms[:, 1] + dust * (terms[:, 2] + dust * terms[:, 3]))
+        )
 
 
 @cache

@@ -15,7 +15,6 @@ from mgsflow.core.seeds import generator
 from mgsflow.core.tables import write_table
 from mgsflow.sky.simulated.contaminants import (
     GALAXY,
-    POINT_SOURCES,
     contaminant_kinds,
     disguise,
     spoil,
@@ -33,13 +32,14 @@ from mgsflow.sky.simulated.spectra import LINES, add_lines, measure_spectra
 
 CHUNK_ROWS = 50_000
 MAIN_GALAXY_TARGET = 64  # bit of legacy_target1
-REPLY_COLUMNS = (
-    "objid specobjid ra dec run rerun camcol field class z zErr zWarning legacyPrimary legacy_target1 "
-    "clean petroMag_r petroR50_r petroR90_r".split()
-    + [f"{name}_{b}" for name in ("modelMag", "modelMagErr", "extinction") for b in BANDS]
-    + "v_disp v_disp_err reliable lgm_tot_p50 sfr_tot_p50 oh_p50 bptclass".split()
-    + [f"{line}_flux{end}" for line in LINES for end in ("", "_err")]
-)
+REPLY_COLUMNS = [
+    *("objid", "specobjid", "ra", "dec", "run", "rerun", "camcol", "field", "class"),
+    *("z", "zErr", "zWarning", "legacyPrimary", "legacy_target1", "clean"),
+    *("petroMag_r", "petroR50_r", "petroR90_r"),
+    *(f"{name}_{b}" for name in ("modelMag", "modelMagErr", "extinction") for b in BANDS),
+    *("v_disp", "v_disp_err", "reliable", "lgm_tot_p50", "sfr_tot_p50", "oh_p50", "bptclass"),
+    *(f"{line}_flux{end}" for line in LINES for end in ("", "_err")),
+]
 
 TRUTH = (
     Quantity("kind", "", "galaxy, or which contaminant"),
@@ -67,8 +67,14 @@ TRUTH = (
     Quantity("fibre_continuum", f"{FLUX_UNIT} / Angstrom", "Continuum in r in the fibre"),
     *(Quantity(f"mag_{b}", "mag", f"True total {b}, without the Galaxy's dust") for b in BANDS),
     *(Quantity(f"bulge_share_{b}", "", f"Bulge's share of the light in {b}") for b in BANDS),
-    *(Quantity(f"nanomaggies_{b}", "nanomaggy", f"True flux in {b}, behind the Galaxy") for b in BANDS),
-    *(Quantity(f"true_flux_{line}", FLUX_UNIT, f"True flux of {line} in the fibre") for line in LINES),
+    *(
+        Quantity(f"nanomaggies_{b}", "nanomaggy", f"True flux in {b}, behind the Galaxy")
+        for b in BANDS
+    ),
+    *(
+        Quantity(f"true_flux_{line}", FLUX_UNIT, f"True flux of {line} in the fibre")
+        for line in LINES
+    ),
     Quantity("reddening", "mag", "E(B-V) of the Galaxy"),
     Quantity("x", "pixel", "Column in the field's r frame, FITS convention"),
     Quantity("y", "pixel", "Row in the field's r frame, FITS convention"),
@@ -160,7 +166,9 @@ def _duplicates(
     kinds = contaminant_kinds(simulated.galaxies, simulated.contaminants)
     good = np.flatnonzero(objects["kind"] == GALAXY)
     wanted = min(int((kinds == "duplicate").sum()), len(good))
-    return objects.iloc[np.sort(random.choice(good, wanted, replace=False))].assign(kind="duplicate")
+    return objects.iloc[np.sort(random.choice(good, wanted, replace=False))].assign(
+        kind="duplicate"
+    )
 
 
 def write_reply(path: Path, rows: pd.DataFrame) -> None:
@@ -168,8 +176,3 @@ def write_reply(path: Path, rows: pd.DataFrame) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
         stream.write("#Table1\n")
         rows.to_csv(stream, index=False, float_format="%.9g", lineterminator="\n")
-
-
-def is_point_source(objects: pd.DataFrame) -> pd.Series:
-    """Whether each object is a star or a quasar."""
-    return objects["kind"].isin(POINT_SOURCES)

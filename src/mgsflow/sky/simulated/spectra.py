@@ -15,8 +15,8 @@ from mgsflow.sky.simulated.structure import fibre_share
 
 LINES = ("h_alpha", "h_beta", "nii_6584", "oiii_5007")
 WAVELENGTHS = np.array([6562.8, 4861.3, 6583.5, 5006.8])  # Angstrom
-# 1e-17 erg/s/cm2: error of a line on no continuum, so that medians are those of SDSS
-FAINT_LINE_ERROR = np.array([1.5, 1.4, 1.4, 1.4])
+# 1e-17 erg/s/cm2: error of a line on no continuum, in the ratios of MPA-JHU's medians
+FAINT_LINE_ERROR = np.array([1.7, 1.6, 1.2, 2.0])
 MISSING = -9999.0
 DISPERSION_CAP = 850.0  # km/s, where SDSS's fit gives up
 
@@ -59,7 +59,9 @@ def _star_forming(
     one abundance along and across the BPT sequence: that is why [O III] is hardest to foresee.
     """
     n = len(galaxies)
-    inside = fibre_share(galaxies["disk_radius"].to_numpy(), 1.0, fwhm) * 10 ** random.normal(0, 0.06, n)
+    inside = fibre_share(galaxies["disk_radius"].to_numpy(), 1.0, fwhm) * 10 ** random.normal(
+        0, 0.06, n
+    )
     log_luminosity = rel.halpha_luminosity(galaxies["log_sfr"].to_numpy())
     log_area = np.log10(4 * np.pi) + 2 * (modulus / 5 + 1 + np.log10(3.0857e18))
     h_alpha = inside * 10 ** (log_luminosity - log_area + 17)
@@ -80,14 +82,16 @@ def _active(galaxies: pd.DataFrame, continuum: Array, random: np.random.Generato
     """
     n = len(galaxies)
     quenched = galaxies["quenched"].to_numpy()
-    chance = rel.active_fraction(galaxies["log_stellar_mass"].to_numpy()) * np.where(quenched, 0.25, 1)
+    chance = rel.active_fraction(galaxies["log_stellar_mass"].to_numpy()) * np.where(
+        quenched, 0.25, 1
+    )
     width = np.where(random.uniform(0, 1, n) < chance, 10 ** random.normal(0.35, 0.22, n), 0.0)
     ratios = (random.normal(-0.03, 0.10, n), random.normal(0.50, 0.35, n))
     return _from_width(width * continuum, *ratios, decrement=3.5)
 
 
 def _retired(galaxies: pd.DataFrame, continuum: Array, random: np.random.Generator) -> Array:
-    """Fluxes that hot low-mass evolved stars light: an H alpha of about 1 Angstrom on the old light.
+    """Fluxes that hot evolved stars light: an H alpha of about 1 Angstrom on old stars' light.
 
     Cid Fernandes et al. 2011, whose line ratios are those of LINERs.
     """
@@ -108,10 +112,13 @@ def measure_spectra(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.D
     """SpecObj's and MPA-JHU's columns, named and missing (-9999) as SkyServer serves them."""
     n = len(galaxies)
     z_err = 1.2e-5 * 10 ** random.normal(0, 0.15, n)
-    measured = {"z": galaxies["redshift"].to_numpy() + z_err * random.normal(0, 1, n), "zErr": z_err}
+    measured = {
+        "z": galaxies["redshift"].to_numpy() + z_err * random.normal(0, 1, n),
+        "zErr": z_err,
+    }
     measured |= _measured_dispersion(galaxies, random)
-    # Brinchmann et al. 2004: 0.2 dex, and 0.5 without clear lines; but a posterior's median keeps to
-    # its prior, so that it scatters less than the posterior is wide
+    # Brinchmann et al. 2004: 0.2 dex, and 0.5 without clear lines; but a posterior's median keeps
+    # to its prior, so that it scatters less than the posterior is wide
     scatter = np.where(galaxies["quenched"], 0.28, 0.2)
     measured["lgm_tot_p50"] = galaxies["log_stellar_mass"].to_numpy() + random.normal(0, 0.10, n)
     measured["sfr_tot_p50"] = galaxies["log_sfr"].to_numpy() + scatter * random.normal(0, 1, n)

@@ -60,7 +60,9 @@ def draw_radii(log_mass: Array, quenched: Array, random: np.random.Generator) ->
     return pd.DataFrame({"radius_kpc": 10 ** (mean + offset), "radius_offset": offset})
 
 
-def measure_sizes(shapes: pd.DataFrame, radius: Array, bulge_share: Array, fwhm: float) -> pd.DataFrame:
+def measure_sizes(
+    shapes: pd.DataFrame, radius: Array, bulge_share: Array, fwhm: float
+) -> pd.DataFrame:
     """Component radii and SDSS's Petrosian quantities.
 
     `radius` is the half-light radius in arcsec, `bulge_share` the bulge's share of the r light,
@@ -68,9 +70,7 @@ def measure_sizes(shapes: pd.DataFrame, radius: Array, bulge_share: Array, fwhm:
     `disk_radius` along the major axis, `petro_r50` and `petro_r90` with the seeing's blur added in
     quadrature, and `petro_share`, the Petrosian flux over the total.
     """
-    points = np.column_stack(
-        [shapes["bulge_sersic"], bulge_share, np.log(shapes["radius_ratio"])]
-    )
+    points = np.column_stack([shapes["bulge_sersic"], bulge_share, np.log(shapes["radius_ratio"])])
     total, r50, r90, share = _aperture_table()(points).T
     # a round aperture on a flat galaxy: what it measures shrinks with the area of the ellipse, and
     # Shen et al.'s radii are such
@@ -94,9 +94,9 @@ def fibre_share(radius: Array, index: Array | float, fwhm: float) -> Array:
 
 
 def _enclosed(radius: Array, index: Array | float) -> Array:
-    """Share of a Sérsic profile's light within `radius`, in half-light radii (Graham & Driver 2005).
+    """Share of a Sérsic profile's light within `radius`, in half-light radii.
 
-    b_n after Ciotti & Bertin 1999, eq. 18.
+    Graham & Driver 2005, eq. 2; b_n after Ciotti & Bertin 1999, eq. 18.
     """
     n = np.asarray(index, dtype=float)
     b = 2 * n - 1 / 3 + 4 / (405 * n) + 46 / (25515 * n**2)

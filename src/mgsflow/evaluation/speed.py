@@ -1,0 +1,189 @@
+"""How long a galaxy takes, from its stamp and magnitudes to joint draws of its posterior."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mgsflow.config import Compute, Evaluation
+from mgsflow.core.errors import UserError
+from mgsflow.core.files import read_json, write_json
+from mgsflow.core.progress import say, track
+from mgsflow.core.seeds import derive_seed, hash_uniform
+from mgsflow.core.tables import read_table
+from mgsflow.models.posterior import Posterior
+from mgsflow.models.vae import TrainedVae, load_vae
+from mgsflow.sample.shards import StampSet
+from mgsflow.training.loop import choose_device
+from mgsflow.training.telemetry import Telemetry
+
+_WARM_UP = 1  # passes that are not counted: they fill caches and let libraries choose kernels
+_PASSES = 3  # passes of which the fastest counts: other work on the machine only slows them
+_ENCODED_AT_ONCE = 256
+
+Seconds = dict[str, float]
+
+
+def speed(
+    *,
+    features: Path,
+    shards: list[Path],
+    property_model: Path | None = None,
+    line_model: Path | None = None,
+    index: Path | None = None,
+    vae_model: Path | None = None,
+    vae_description: Path | None = None,
+    variant: str,
+    training: list[Path],
+    evaluation: Evaluation,
+    compute: Compute,
+    seed: int,
+    out: Path,
+) -> None:
+    """Time `variant` from stamp and magnitudes to `speed_draws` joint draws of every target.
+
+    Three steps are timed: reading the stamps from their shards (from the page cache, as the first
+    pass has read them), encoding them, the stretch included, and sampling both flows. For
+    `speed_galaxies` test galaxies together, and for one alone. A variant without images only
+    samples. The trainings' wall time (their telemetry files) stands apart: it is paid once.
+
+    JSON: `batch` and `single` each have `galaxies`, and `reading`, `encoding`, `sampling` and
+    `total` in seconds a galaxy, null where a step does not exist; device, threads, draws,
+    ensemble members; `training` by model.
+    """
+    torch.set_num_threads(compute.flow_threads)
+    device = choose_device(compute)
+    with Telemetry("speed", device) as cost:
+        stamps, vae = _open_images(variant, shards, index, vae_model, vae_description, device)
+        galaxies = _choose(features, stamps, evaluation.speed_galaxies, seed)
+        posterior = _load_posterior(property_model, line_model, device)
+        work = _Work(galaxies, posterior, stamps, vae, device, evaluation.speed_draws, seed)
+        batch, single = work.best(len(galaxies)), work.best(1)
+    facts = cost.summary()
+    result = {
+        "variant": variant,
+        "device": facts["device"],
+        "threads": facts["threads"],
+        "draws": evaluation.speed_draws,
+        "members": posterior.members,
+        "targets": list(posterior.targets),
+        "passes": _PASSES,
+        "batch": batch,
+        "single": single,
+        "training": {name: value for path in training for name, value in [_training(path)]},
+    }
+    for name, timed in (("batch", batch), ("single", single)):
+        say(f"speed: {name} of {timed['galaxies']}: {timed['total']:.3g} s a galaxy")
+    write_json(out, result)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Galaxies on their way from stamp to draws. `stamps` and `vae` are None without images."""
+
+    galaxies: pd.DataFrame
+    posterior: Posterior
+    stamps: StampSet | None
+    vae: TrainedVae | None
+    device: torch.device
+    draws: int
+    seed: int
+
+    def best(self, count: int) -> dict[str, Any]:
+        """Seconds a galaxy by step, of the fastest pass over the first `count` galaxies."""
+        passes = range(_WARM_UP + _PASSES)
+        timed = [self._pass(count) for _ in track(passes, f"speed, passes over {count}")]
+        fastest = min(timed[_WARM_UP:], key=lambda seconds: sum(seconds.values()))
+        steps = {name: fastest.get(name) for name in ("reading", "encoding", "sampling")}
+        per_galaxy = {name: s if s is None else s / count for name, s in steps.items()}
+        return {"galaxies": count, **per_galaxy, "total": sum(fastest.values()) / count}
+
+    def _pass(self, count: int) -> Seconds:
+        inputs, seconds = self.galaxies[:count], {}
+        if self.stamps is not None and self.vae is not None:
+            inputs, seconds = self._encode(inputs, self.stamps, self.vae)
+        start = self._now()
+        self.posterior.sample(inputs, self.draws, derive_seed(self.seed, "speed", "draws"))
+        return seconds | {"sampling": self._now() - start}
+
+    def _encode(
+        self, galaxies: pd.DataFrame, stamps: StampSet, vae: TrainedVae
+    ) -> tuple[pd.DataFrame, Seconds]:
+        """The galaxies with the latents of their stamps, and the seconds that it took."""
+        seconds = {"reading": 0.0, "encoding": 0.0}
+        rows, parts = galaxies["row_of_index"].to_numpy(), []
+        for start in range(0, len(rows), _ENCODED_AT_ONCE):
+            began = self._now()
+            raw = stamps.raw(rows[start : start + _ENCODED_AT_ONCE])
+            read = self._now()
+            parts.append(vae.encode(raw))
+            seconds["reading"] += read - began
+            seconds["encoding"] += self._now() - read
+        mean, std = (np.concatenate(values) for values in zip(*parts, strict=True))
+        latents = {f"latent_mean_{k:02d}": mean[:, k] for k in range(mean.shape[1])}
+        latents |= {f"latent_std_{k:02d}": std[:, k] for k in range(std.shape[1])}
+        return galaxies.assign(**latents), seconds
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # a GPU works on after a call has come back
+        return time.perf_counter()
+
+
+def _open_images(
+    variant: str,
+    shards: list[Path],
+    index: Path | None,
+    model: Path | None,
+    description: Path | None,
+    device: torch.device,
+) -> tuple[StampSet | None, TrainedVae | None]:
+    if not variant.startswith("images"):
+        return None, None
+    if not shards or index is None or model is None or description is None:
+        raise UserError(
+            f"{variant} starts from stamps: give --shards, --index, --vae-model and "
+            "--vae-description."
+        )
+    vae = load_vae(model, description, device)
+    stamps = StampSet(shards, read_table(index, ["objid", "shard", "row"]), vae.stretch)
+    vae.check(stamps.layout)
+    return stamps, vae
+
+
+def _choose(features: Path, stamps: StampSet | None, count: int, seed: int) -> pd.DataFrame:
+    """At most `count` test galaxies, by a hash of objid; `row_of_index` is where a stamp is."""
+    table = read_table(features)
+    table = table[table["set"] == "test"]
+    if stamps is not None:
+        rows = pd.Series(np.arange(len(stamps)), index=stamps.objid)
+        table = table[table["objid"].isin(rows.index)]
+        table = table.assign(row_of_index=rows.reindex(table["objid"]).to_numpy(np.int64))
+    if table.empty:
+        raise UserError(f"{features}: no test galaxy to time. Give a larger sample.")
+    objid = table["objid"].to_numpy(np.int64)
+    order = np.argsort(hash_uniform(objid, derive_seed(seed, "speed")), kind="stable")
+    return table.iloc[order[:count]].reset_index(drop=True)
+
+
+def _load_posterior(
+    property_model: Path | None, line_model: Path | None, device: torch.device
+) -> Posterior:
+    folders = [model.parent if model else None for model in (property_model, line_model)]
+    if not any(folders):
+        raise UserError("There is no flow to time: give --property-model, --line-model or both.")
+    return Posterior.load(*folders, device=device)
+
+
+def _training(path: Path) -> tuple[str, dict[str, Any]]:
+    """Name of a model, and what its training took: `property/VARIANT`, or `vae`."""
+    facts = read_json(path)
+    folder = path.parent
+    name = f"{folder.parent.name}/{folder.name}" if facts["stage"] == "train-flow" else folder.name
+    return name, {key: facts[key] for key in ("wall_seconds", "device", "threads")}

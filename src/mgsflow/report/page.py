@@ -1,0 +1,122 @@
+"""The report: one self-contained page with every table and figure of a run."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from docutils.core import publish_parts
+
+from mgsflow import __version__
+from mgsflow.core.errors import UserError
+from mgsflow.core.files import write_text
+from mgsflow.report.writing import read_markdown
+
+TITLES = {
+    "table1": "Table 1. Accuracy by method and quantity",
+    "table2": "Table 2. Aleatoric and epistemic uncertainty",
+    "figure1": "Figure 1. Architecture",
+    "figure2a": "Figure 2a. Properties, predicted against true",
+    "figure2b": "Figure 2b. Emission lines, predicted against true",
+    "figure3a": "Figure 3a. Decoding along the latent directions of redshift",
+    "figure3b": "Figure 3b. Decoding along the latent directions of star formation",
+    "figure4": "Figure 4. UMAP of latents and photometry",
+    "detectability": "Detectability of metallicity",
+    "scores": "All scores",
+    "speed": "Speed",
+    "cost": "Cost of the training",
+    "training": "Training curves",
+    "sample": "Sample",
+}
+SKIES = {
+    "simulated": "These are results on a <strong>simulated sky</strong>. They show that the system "
+    "works from end to end; they say nothing about SDSS's galaxies, and the published values beside "
+    "them are of other galaxies.",
+    "sdss": "These are results on galaxies of the <strong>SDSS Main Galaxy Sample</strong>.",
+    "catalogue": "These are results on <strong>your own catalogue</strong>. The published values "
+    "beside them are of other galaxies.",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """A table or figure of the page: its file's stem, its title, its body and caption in HTML."""
+
+    name: str
+    title: str
+    body: str
+    caption: str
+
+
+def report(
+    *,
+    tables: list[Path],
+    figures: list[Path],
+    captions: Path,
+    config: Path,
+    run: str,
+    sky: str,
+    out: Path,
+) -> None:
+    """Join all tables (.csv, with their .md) and figures (.pdf, with their .png) in one page.
+
+    The page needs no other file: images are embedded. `captions` is the folder of the captions,
+    one .rst a table or figure, which Snakemake's own report shows as well. `config` is the run's
+    resolved settings, printed at the end.
+    """
+    bodies = {path.stem: _table(path) for path in tables}
+    bodies |= {path.stem: _figure(path) for path in figures}
+    strangers = sorted(set(bodies) - set(TITLES))
+    if strangers:
+        raise UserError(f"report: no title for {', '.join(strangers)}: add it to report/page.py")
+    items = [
+        Item(name, title, bodies[name], _caption(captions / f"{name}.rst"))
+        for name, title in TITLES.items()
+        if name in bodies
+    ]
+    template = Template(files("mgsflow.report").joinpath("page.html").read_text(encoding="utf-8"))
+    page = template.substitute(
+        run=escape(run),
+        version=__version__,
+        sky=SKIES[sky],
+        contents="\n".join(f'<li><a href="#{i.name}">{escape(i.title)}</a></li>' for i in items),
+        items="\n".join(map(_section, items)),
+        config=escape(config.read_text(encoding="utf-8")),
+    )
+    write_text(out, page)
+
+
+def _section(item: Item) -> str:
+    return (
+        f'<section id="{item.name}"><h2>{escape(item.title)}</h2>\n'
+        f'<div class="caption">{item.caption}</div>\n{item.body}</section>'
+    )
+
+
+def _table(path: Path) -> str:
+    table = read_markdown(path.with_suffix(".md"))
+    head = "".join(f"<th>{escape(str(name))}</th>" for name in table.columns)
+    rows = "\n".join(_row(row) for row in table.itertuples(index=False))
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
+
+
+def _row(row: tuple[str, ...]) -> str:
+    kind = ' class="published"' if "published" in str(row[0]) else ""
+    return f"<tr{kind}>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>"
+
+
+def _figure(path: Path) -> str:
+    image = base64.b64encode(path.with_suffix(".png").read_bytes()).decode()
+    return f'<img alt="{escape(TITLES.get(path.stem, ""))}" src="data:image/png;base64,{image}">'
+
+
+def _caption(path: Path) -> str:
+    if not path.is_file():
+        raise UserError(f"{path}: no caption. Each table and figure has one, named like its file.")
+    settings = {"raw_enabled": False, "file_insertion_enabled": False, "report_level": 4}
+    text = path.read_text(encoding="utf-8")
+    return publish_parts(text, writer="html5", settings_overrides=settings)["body"]

@@ -1,0 +1,78 @@
+"""Table 1: R2 by method and property, published values beside ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mgsflow.core.tables import read_table
+from mgsflow.models.inputs import LABELS
+from mgsflow.report.published import TABLE1
+from mgsflow.report.writing import MISSING, SHORT, show, write_tables
+
+BASELINES = {
+    "photometry_mlp": "(r, g, z) photometry + MLP (same split)",
+    "image_mlp": "Image embedding + MLP (same split)",
+    "image_knn": "Image embedding + kNN (same split)",
+    "photometry_boosting": "Photometry + gradient boosting (same split)",
+}
+PUBLISHED = "published"
+
+
+def table1(*, scores: Path, out: Path) -> None:
+    """Table 1: R2 on the test set by method and quantity, after the published values.
+
+    Published values are other galaxies' (SDSS's); those of this run share one split. `out` is the
+    .csv with every R2 and its 95% bootstrap interval; .md and .tex beside it show half of the
+    interval's width after the sign ±.
+    """
+    ours = read_table(scores)
+    targets = [name for name in SHORT if name in set(ours["target"])]
+    numbers = pd.concat([published(targets), run(ours)], ignore_index=True)
+    write_tables(out, numbers, shown(numbers, targets))
+
+
+def published(targets: list[str]) -> pd.DataFrame:
+    """The published rows, one a method and target; a range is an interval without a value."""
+    rows = []
+    for method, values in TABLE1.items():
+        for target in (name for name in targets if name in values):
+            value = values[target]
+            low, high = value if isinstance(value, tuple) else (np.nan, np.nan)
+            point = np.nan if isinstance(value, tuple) else value
+            rows.append((method, PUBLISHED, target, point, low, high, np.nan))
+    return pd.DataFrame(
+        rows, columns=["method", "source", "target", "r2", "r2_low", "r2_high", "n"]
+    )
+
+
+def run(scores: pd.DataFrame) -> pd.DataFrame:
+    """This run's rows: baselines in the paper's order, then our variants."""
+    names = BASELINES | LABELS
+    rows = scores[scores["method"].isin(names)].copy()
+    rows["order"] = rows["method"].map(list(names).index)
+    rows = rows.sort_values("order", kind="stable").drop(columns="order")
+    rows["source"] = rows["kind"].map({"posterior": "this run", "baseline": "this run"})
+    rows["method"] = rows["method"].map(names)
+    return rows[["method", "source", "target", "r2", "r2_low", "r2_high", "n"]]
+
+
+def shown(numbers: pd.DataFrame, targets: list[str]) -> pd.DataFrame:
+    """The table as it is read: a row a method, a column a quantity."""
+    cells = {
+        (row.method, row.target): _cell(row.r2, row.r2_low, row.r2_high)
+        for row in numbers.itertuples()
+    }
+    rows = [
+        [method, *(cells.get((method, target), MISSING) for target in targets)]
+        for method in dict.fromkeys(numbers["method"])
+    ]
+    return pd.DataFrame(rows, columns=["R²", *(SHORT[target] for target in targets)])
+
+
+def _cell(r2: float, low: float, high: float) -> str:
+    if np.isnan(r2):
+        return MISSING if np.isnan(low) else f"{low:.2f}–{high:.2f}"
+    return show(r2) if np.isnan(low) else f"{r2:.2f} ± {(high - low) / 2:.2f}"
