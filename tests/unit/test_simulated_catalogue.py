@@ -1,5 +1,8 @@
 """The simulated catalogue: a reply as SkyServer's, over a population with SDSS's trends."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +15,9 @@ from mgsflow.sky.simulated.contaminants import KINDS
 from mgsflow.sky.simulated.placement import field_wcs, object_identifiers, spectrum_identifiers
 from mgsflow.sky.simulated.serve import REPLY_COLUMNS, make_reply, simulate_catalogue
 
-SETTINGS = Simulated(galaxies=1500, galaxies_per_field=75)
+REAL = Path(os.environ.get("MGSFLOW_REAL_DATA", "../shared/real"))
+REAL_GALAXIES = REAL / "skyserver_dr14_ugriz_redshift.csv"
+SETTINGS = Simulated(galaxies=1000, galaxies_per_field=75)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +109,22 @@ def test_colours_of_far_quenched_galaxies_redden(good):
     colour = quenched["mag_g"] - quenched["mag_r"]
     near, far = colour[quenched["redshift"] < 0.06], colour[quenched["redshift"] > 0.14]
     assert far.median() - near.median() > 0.15
+
+
+@pytest.mark.skipif(not REAL_GALAXIES.exists(), reason="no SkyServer export in MGSFLOW_REAL_DATA")
+@pytest.mark.parametrize(
+    ("blue", "red", "tolerance"),
+    [("u", "g", 0.25), *zip("gri", "riz", [0.15, 0.06, 0.06], strict=True)],
+)
+def test_median_colours_are_sdss(good, blue, red, tolerance):
+    """Within the sampling noise of a small sky; both reddened, both cut at the export's u < 19.6."""
+    real = pd.read_csv(REAL_GALAXIES)
+    real = real[
+        (real["class"] == "GALAXY") & real["redshift"].between(0.04, 0.12) & (real["r"] < 17.9)
+    ]
+    ours = good[(good["modelMag_u"] < 19.6) & good["redshift"].between(0.04, 0.12)]
+    colour = ours[f"modelMag_{blue}"] - ours[f"modelMag_{red}"]
+    assert colour.median() == pytest.approx((real[blue] - real[red]).median(), abs=tolerance)
 
 
 def test_metallicity_only_where_the_lines_are_star_forming(good):

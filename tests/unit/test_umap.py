@@ -30,8 +30,6 @@ def sky() -> pd.DataFrame:
     table["latent_std_00"] = 0.1
     for band, shift in zip("gri", (0.0, -2.0, -4.0), strict=True):
         table[f"mag_{band}"] = 17 + shift * table["colour"] + 0.1 * random.standard_normal(N)
-    table["colour_g_r"] = table["mag_g"] - table["mag_r"]
-    table["colour_r_i"] = table["mag_r"] - table["mag_i"]
     table["log_stellar_mass"] = np.where(np.arange(N) == 3, np.nan, 10 + table["colour"])
     return table
 

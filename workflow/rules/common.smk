@@ -59,6 +59,6 @@ THREADS = config["compute"]
 
 
 wildcard_constraints:
-    shard=r"\d{3,}",
+    shard=r"\d+",
     variant="|".join(VARIANTS),
     flow="property|line",

@@ -25,8 +25,13 @@ from mgsflow.core.progress import say, track
 from mgsflow.core.quantities import BANDS, Quantity
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.evaluation.embedding import common_scale, embedding_columns
-from mgsflow.models.inputs import colour_columns, magnitude_columns
+from mgsflow.evaluation.embedding import (
+    common_scale,
+    embedding_columns,
+    photometry_columns,
+    with_colours,
+)
+from mgsflow.models.inputs import magnitude_columns
 from mgsflow.models.standardise import Standardiser
 
 SETS = ("train", "validation", "test")
@@ -100,7 +105,7 @@ def _read(features: Path, names: list[str]) -> pd.DataFrame:
                 f"{features}: no galaxy in the set {name}. Give a larger sample, or other shares "
                 "in splits."
             )
-    return table
+    return with_colours(table, _bands(list(table)))
 
 
 def _columns(method: str, available: list[str]) -> tuple[list[str], str]:
@@ -112,10 +117,12 @@ def _columns(method: str, available: list[str]) -> tuple[list[str], str]:
         wanted = magnitude_columns(PHOTOMETRY_BANDS)
         absent = sorted(set(wanted) - set(available))
         return wanted, f"the run has no {', '.join(absent)}" if absent else ""
-    bands = [band for band in BANDS if f"mag_{band}" in available]
-    wanted = [*magnitude_columns(bands), *colour_columns(bands)]
-    wanted = [column for column in wanted if column in available]
+    wanted = photometry_columns(_bands(available))
     return wanted, "" if wanted else "the run has no photometry"
+
+
+def _bands(available: list[str]) -> list[str]:
+    return [band for band in BANDS if f"mag_{band}" in available]
 
 
 def _predict(

@@ -1,4 +1,4 @@
-"""Reading and writing posterior draws: `posteriors/VARIANT.h5`, as docs/contracts.md lays it out."""
+"""Posterior draws on disk: `posteriors/VARIANT.h5`, as docs/contracts.md lays it out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.files import atomic_path
 
 SETS = ("validation", "test")
 
@@ -88,15 +89,46 @@ def _read_set(file: h5py.File, set: str) -> PosteriorSet:
     )
 
 
+def begin_file(file: h5py.File, targets: list[str], variant: str) -> None:
+    """Enter into an empty file what all its sets share."""
+    file.attrs["targets"] = json.dumps(targets)
+    file.attrs["variant"] = variant
+
+
+def begin_set(
+    file: h5py.File,
+    name: str,
+    objid: np.ndarray,
+    truth: np.ndarray,
+    members: int,
+    draws: int,
+    detects: bool,
+) -> h5py.Group:
+    """A set's group, with `draws`, `mean_head` and (if `detects`) `measurable` still to be filled.
+
+    They are filled slice by slice, so that a run's draws need never be in memory at once.
+    """
+    n, targets = truth.shape
+    group = file.create_group(name)
+    group.create_dataset("objid", data=objid.astype(np.int64))
+    group.create_dataset("truth", data=truth.astype(np.float64))
+    group.create_dataset("draws", (n, members, draws, targets), np.float32)
+    group.create_dataset("mean_head", (n, members, targets), np.float32)
+    if detects:
+        group.create_dataset("measurable", (n, members), np.float32)
+    return group
+
+
 def write_posteriors(path: Path, sets: dict[str, PosteriorSet]) -> None:
-    """Write the sets, which share targets and variant, to `path`; the same bytes for equal values."""
+    """Write whole sets, which share targets and variant, to `path`; equal values, equal bytes."""
     first = next(iter(sets.values()))
-    with h5py.File(path, "w", track_order=False) as file:
-        file.attrs["targets"] = json.dumps(first.targets)
-        file.attrs["variant"] = first.variant
-        for name, posterior in sets.items():
-            group = file.create_group(name)
-            for field in ("objid", "draws", "mean_head", "truth", "measurable"):
-                values = getattr(posterior, field)
-                if values is not None:
-                    group.create_dataset(field, data=values, track_times=False)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        begin_file(file, first.targets, first.variant)
+        for name, given in sets.items():
+            members, draws = given.draws.shape[1:3]
+            detects = given.measurable is not None
+            group = begin_set(file, name, given.objid, given.truth, members, draws, detects)
+            group["draws"][:] = given.draws
+            group["mean_head"][:] = given.mean_head
+            if given.measurable is not None:
+                group["measurable"][:] = given.measurable

@@ -62,7 +62,7 @@ def speed(
     with Telemetry("speed", device) as cost:
         stamps, vae = _open_images(variant, shards, index, vae_model, vae_description, device)
         galaxies = _choose(features, stamps, evaluation.speed_galaxies, seed)
-        posterior = _load_posterior(property_model, line_model, device)
+        posterior = _load_posterior(variant, property_model, line_model).to(device)
         work = _Work(galaxies, posterior, stamps, vae, device, evaluation.speed_draws, seed)
         batch, single = work.best(len(galaxies)), work.best(1)
     facts = cost.summary()
@@ -173,12 +173,17 @@ def _choose(features: Path, stamps: StampSet | None, count: int, seed: int) -> p
 
 
 def _load_posterior(
-    property_model: Path | None, line_model: Path | None, device: torch.device
+    variant: str, property_model: Path | None, line_model: Path | None
 ) -> Posterior:
-    folders = [model.parent if model else None for model in (property_model, line_model)]
-    if not any(folders):
+    if property_model is None and line_model is None:
         raise UserError("There is no flow to time: give --property-model, --line-model or both.")
-    return Posterior.load(*folders, device=device)
+    folders = [model.parent if model else None for model in (property_model, line_model)]
+    posterior = Posterior.load(*folders)
+    if posterior.variant != variant:
+        raise UserError(
+            f"{property_model or line_model}: is of {posterior.variant}, not {variant}."
+        )
+    return posterior
 
 
 def _training(path: Path) -> tuple[str, dict[str, Any]]:

@@ -15,8 +15,12 @@ from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.seeds import derive_seed, hash_uniform
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.evaluation.embedding import common_scale, embedding_columns
-from mgsflow.models.inputs import colour_columns, magnitude_columns
+from mgsflow.evaluation.embedding import (
+    common_scale,
+    embedding_columns,
+    photometry_columns,
+    with_colours,
+)
 from mgsflow.models.standardise import Standardiser
 
 IMAGES, IMAGES_PHOTOMETRY, PHOTOMETRY = "images", "images_photometry", "photometry"
@@ -99,9 +103,9 @@ def _matrices(table: pd.DataFrame, bands: list[str]) -> dict[str, np.ndarray]:
     Photometry is standardised column by column, the latents by one common scale.
     """
     latents = embedding_columns(table.columns)
-    wanted = [*colour_columns(bands), *magnitude_columns(bands)]
-    columns = [column for column in wanted if column in table]
-    measured = table[columns].to_numpy(np.float64)
+    bands = [band for band in bands if f"mag_{band}" in table]
+    columns = photometry_columns(bands)
+    measured = with_colours(table, bands)[columns].to_numpy(np.float64)
     parts = {PHOTOMETRY: Standardiser.fit(measured).apply(measured)} if columns else {}
     if not latents:
         return parts

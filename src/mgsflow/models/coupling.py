@@ -106,9 +106,7 @@ class SplineCoupling(AffineCoupling):
     narrow, as wide and as shifted as the affine coupling alone.
     """
 
-    def __init__(
-        self, mask: list[int], context: int, hidden: int, bound: float, bins: int
-    ) -> None:
+    def __init__(self, mask: list[int], context: int, hidden: int, bound: float, bins: int) -> None:
         self.bins = bins
         super().__init__(mask, context, hidden, bound)
 

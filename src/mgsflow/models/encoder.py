@@ -7,6 +7,7 @@ They are trained together, with squared error and binary cross-entropy, and froz
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -50,7 +51,7 @@ class Heads(nn.Module):
 
 def _hidden_layers(widths: list[int], dropout: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.SiLU(), nn.Dropout(dropout)]
     return layers[:-1]  # the encoding itself is not dropped: the heads decide what they drop
 

@@ -64,7 +64,9 @@ def joint_flow(dimensions: int, context: int, settings: Flows) -> ConditionalFlo
     the variables in two, so that each variable conditions and follows each other in turn.
     """
     masks = _masks(dimensions)
-    layers = [_coupling(masks[i % len(masks)], context, settings) for i in range(settings.couplings)]
+    layers = [
+        _coupling(masks[i % len(masks)], context, settings) for i in range(settings.couplings)
+    ]
     return ConditionalFlow(CompositeTransform(layers), dimensions)
 
 

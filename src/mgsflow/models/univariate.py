@@ -29,7 +29,7 @@ class UnivariateAffine(Transform):
     def __init__(self, context: int, given: int, hidden: int, bound: float) -> None:
         super().__init__()
         self.bound = LOG_SCALE_FACTOR * bound
-        self.conditioner = Conditioner(given, context, hidden, self._parameters())
+        self.conditioner = Conditioner(given, context, hidden, self._parameter_count())
 
     def forward(self, inputs: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Data to noise: outputs and log |det Jacobian|, shapes (rows, 1) and (rows,)."""
@@ -39,7 +39,7 @@ class UnivariateAffine(Transform):
         """Noise to data."""
         return self._to_data(inputs, self._conditions(inputs, context))
 
-    def _parameters(self) -> int:
+    def _parameter_count(self) -> int:
         return 2
 
     def _conditions(self, inputs: Tensor, context: Context) -> Tensor:
@@ -63,7 +63,7 @@ class UnivariateSpline(UnivariateAffine):
         self._bins = bins
         super().__init__(context, given, hidden, bound)
 
-    def _parameters(self) -> int:
+    def _parameter_count(self) -> int:
         return 2 + spline_parameters(self._bins)
 
     def _to_noise(self, inputs: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,7 @@ def report(
     *,
     tables: list[Path],
     figures: list[Path],
-    captions: Path,
+    captions: list[Path],
     config: Path,
     run: str,
     sky: str,
@@ -64,8 +64,8 @@ def report(
 ) -> None:
     """Join all tables (.csv, with their .md) and figures (.pdf, with their .png) in one page.
 
-    The page needs no other file: images are embedded. `captions` is the folder of the captions,
-    one .rst a table or figure, which Snakemake's own report shows as well. `config` is the run's
+    The page needs no other file: images are embedded. `captions` are .rst files, one a table or
+    figure and named like it, which Snakemake's own report shows as well. `config` is the run's
     resolved settings, printed at the end.
     """
     bodies = {path.stem: _table(path) for path in tables}
@@ -73,8 +73,12 @@ def report(
     strangers = sorted(set(bodies) - set(TITLES))
     if strangers:
         raise UserError(f"report: no title for {', '.join(strangers)}: add it to report/page.py")
+    texts = {path.stem: path for path in captions}
+    uncaptioned = sorted(set(bodies) - set(texts))
+    if uncaptioned:
+        raise UserError(f"--captions: none for {', '.join(uncaptioned)}; each has its NAME.rst")
     items = [
-        Item(name, title, bodies[name], _caption(captions / f"{name}.rst"))
+        Item(name, title, bodies[name], _caption(texts[name]))
         for name, title in TITLES.items()
         if name in bodies
     ]
@@ -115,8 +119,6 @@ def _figure(path: Path) -> str:
 
 
 def _caption(path: Path) -> str:
-    if not path.is_file():
-        raise UserError(f"{path}: no caption. Each table and figure has one, named like its file.")
     settings = {"raw_enabled": False, "file_insertion_enabled": False, "report_level": 4}
     text = path.read_text(encoding="utf-8")
     return publish_parts(text, writer="html5", settings_overrides=settings)["body"]

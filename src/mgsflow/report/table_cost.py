@@ -13,13 +13,13 @@ GIB = 2**30
 JOULES_PER_KWH = 3.6e6
 
 
-def table_cost(*, telemetry: list[Path], root: Path, out: Path) -> None:
+def table_cost(*, telemetry: list[Path], out: Path) -> None:
     """The cost of each training and their sum, from the telemetry that the trainings wrote.
 
-    Energy is the GPU's, as NVML measured it; without a GPU there is none to be stated. `root` is the
-    run's folder, after which the trainings are named. `out` is the .csv; .md and .tex beside it.
+    Energy is the GPU's, as NVML measured it; without a GPU there is none to be stated. `out` is
+    the .csv; .md and .tex beside it.
     """
-    numbers = pd.DataFrame([_row(path, root) for path in telemetry])
+    numbers = pd.DataFrame([_row(path) for path in telemetry])
     total = {"training": "All trainings", "device": ""}
     for name in ("wall_seconds", "cpu_seconds", "gpu_energy_kwh"):
         total[name] = numbers[name].sum(min_count=1)
@@ -37,11 +37,11 @@ def table_cost(*, telemetry: list[Path], root: Path, out: Path) -> None:
     write_tables(out, numbers, shown)
 
 
-def _row(path: Path, root: Path) -> dict:
+def _row(path: Path) -> dict:
     facts = read_json(path)
     gpu = facts["gpu"] or {}
     return {
-        "training": " ".join(path.parent.relative_to(root).parts),
+        "training": _name(path, facts),
         "device": facts["device"],
         "wall_seconds": facts["wall_seconds"],
         "cpu_seconds": facts["cpu_seconds"],
@@ -49,6 +49,12 @@ def _row(path: Path, root: Path) -> dict:
         "gpu_energy_kwh": gpu.get("energy_joules", float("nan")) / JOULES_PER_KWH,
         "remark": facts["reason"] or "",
     }
+
+
+def _name(path: Path, facts: dict) -> str:
+    """The model's folder; of a flow, branch and variant."""
+    parts = 2 if facts["stage"] == "train-flow" else 1
+    return " ".join(path.parent.parts[-parts:])
 
 
 def _show(value: float, pattern: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mgsflow.core.errors import UserError
 from mgsflow.core.files import write_json
 from mgsflow.core.ledger import COLUMNS, read_account
 from mgsflow.core.progress import say
@@ -53,6 +54,10 @@ def _check_chain(stages: dict[str, dict]) -> None:
     for stage in stages.values():
         if stage["came"] != stage["kept"] + stage["dropped"]:
             raise AssertionError(f"{stage['stage']}: the account does not add up: {stage}")
+    if not {"select", "targets", "splits"} <= set(stages):
+        raise UserError(
+            f"--parts: ledgers of {', '.join(stages)} only; select, targets, splits too."
+        )
     selected = stages["select"]["kept"]
     for name in ("targets", "photometry", "stamps"):
         if name in stages and stages[name]["came"] != selected:

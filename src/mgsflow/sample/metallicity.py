@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-# Where the calibrations of Pettini & Pagel 2004 hold: their equations 1 to 3 and figures.
+# Where the calibrations of Pettini & Pagel 2004 hold. Of N2 it is their linear one (equation 1):
+# their cubic is tighter only where [N II] saturates, above 12 + log(O/H) of about 8.8.
 O3N2_RANGE = (-1.0, 1.9)
 N2_RANGE = (-2.5, -0.3)
 
@@ -26,12 +27,15 @@ def metallicity_from_lines(
         n2 = np.log10(nii / ha)
         o3 = np.log10(oiii / hb)
     active = ~weak & ~is_star_forming(n2, o3)
-    ratio, (low, high) = (o3 - n2, O3N2_RANGE) if calibration == "O3N2" else (n2, N2_RANGE)
     with np.errstate(invalid="ignore"):
+        if calibration == "O3N2":
+            ratio, (low, high) = o3 - n2, O3N2_RANGE
+            value = 8.73 - 0.32 * ratio
+        else:
+            ratio, (low, high) = n2, N2_RANGE
+            value = 8.90 + 0.57 * ratio
         outside = ~weak & ~active & ~((ratio > low) & (ratio < high))
-    value = 8.73 - 0.32 * ratio if calibration == "O3N2" else 8.90 + 0.57 * ratio
-    value[weak | active | outside] = np.nan
-    return value, {
+    return np.where(weak | active | outside, np.nan, value), {
         "no metallicity: lines missing or weak": int(weak.sum()),
         "no metallicity: not star-forming": int(active.sum()),
         f"no metallicity: outside the range of {calibration}": int(outside.sum()),

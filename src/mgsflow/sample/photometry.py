@@ -11,8 +11,7 @@ import pandas as pd
 from mgsflow.config import Photometry
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import Ledger
-from mgsflow.core.progress import say
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.quantities import BANDS, Quantity
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.sample.kcorrection import rest_frame_magnitudes
 
@@ -37,7 +36,21 @@ def photometry(
         rest = _rest_frame(table, magnitudes, photometry, ledger)
         result |= _colours("rest_colour", rest, photometry.bands)
     ledger.write(dropped, len(table))
-    write_table(out, pd.DataFrame(result))
+    write_table(out, pd.DataFrame(result), _quantities(photometry.bands))
+
+
+def _quantities(bands: list[str]) -> list[Quantity]:
+    """What the columns are: magnitudes as inputs, and colours of bands not adjacent in ugriz."""
+    described = [
+        Quantity(
+            f"mag_{band}", "mag", f"Apparent model magnitude in {band}, dereddened where known"
+        )
+        for band in bands
+    ]
+    for a, b in pairwise(bands):
+        described.append(Quantity(f"colour_{a}_{b}", "mag", f"Observed colour {a} - {b}"))
+        described.append(Quantity(f"rest_colour_{a}_{b}", "mag", f"Rest-frame colour {a} - {b}"))
+    return described
 
 
 def _magnitudes(
@@ -56,17 +69,21 @@ def _magnitudes(
         values = table[f"mag_{band}"].astype(float)
         bad = ~values.between(low, high)
         ledger.note(f"mag_{band} missing or outside {low} to {high}", int(bad.sum()))
-        magnitudes[band] = values.mask(bad) - _extinction(table, band, settings)
+        magnitudes[band] = values.mask(bad) - _extinction(table, band, settings, ledger)
     return magnitudes
 
 
-def _extinction(table: pd.DataFrame, band: str, settings: Photometry) -> pd.Series | float:
+def _extinction(
+    table: pd.DataFrame, band: str, settings: Photometry, ledger: Ledger
+) -> pd.Series | float:
     if not settings.deredden:
         return 0.0
     if f"extinction_{band}" not in table:
-        say(f"photometry: no extinction_{band} in the catalogue: {band} is taken as it is")
+        ledger.note(f"mag_{band} not dereddened, since there is no extinction_{band}", len(table))
         return 0.0
-    return table[f"extinction_{band}"]
+    extinction = table[f"extinction_{band}"].astype(float)
+    ledger.note(f"mag_{band} missing, since extinction_{band} is", int(extinction.isna().sum()))
+    return extinction
 
 
 def _colours(prefix: str, magnitudes: pd.DataFrame, bands: list[str]) -> dict[str, pd.Series]:
@@ -89,6 +106,8 @@ def _rest_frame(
         )
     good = (magnitudes.notna().all(axis=1) & table["redshift"].notna()).to_numpy()
     ledger.note("no rest-frame colours: a band or the redshift is missing", int((~good).sum()))
+    if not all(f"mag_err_{band}" in table for band in BANDS):
+        ledger.note(f"rest-frame fits with errors of {DEFAULT_ERROR} mag", int(good.sum()))
     errors = np.column_stack([_errors(table, band) for band in BANDS])
     rest = np.full(magnitudes.shape, np.nan)
     rest[good] = rest_frame_magnitudes(
@@ -97,6 +116,8 @@ def _rest_frame(
         table["redshift"].to_numpy(float)[good],
         settings.asinh_to_ab,
     )
+    unfitted = good & np.isnan(rest).any(axis=1)
+    ledger.note("no rest-frame colours: no template fits", int(unfitted.sum()))
     return pd.DataFrame(rest, columns=list(BANDS), index=table.index)
 
 

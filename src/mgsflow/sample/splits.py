@@ -40,46 +40,69 @@ def splits(
     """
     table = read_table(targets_table)
     if index is not None:
-        # those without a stamp left at the stamps' stage
-        table = table[table["objid"].isin(read_table(index, ["objid"])["objid"])]
+        table = _with_stamps(table, index)
     ledger = Ledger("splits", len(table))
     objid = table["objid"].to_numpy()
     share = splits.vae if index is not None else 0.0
     for_vae = hash_uniform(objid, derive_seed(seed, "splits", "vae")) < share
-    flow_table = table[~for_vae]
-    if photometry_table is not None:
-        columns = ["objid", *(f"mag_{band}" for band in photometry.bands)]
-        flow_table = flow_table.merge(
-            read_table(photometry_table, columns), on="objid", validate="one_to_one"
-        )
+    flow_table = _with_inputs(table[~for_vae], photometry_table, photometry)
     flow_table = _complete(flow_table, targets, photometry, ledger)
-    sets = pd.concat(
-        [
-            _divide(objid[for_vae], seed, {"vae_validation": splits.vae_validation}, "vae_train"),
-            _divide(
-                flow_table["objid"].to_numpy(),
-                seed,
-                {"train": splits.train, "validation": splits.validation},
-                "test",
-            ),
-        ]
-    ).sort_values("objid", ignore_index=True)
+    sets = _divide_all(objid[for_vae], flow_table["objid"].to_numpy(), splits, seed)
     ledger.write(dropped, len(sets))
     _check_sizes(sets, index is not None)
     write_table(out, sets, [Quantity("set", "", "Set that the galaxy belongs to")])
+
+
+def _with_stamps(table: pd.DataFrame, index: Path) -> pd.DataFrame:
+    """The galaxies that have a stamp; the others left at the stamps' stage."""
+    stamps = read_table(index, ["objid"])["objid"]
+    strange = stamps[~stamps.isin(table["objid"])]
+    if len(strange):
+        raise UserError(
+            f"{index}: {len(strange)} stamps (first {strange.iloc[0]}) are of galaxies that were "
+            "not selected: they belong to an earlier selection. Remove the stamps and rerun."
+        )
+    return table[table["objid"].isin(stamps)].reset_index(drop=True)
+
+
+def _with_inputs(table: pd.DataFrame, path: Path | None, photometry: Photometry) -> pd.DataFrame:
+    """`table` with the photometry that the flows take in, if there is any."""
+    if path is None:
+        if photometry.bands:
+            raise UserError("--photometry-table: photometry.bands names bands, so name the table.")
+        return table
+    wanted = [f"mag_{band}" for band in photometry.bands]
+    inputs = read_table(path)
+    absent = [name for name in wanted if name not in inputs]
+    if absent:
+        raise UserError(f"{path}: no column {', '.join(absent)}. Run the stage photometry again.")
+    return table.merge(inputs, on="objid", how="left", validate="one_to_one")
 
 
 def _complete(
     table: pd.DataFrame, targets: Targets, photometry: Photometry, ledger: Ledger
 ) -> pd.DataFrame:
     """The galaxies with all observations; each other counted under the first that it lacks."""
-    required = [f"mag_{band}" for band in photometry.bands]
-    required += [*targets.properties, *targets.lines]
-    if METALLICITY in required and len(targets.properties) > 1:
-        required.remove(METALLICITY)
-    for name in required:
-        table = ledger.keep(table, table[name].notna(), f"{name} missing")
+    inputs = [f"mag_{band}" for band in photometry.bands]
+    inputs += [name for name in table if name.startswith("rest_colour_")]
+    wanted = [*targets.properties, *targets.lines]
+    if wanted != [METALLICITY]:
+        # whether it can be measured is a result of its own
+        wanted = [name for name in wanted if name != METALLICITY]
+    for name in (*inputs, *wanted):
+        table = ledger.keep(table, table[name].notna(), f"{name} is missing")
     return table
+
+
+def _divide_all(
+    for_vae: np.ndarray, for_flows: np.ndarray, splits: Splits, seed: int
+) -> pd.DataFrame:
+    shares = {"train": splits.train, "validation": splits.validation}
+    parts = [
+        _divide(for_vae, seed, {"vae_validation": splits.vae_validation}, "vae_train"),
+        _divide(for_flows, seed, shares, "test"),
+    ]
+    return pd.concat(parts).sort_values("objid", ignore_index=True)
 
 
 def _divide(objid: np.ndarray, seed: int, shares: dict[str, float], rest: str) -> pd.DataFrame:

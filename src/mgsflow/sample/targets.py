@@ -46,14 +46,16 @@ def _check_columns(table: pd.DataFrame, targets: Targets, path: Path) -> None:
         needs["log_black_hole_mass"] = ["velocity_dispersion"]
     if METALLICITY in needs and targets.metallicity != "catalogue":
         needs[METALLICITY] = list(LINE_FLUXES)
+        if targets.line_signal_to_noise > 0:
+            needs[METALLICITY] += [f"{flux}_err" for flux in LINE_FLUXES]
     needs |= {line: [FLUX_OF_LINE[line]] for line in targets.lines}
     for name, columns in needs.items():
         absent = [column for column in columns if column not in table]
         if absent:
             raise UserError(
-                f"{path}: {name} is to be inferred but there is no column {', '.join(absent)}. "
-                "Leave it out of targets.properties or targets.lines, or map its column in "
-                "catalogue.columns."
+                f"{path}: {name} is to be inferred, but there is no {', '.join(absent)}; there "
+                f"are {', '.join(table)}. Leave {name} out of targets.properties or "
+                "targets.lines, or name its column in catalogue.columns."
             )
 
 
@@ -97,8 +99,8 @@ def _clean_fluxes(table: pd.DataFrame, targets: Targets, ledger: Ledger) -> dict
     for name in (name for name in LINE_FLUXES if name in table):
         flux = table[name].astype(float)
         if f"{name}_err" in table:
-            unmeasured = flux.notna() & (table[f"{name}_err"] < 0)
-            ledger.note(f"{name} not measured (error negative), missing", int(unmeasured.sum()))
+            unmeasured = flux.notna() & ~(table[f"{name}_err"] > 0)
+            ledger.note(f"{name} not measured (error not positive), missing", unmeasured.sum())
             flux = flux.mask(unmeasured)
         absurd = flux.abs() > targets.flux_max
         ledger.note(f"{name} beyond {targets.flux_max:g}, missing", int(absurd.sum()))

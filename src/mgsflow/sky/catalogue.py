@@ -83,7 +83,7 @@ def _quantity(
 ) -> np.ndarray:
     """A column in our unit, float64, NaN where missing; what has no logarithm is counted."""
     values = _numbers(column, path)
-    values[np.isin(values, catalogue.missing)] = np.nan
+    values[np.isin(values, catalogue.missing) | np.isinf(values)] = np.nan
     if name not in catalogue.units:
         return values
     converted = convert(values, name, catalogue.units[name])

@@ -8,7 +8,7 @@ import pandas as pd
 from mgsflow.core.errors import UserError
 from mgsflow.core.quantities import MISSING_IDENTIFIER
 
-_EXACT = 2**53  # up to here a float holds every integer
+_EXACT = 2**53  # up to here a double holds every integer
 _LARGEST = 2**63 - 1
 _BLANK = ("", "nan", "na", "n/a", "null", "none", "<na>")
 _FEW = 3  # so many identifiers may end in what looks like a float's zeros by chance
@@ -32,7 +32,7 @@ def read_identifiers(column: pd.Series, source: str) -> np.ndarray:
             raise UserError(f"{where}: {column.max()} is beyond int64, which no objid is.")
         identifiers = column.to_numpy(np.int64)
     elif column.dtype.kind == "f":
-        identifiers = _from_floats(column.to_numpy(np.float64), where)
+        identifiers = _from_floats(column.to_numpy(), where)
     else:
         identifiers = _from_text(column, where)
     return np.where(identifiers > 0, identifiers, MISSING_IDENTIFIER)
@@ -47,7 +47,7 @@ def refuse_rounded(objid: np.ndarray, source: str) -> None:
     large = objid[objid >= _EXACT]
     if len(large) > _FEW and (large.astype(np.float64).astype(np.int64) == large).all():
         raise UserError(
-            f"{source}: every identifier is a multiple of a power of two (the first is {large[0]}), "
+            f"{source}: all identifiers (the first is {large[0]}) are multiples of a power of two, "
             f"as a float leaves them: they went through one. {_ADVICE}"
         )
 
@@ -66,7 +66,8 @@ def refuse_repeated(identifiers: np.ndarray, source: str) -> None:
 def _from_floats(values: np.ndarray, where: str) -> np.ndarray:
     """Small integers that a table with gaps holds as floats; an SDSS objid is never so small."""
     known = np.isfinite(values)
-    if (np.abs(values[known]) >= _EXACT).any() or (values[known] % 1 != 0).any():
+    exact = 2 ** (np.finfo(values.dtype).nmant + 1)
+    if (np.abs(values[known]) >= exact).any() or (values[known] % 1 != 0).any():
         example = values[known][0]
         raise UserError(
             f"{where} holds floating-point numbers (the first is {example:.6g}). An SDSS objid has "

@@ -54,9 +54,7 @@ class _Residuals:
     def scale(self) -> Tensor:
         """Root mean square of each target's residuals, (targets,), for want of any: 1."""
         present = ~torch.isnan(self.residual)
-        mean_square = (
-            torch.nan_to_num(self.residual).square().sum(0) / present.sum(0).clamp(min=1)
-        )
+        mean_square = torch.nan_to_num(self.residual).square().sum(0) / present.sum(0).clamp(min=1)
         return torch.where(mean_square > 0, mean_square.sqrt(), torch.ones_like(mean_square))
 
 

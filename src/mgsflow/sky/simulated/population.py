@@ -31,9 +31,10 @@ from mgsflow.sky.simulated.structure import draw_radii, draw_shapes, measure_siz
 
 COSMOLOGY = FlatLambdaCDM(H0=70.0, Om0=0.3)
 MASS_RANGE = (7.0, 12.2)
-# No galaxy outshines this: r at 10 pc of one solar mass of young, dust-free stars. It bounds how
+# No galaxy outshines this: r at 10 pc of one solar mass, nearly all of it young and dust-free, at
+# the farthest redshift (the brightest in a sky of 4000 has 3.2, half have 5.6). It bounds how
 # far a mass can be seen, so that hopeless galaxies are not drawn at all.
-BRIGHTEST_UNIT_MASS = 3.5
+BRIGHTEST_UNIT_MASS = 2.9
 # Of the dust that reddens stars, what is not already in kcorrect's young template
 DUST_BESIDE_TEMPLATES = 0.55
 BATCH = 200_000  # galaxies drawn at once: bounds the memory
@@ -101,8 +102,7 @@ def _volume(count: int, simulated: Simulated, random: np.random.Generator) -> pd
     """
     grid, volume, modulus = _distances(simulated.redshift_max)
     masses = np.linspace(*MASS_RANGE, 1041)
-    # half a magnitude of leave for the noise of Petrosian fluxes
-    reach = simulated.petro_mag_r_max + 0.5 - BRIGHTEST_UNIT_MASS + 2.5 * masses
+    reach = simulated.petro_mag_r_max - BRIGHTEST_UNIT_MASS + 2.5 * masses
     nearest = np.interp(simulated.redshift_min, grid, volume)
     seen = np.maximum(np.interp(reach, modulus, volume) - nearest, 0.0)
     cumulative = np.cumsum(rel.mass_function(masses) * seen)
@@ -120,7 +120,7 @@ def _stars(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """Environment, quenching, star-formation rate, oxygen abundance, shape."""
     n = len(galaxies)
     log_mass, redshift = galaxies["log_stellar_mass"].to_numpy(), galaxies["redshift"].to_numpy()
-    overdensity = random.normal(0.4, 0.55, n)  # Peng et al. 2010, Fig. 2
+    overdensity = random.normal(0.2, 0.55, n)  # Peng et al. 2010, Fig. 2
     quenched = random.uniform(0, 1, n) < rel.quenched_fraction(log_mass, overdensity)
     offset = random.normal(0, 0.30, n)  # Renzini & Peng 2015: 0.3 dex about the ridge
     # a tenth of quenched galaxies are on their way, in the green valley (Schawinski et al. 2014)

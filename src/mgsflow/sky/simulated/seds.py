@@ -41,7 +41,7 @@ AB_OFFSET = np.array([0.04, 0.0, 0.0, 0.0, -0.02])  # SDSS's u and z less AB, ma
 # that fits of templates to real colours ask for (as in Ilbert et al. 2006, section 4).
 # How far single galaxies lie off any mixture of the templates, mag: ages, abundances and dust of
 # which five spectra know nothing; as large as makes redshifts as hard to foresee as SDSS's.
-SED_DIVERSITY = np.array([0.05, 0.02, 0.015, 0.015, 0.025])
+SED_DIVERSITY = np.array([0.03, 0.012, 0.01, 0.01, 0.02])
 TEMPLATE_OFFSET = np.array([0.09, -0.02, 0.0, -0.03, -0.01])
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
 
 from mgsflow.config import Simulated
 from mgsflow.core.files import atomic_path
@@ -172,7 +174,11 @@ def _duplicates(
 
 
 def write_reply(path: Path, rows: pd.DataFrame) -> None:
-    """A reply of SkyServer: `#Table1`, the header, the rows."""
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        stream.write("#Table1\n")
-        rows.to_csv(stream, index=False, float_format="%.9g", lineterminator="\n")
+    """A reply of SkyServer: `#Table1`, the header, the rows; reals but ra and dec have 4 bytes."""
+    double = ("ra", "dec")
+    single = [n for n in rows if rows[n].dtype.kind == "f" and n not in double]
+    rows = rows.astype(dict.fromkeys(single, "float32")).round(dict.fromkeys(double, 9))
+    options = csv.WriteOptions(include_header=False, quoting_style="none")
+    with path.open("wb") as stream:
+        stream.write(f"#Table1\n{','.join(rows)}\n".encode())
+        csv.write_csv(pa.Table.from_pandas(rows, preserve_index=False), stream, options)

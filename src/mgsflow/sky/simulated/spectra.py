@@ -66,7 +66,7 @@ def _star_forming(
     log_area = np.log10(4 * np.pi) + 2 * (modulus / 5 + 1 + np.log10(3.0857e18))
     h_alpha = inside * 10 ** (log_luminosity - log_area + 17)
     abundance = galaxies["metallicity"].to_numpy()
-    ionisation = random.normal(0, 0.25, n)
+    ionisation = random.normal(0, 0.20, n)
     nii = 10 ** (rel.log_nii_halpha(abundance) - 0.2 * ionisation + random.normal(0, 0.05, n))
     oiii = 10 ** (rel.log_oiii_hbeta(abundance) + ionisation + random.normal(0, 0.05, n))
     h_beta = h_alpha / CASE_B_HALPHA_HBETA

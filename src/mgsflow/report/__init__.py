@@ -1,0 +1,1 @@
+"""Tables and figures of the paper, and the page that shows them: one module each."""

@@ -1,0 +1,155 @@
+"""What Figure 1 needs to know of the models, from the model.json beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mgsflow.core.errors import UserError
+from mgsflow.core.files import read_json
+from mgsflow.core.quantities import METALLICITY
+
+
+@dataclass(frozen=True)
+class VaeFacts:
+    """Shape of a VAE: bands, pixels on a side, channels of the convolutions, latents."""
+
+    bands: list[str]
+    size: int
+    channels: list[int]
+    latent: int
+
+
+@dataclass(frozen=True)
+class BranchFacts:
+    """Shape of a branch: numbers of inputs, names of inputs (where known) and targets, widths."""
+
+    inputs: int
+    columns: list[str]
+    targets: list[str]
+    detects: bool
+    settings: dict[str, Any]
+    members: int | None
+
+    @property
+    def has_latents(self) -> bool:
+        return not self.columns or any(name.startswith("latent_") for name in self.columns)
+
+    @property
+    def input_lines(self) -> list[str]:
+        """How many inputs there are of each kind."""
+        kinds = (
+            ("latent_mean_", "latent means"),
+            ("latent_std_", "latent widths"),
+            ("rest_colour_", "rest-frame colours"),
+            ("colour_", "observed colours"),
+            ("mag_", "magnitudes"),
+        )
+        counts = [(sum(c.startswith(start) for c in self.columns), text) for start, text in kinds]
+        return [f"{count} {text}" for count, text in counts if count]
+
+    @property
+    def core(self) -> list[str]:
+        return [name for name in self.targets if name != METALLICITY]
+
+    @property
+    def metallicity_only_second(self) -> bool:
+        """Whether metallicity has a flow of its own below that of the core."""
+        return METALLICITY in self.targets and bool(self.core)
+
+    @property
+    def encoder(self) -> str:
+        return _widths([self.inputs, *self.settings["encoder_hidden"], self.settings["encoding"]])
+
+    @property
+    def mean_head(self) -> str:
+        return self._head(len(self.targets))
+
+    @property
+    def detect_head(self) -> str:
+        return self._head(1)
+
+    @property
+    def flow_title(self) -> str:
+        if not self.core:
+            return "Flow of O/H"
+        return "Joint flow" if len(self.core) > 1 else "Flow"
+
+    @property
+    def flow(self) -> str:
+        """The first flow's layers and dimensions."""
+        if not self.core:
+            return self.metallicity_flow
+        if len(self.core) == 1:
+            return f"1-D, {self.settings['single_flow']}"
+        layers = f"{self.settings['couplings']} {self.settings['coupling']} couplings"
+        return f"{len(self.core)}-D, {layers}"
+
+    @property
+    def metallicity_flow(self) -> str:
+        return f"1-D, {self.settings['metallicity_flow']}"
+
+    def _head(self, outputs: int) -> str:
+        return _widths([self.settings["encoding"], self.settings["head_hidden"], outputs])
+
+
+def read_vae(path: Path) -> VaeFacts:
+    """The facts of a VAE. Raises UserError if `path` does not describe one."""
+    facts = _read(path)
+    try:
+        architecture = facts["architecture"]
+        return VaeFacts(
+            list(facts["inputs"]["bands"]),
+            int(architecture["size"]),
+            [int(n) for n in architecture["channels"]],
+            int(architecture["latent"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: describes no VAE ({error!r}). Rerun train-vae.") from None
+
+
+def read_branch(path: Path) -> BranchFacts:
+    """The facts of a flow's model. Raises UserError if `path` does not describe one."""
+    facts = _read(path)
+    try:
+        architecture = facts["architecture"]
+        return BranchFacts(
+            int(architecture["inputs"]),
+            _columns(facts.get("inputs")),
+            list(architecture["targets"]),
+            bool(architecture["detects"]),
+            dict(architecture["settings"]),
+            _members(facts),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: describes no flow ({error!r}). Rerun train-flow.") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run the stage that makes it first.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not JSON ({error}). Remove it and rerun its stage.") from None
+
+
+def _columns(inputs: Any) -> list[str]:
+    """Names of the input columns, however the description nests them."""
+    if isinstance(inputs, dict):
+        inputs = inputs.get("columns", [])
+    return [str(name) for name in inputs or []]
+
+
+def _members(facts: dict[str, Any]) -> int | None:
+    found = facts.get("members", facts.get("settings", {}).get("members"))
+    if isinstance(found, list):
+        return len(found)
+    return int(found) if found is not None else None
+
+
+def _widths(widths: list[int]) -> str:
+    """Widths of an MLP's layers, such as 73–256–5."""
+    return "–".join(map(str, widths))

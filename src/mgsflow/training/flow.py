@@ -1,0 +1,216 @@
+"""The stage that trains one branch's ensemble on one variant's inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mgsflow.config.models import Compute, Flows
+from mgsflow.config.sample import Photometry, Targets
+from mgsflow.core.errors import UserError
+from mgsflow.core.files import atomic_path
+from mgsflow.core.progress import say, track
+from mgsflow.core.quantities import METALLICITY, QUANTITIES
+from mgsflow.core.seeds import derive_seed
+from mgsflow.core.tables import read_table
+from mgsflow.models.branch import Architecture
+from mgsflow.models.inputs import input_columns, variant_label
+from mgsflow.models.standardise import Standardiser
+from mgsflow.models.storage import fingerprint, save_model
+from mgsflow.training.checkpoints import Checkpoints
+from mgsflow.training.fitting import Curve
+from mgsflow.training.heads import Rows
+from mgsflow.training.member import fit_member
+from mgsflow.training.telemetry import Telemetry
+
+# Settings of the flows that change nothing in one variant's training.
+_OTHER = {"variants"}
+
+
+def train_flow(
+    *,
+    features: Path,
+    flow: str,
+    variant: str,
+    flows: Flows,
+    targets: Targets,
+    photometry: Photometry,
+    compute: Compute,
+    seed: int,
+    checkpoints: Path,
+    out: Path,
+    description: Path,
+    history: Path,
+    telemetry: Path,
+    code: str = "",
+) -> None:
+    """Train all members of one flow (property or line) on one variant's inputs.
+
+    Writes the members' weights to --out, what a loader needs to --description (JSON), the losses
+    of every epoch to --history (CSV: member, phase, epoch, train, validation) and what it cost to
+    --telemetry (JSON). An interrupted training goes on after its last whole member.
+    """
+    torch.set_num_threads(compute.flow_threads)
+    device = pick_device(compute)
+    goals = _goals(flow, targets)
+    data = _read(features, variant, goals, flows, photometry, device)
+    digest = fingerprint(*data.arrays())
+    settings = flows.model_dump(mode="json", exclude=_OTHER)
+    # threads and device change the last bits, so a training is not resumed across them
+    place = [compute.flow_threads, device.type]
+    identity = fingerprint(flow, variant, goals, settings, seed, code, place, digest)
+    with Telemetry("train-flow", device, flow=flow, variant=variant) as meter:
+        keep = Checkpoints(checkpoints, identity)
+        tensors, rows = _train(data, flows, derive_seed(seed, "train-flow", flow, variant), keep)
+        meter.note(galaxies=len(data.train), members=flows.members, epochs=len(rows))
+    save_model(
+        out, description, tensors, _describe(data, flow, variant, flows, seed, digest)
+    )
+    _write_history(history, rows)
+    meter.write(telemetry)
+    keep.clear()
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Standardised rows on the device, and what describes them."""
+
+    train: Rows
+    validation: Rows
+    inputs: list[str]
+    architecture: Architecture
+    input_scale: Standardiser
+    target_scale: Standardiser
+
+    def arrays(self) -> list[Tensor]:
+        return [t for part in (self.train, self.validation) for t in (part.inputs, part.targets)]
+
+
+def pick_device(compute: Compute) -> torch.device:
+    """The device that `compute.device` names; auto: a GPU if there is one."""
+    if compute.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("compute.device is cuda, but there is no GPU here. Set it to auto or cpu.")
+    use_gpu = compute.device != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_gpu else "cpu")
+
+
+def _goals(flow: str, targets: Targets) -> list[str]:
+    goals = {"property": targets.properties, "line": targets.lines}.get(flow)
+    if goals is None:
+        raise UserError(f"train-flow --flow {flow}: expected property or line")
+    if not goals:
+        raise UserError(f"train-flow --flow {flow}: the settings name no such target; leave it out")
+    return list(goals)
+
+
+def _read(
+    path: Path,
+    variant: str,
+    goals: list[str],
+    flows: Flows,
+    photometry: Photometry,
+    device: torch.device,
+) -> _Data:
+    table = read_table(path)
+    inputs = input_columns(variant, photometry.bands, table.columns)
+    absent = [name for name in goals if name not in table]
+    if absent:
+        raise UserError(f"{path}: no column {', '.join(absent)}. Run the stage features again.")
+    parts = {name: table[table["set"] == name] for name in ("train", "validation")}
+    _check_rows(path, parts, goals, flows)
+    # the statistics come from the training rows alone (paper, section 2.1)
+    input_scale = Standardiser.fit(parts["train"][inputs].to_numpy())
+    target_scale = Standardiser.fit(parts["train"][goals].to_numpy())
+    rows = {
+        name: Rows(
+            torch.from_numpy(input_scale.apply(part[inputs].to_numpy())).to(device),
+            torch.from_numpy(target_scale.apply(part[goals].to_numpy())).to(device),
+        )
+        for name, part in parts.items()
+    }
+    detects = _detects(parts["train"], goals)
+    architecture = Architecture.of(len(inputs), goals, detects, flows)
+    return _Data(rows["train"], rows["validation"], inputs, architecture, input_scale, target_scale)
+
+
+def _check_rows(path: Path, parts: dict[str, pd.DataFrame], goals: list[str], flows: Flows) -> None:
+    least = {"train": 2 * flows.folds, "validation": 2}
+    for name, part in parts.items():
+        if len(part) < least[name]:
+            raise UserError(
+                f"{path}: {len(part)} galaxies in the set {name}; at least {least[name]} are "
+                "needed. Enlarge the sample, or change the shares in `splits`."
+            )
+        if METALLICITY in goals and part[METALLICITY].notna().sum() < 2:
+            raise UserError(
+                f"{path}: hardly any galaxy of the set {name} has a metallicity. Leave it out of "
+                "targets.properties, or enlarge the sample."
+            )
+
+
+def _detects(train: pd.DataFrame, goals: list[str]) -> bool:
+    """Whether detectability can be learnt: some metallicities are missing, and others are not."""
+    return METALLICITY in goals and len(goals) > 1 and bool(train[METALLICITY].isna().any())
+
+
+def _train(
+    data: _Data, flows: Flows, seed: int, keep: Checkpoints
+) -> tuple[dict[str, Tensor], list[list[Any]]]:
+    """Tensors of all members, named MEMBER.NAME, and the rows of the history."""
+    state = keep.load() or {"tensors": {}, "history": [], "done": 0}
+    tensors, history, done = dict(state["tensors"]), list(state["history"]), state["done"]
+    if done:
+        say(f"{done} of {flows.members} members come from the checkpoint")
+    for member in track(range(done, flows.members), "train-flow, members"):
+        branch, curves = fit_member(
+            data.train, data.validation, data.architecture, flows, derive_seed(seed, member)
+        )
+        tensors |= {f"{member}.{name}": tensor for name, tensor in branch.state_dict().items()}
+        history += _history_rows(member, curves)
+        keep.save({"tensors": tensors, "history": history, "done": member + 1})
+    return tensors, history
+
+
+def _history_rows(member: int, curves: dict[str, Curve]) -> list[list[Any]]:
+    return [[member, phase, *point] for phase, curve in curves.items() for point in curve]
+
+
+def _write_history(path: Path, rows: list[list[Any]]) -> None:
+    columns = ["member", "phase", "epoch", "train", "validation"]
+    with atomic_path(path) as temporary:
+        pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False)
+
+
+def _describe(
+    data: _Data, flow: str, variant: str, flows: Flows, seed: int, digest: str
+) -> dict[str, Any]:
+    """All that a loader needs beside the weights, and where they come from."""
+    goals = data.architecture.targets
+    measured = (~torch.isnan(data.train.targets)).sum(0).tolist()
+    return {
+        "flow": flow,
+        "variant": variant,
+        "label": variant_label(variant),
+        "members": flows.members,
+        "inputs": data.inputs,
+        "targets": goals,
+        "units": {name: QUANTITIES[name].unit for name in goals},
+        "architecture": data.architecture.to_json(),
+        "standardisation": {
+            "inputs": data.input_scale.to_json(),
+            "targets": data.target_scale.to_json(),
+        },
+        "training": {
+            "settings": flows.model_dump(mode="json", exclude=_OTHER),
+            "seed": seed,
+            "galaxies": {"train": len(data.train), "validation": len(data.validation)},
+            "measured": dict(zip(goals, np.asarray(measured).tolist(), strict=True)),
+        },
+        "data_fingerprint": digest,
+    }

@@ -1,0 +1,271 @@
+"""SkyServer's SQL service, against a server on this machine that answers and fails like it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pandas as pd
+import pytest
+from skyserver_replies import FIRST_SPECOBJID, reply_text, served_rows
+
+from mgsflow.config import Sdss, Selection
+from mgsflow.core.errors import UserError
+from mgsflow.sky.reply import COLUMNS, read_reply
+from mgsflow.sky.sdss import count_query, query, query_sdss
+from mgsflow.sky.skyserver import SkyServer
+
+ROWS = served_rows(23)
+HTML = "<!DOCTYPE html><html><body>SkyServer is down for maintenance</body></html>"
+
+
+@dataclass
+class Service:
+    """A data base of ROWS behind the address of x_results.aspx.
+
+    `faults` maps the number of a request, from 0, to what it gets in place of its answer: a
+    status, a text, or a function of the true answer.
+    """
+
+    rows: pd.DataFrame = field(default_factory=lambda: ROWS.copy())
+    faults: dict[int, object] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def answer(self, path: str) -> tuple[int, str, bool]:
+        """Status, text, and whether the connection breaks in the middle of it."""
+        number = len(self.requests)
+        asked = parse_qs(urlsplit(path).query)
+        assert urlsplit(path).path == "/dr17/en/tools/search/x_results.aspx"
+        assert asked["format"] == ["csv"] and asked["searchtool"] == ["SQL"]
+        self.requests.append(asked["cmd"][0])
+        text = self._select(asked["cmd"][0])
+        fault = self.faults.get(number)
+        if fault == "reset":
+            return 200, text, True
+        if isinstance(fault, int):
+            return fault, "busy", False
+        if isinstance(fault, str):
+            return 200, fault, False
+        return 200, fault(text) if fault else text, False
+
+    def _select(self, sql: str) -> str:
+        low, high = map(float, re.search(r"s\.z BETWEEN (\S+) AND (\S+)", sql).groups())
+        after = int(re.search(r"s\.specobjid > (\d+)", sql)[1])
+        rows = self.rows[self.rows["z"].between(low, high) & (self.rows["specobjid"] > after)]
+        if "COUNT(*)" in sql:
+            return f"#Table1\nn\n{len(rows)}\n"
+        top = int(re.search(r"SELECT TOP (\d+)", sql)[1])
+        assert "ORDER BY s.specobjid" in sql
+        return reply_text(rows.sort_values("specobjid").head(top))
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    service = Service()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802
+            status, text, broken = service.answer(self.path)
+            body = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            for name, value in service.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if broken else body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        service.url = f"http://127.0.0.1:{server.server_port}"
+        yield service
+        server.shutdown()
+
+
+def settings(service: Service, **others) -> Sdss:
+    values = {"chunk_rows": 5, "request_interval": 0.0, "attempts": 3, "timeout": 10.0}
+    return Sdss(skyserver_url=service.url, **(values | others))
+
+
+def ask(service: Service, folder: Path, **others) -> pd.DataFrame:
+    """The reply's table, as the stages query-sdss and select would have it."""
+    query_sdss(
+        sdss=settings(service, **others),
+        selection=Selection(),
+        partial=folder / "partial",
+        out=folder / "reply",
+    )
+    return read_reply(folder / "reply")
+
+
+def test_every_row_arrives_once_in_chunks_with_its_identifiers(service, tmp_path):
+    table = ask(service, tmp_path)
+    assert table["objid"].tolist() == ROWS["objid"].tolist()
+    assert table["specobjid"].tolist() == ROWS["specobjid"].tolist()
+    chunks = sorted(path.name for path in (tmp_path / "reply").glob("*.csv"))
+    assert chunks == [f"chunk-{i:04d}.csv" for i in range(5)]
+    assert "SELECT TOP 5" in (tmp_path / "reply/query.sql").read_text()
+    assert len(service.requests) == 1 + 5
+
+
+def test_a_chunk_is_kept_as_it_came(service, tmp_path):
+    ask(service, tmp_path, chunk_rows=100)
+    assert (tmp_path / "reply/chunk-0000.csv").read_text() == reply_text(ROWS)
+
+
+@pytest.mark.parametrize("rows", [1, 22, 23, 24])
+def test_the_result_does_not_depend_on_the_chunks(service, tmp_path, rows):
+    assert ask(service, tmp_path, chunk_rows=rows)["objid"].tolist() == ROWS["objid"].tolist()
+
+
+FAULTS = {
+    "429": 429,
+    "500": 500,
+    "503": 503,
+    "an HTML page": HTML,
+    "an empty reply": "",
+    "nothing but the first line": "#Table1\n",
+    "reset in mid-body": "reset",
+    "a row cut off": lambda text: text[: len(text) - 40],
+    "a last field cut off": lambda text: text[:-3],
+    "rows in another order": lambda text: swap_lines(text, 2, 4),
+    "a row twice": lambda text: text + text.splitlines()[-1] + "\n",
+    "text in place of a number": lambda text: text.replace(",0.1,", ",none,", 1),
+    "another table": "#Table1\nname,type\nfield,int\n",
+}
+
+
+def swap_lines(text: str, a: int, b: int) -> str:
+    lines = text.splitlines(keepends=True)
+    lines[a], lines[b] = lines[b], lines[a]
+    return "".join(lines)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("request_number", [0, 2])
+def test_a_fault_is_recognised_and_the_query_asked_again(
+    service, tmp_path, fault, request_number
+):
+    if request_number == 0 and fault in ("rows in another order", "text in place of a number"):
+        pytest.skip("a count has one row of one integer")
+    service.faults = {request_number: FAULTS[fault]}
+    table = ask(service, tmp_path)
+    assert table["objid"].tolist() == ROWS["objid"].tolist()
+    assert len(service.requests) == 1 + 5 + 1
+
+
+def test_a_service_that_never_answers_stops_the_query_with_words(service, tmp_path):
+    service.faults = dict.fromkeys(range(2, 9), HTML)
+    with pytest.raises(UserError, match=r"no usable reply in 3 attempts.*not a reply of SkyServer"):
+        ask(service, tmp_path)
+    assert not (tmp_path / "reply").exists()
+
+
+def test_an_interrupted_query_goes_on_where_it_stopped(service, tmp_path):
+    service.faults = dict.fromkeys(range(3, 6), 503)
+    with pytest.raises(UserError):
+        ask(service, tmp_path)
+    before = len(service.requests)
+    table = ask(service, tmp_path)
+    assert table["objid"].tolist() == ROWS["objid"].tolist()
+    assert len(service.requests) - before == 3
+    assert f"s.specobjid > {FIRST_SPECOBJID + 9 * 1024}" in service.requests[before]
+
+
+def test_a_chunk_that_was_damaged_on_disk_is_asked_for_again(service, tmp_path):
+    ask(service, tmp_path)
+    before = len(service.requests)
+    path = next((tmp_path / "partial").rglob("chunk-0003.csv"))
+    path.write_text(path.read_text().replace("17.0", "16.0"))
+    assert (ask(service, tmp_path)["petro_mag_r"] == 17.0).all()
+    assert len(service.requests) == before + 1
+
+
+def test_chunks_of_another_question_are_not_taken(service, tmp_path):
+    ask(service, tmp_path)
+    before = len(service.requests)
+    ask(service, tmp_path, chunk_rows=7)
+    assert len(service.requests) == before + 1 + 4
+
+
+def test_too_few_rows_are_never_taken_for_all(service, tmp_path):
+    service.faults = {0: "#Table1\nn\n24\n"}
+    with pytest.raises(UserError, match="23 of 24 rows, then none"):
+        ask(service, tmp_path)
+
+
+def test_a_wrong_query_or_address_is_said_at_once(service, tmp_path):
+    service.faults = {0: "#Error\nInvalid object name 'galSpecInfo'.\n"}
+    with pytest.raises(UserError, match="refuses the query.*galSpecInfo"):
+        ask(service, tmp_path)
+    service.faults = {1: 404}
+    with pytest.raises(UserError, match="the server answers 404"):
+        ask(service, tmp_path)
+    assert len(service.requests) == 2
+
+
+def test_an_address_that_does_not_answer_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"http://127\.0\.0\.1:9.*sdss\.skyserver_url"):
+        ask(Service(url="http://127.0.0.1:9"), tmp_path, attempts=2)
+
+
+def test_an_empty_sky_is_an_error_that_names_the_section(service, tmp_path):
+    service.rows["z"] = 2.0
+    with pytest.raises(UserError, match="selection"):
+        ask(service, tmp_path)
+
+
+def test_requests_keep_their_distance_and_heed_the_server(service):
+    service.faults = {1: 503}
+    service.headers = {"Retry-After": "7"}
+    now, pauses = 0.0, []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        pauses.append(seconds)
+
+    server = SkyServer(settings(service, request_interval=2.0), sleep, lambda: now)
+    for _ in range(2):
+        server.ask(query(Selection(), 5, 0), len)
+    assert [pause for pause in pauses if pause] == [2.0, 7.0]
+
+
+def test_the_query_is_short_enough_for_the_server():
+    sql = query(Selection(redshift_min=0.00123, redshift_max=0.29999), 500_000, 2**63 - 1)
+    lines = [line.split("--")[0] for line in sql.split("\n")]  # as astroquery sends it
+    sent = urlencode({"cmd": " " + " ".join(lines), "format": "csv", "searchtool": "SQL"})
+    assert len(sent) < 2048
+    assert "@" not in sql
+
+
+def test_the_query_asks_for_the_columns_that_the_reply_has():
+    listed = re.search(r"SELECT TOP \d+(.*?)\n--", query(Selection(), 1, 0), re.DOTALL)[1]
+    assert [name.strip().split(".")[1] for name in listed.split(",")] == list(ROWS_ORDER)
+
+
+ROWS_ORDER = (
+    "objid specobjid ra dec run rerun camcol field class z zErr zWarning legacyPrimary "
+    "legacy_target1 clean petroMag_r petroR50_r petroR90_r modelMag_u modelMag_g modelMag_r "
+    "modelMag_i modelMag_z modelMagErr_u modelMagErr_g modelMagErr_r modelMagErr_i modelMagErr_z "
+    "extinction_u extinction_g extinction_r extinction_i extinction_z v_disp v_disp_err reliable "
+    "lgm_tot_p50 sfr_tot_p50 oh_p50 bptclass h_alpha_flux h_alpha_flux_err h_beta_flux "
+    "h_beta_flux_err nii_6584_flux nii_6584_flux_err oiii_5007_flux oiii_5007_flux_err"
+).split()
+
+
+def test_the_count_has_the_joins_and_cuts_of_the_chunks():
+    rows, count = query(Selection(), 5, 0), count_query(Selection())
+    for clause in ("legacyPrimary = 1", "legacy_target1 & 448", "JOIN galSpecInfo", "PhotoPrimary"):
+        assert clause in rows and clause in count
+    assert "TOP" not in count and "ORDER" not in count
+    assert set(ROWS_ORDER) == set(COLUMNS)

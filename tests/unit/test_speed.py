@@ -1,0 +1,198 @@
+"""What is timed, step by step: real stamps, a VAE and flows of little size."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_vae import LATENT, LAYOUT, save_small_vae
+
+from mgsflow.config import Compute, Evaluation, Flows
+from mgsflow.core.errors import UserError
+from mgsflow.core.files import read_json, write_json
+from mgsflow.core.tables import write_table
+from mgsflow.evaluation.speed import speed
+from mgsflow.models.branch import Architecture, Branch
+from mgsflow.models.posterior import Posterior
+from mgsflow.models.standardise import Standardiser
+from mgsflow.models.storage import save_model
+from mgsflow.models.vae import TrainedVae, load_vae
+from mgsflow.sample.index import index_stamps
+from mgsflow.sample.shards import ShardWriter
+
+IMAGES, PHOTOMETRY = "images_photometry-observed", "photometry-observed"
+FLOWS = Flows(encoding=8, encoder_hidden=[8], head_hidden=8, couplings=2, coupling_hidden=8)
+MAGNITUDES = ["colour_g_r", "mag_g", "mag_r"]
+LATENTS = [f"latent_{kind}_{k:02d}" for kind in ("mean", "std") for k in range(LATENT)]
+N, GALAXIES, DRAWS = 30, 6, 10
+
+
+def _save_flow(folder: Path, targets: list[str], variant: str) -> Path:
+    inputs = [*(LATENTS if variant == IMAGES else []), *MAGNITUDES]
+    architecture = Architecture.of(len(inputs), targets, False, FLOWS)
+    tensors = {
+        f"{i}.{name}": tensor
+        for i in range(2)
+        for name, tensor in Branch(architecture).state_dict().items()
+    }
+    scales = {
+        key: Standardiser(np.zeros(size), np.ones(size)).to_json()
+        for key, size in (("inputs", len(inputs)), ("targets", len(targets)))
+    }
+    folder.mkdir(parents=True)
+    description = {
+        "variant": variant,
+        "members": 2,
+        "inputs": inputs,
+        "architecture": architecture.to_json(),
+        "standardisation": scales,
+    }
+    save_model(folder / "members.safetensors", folder / "model.json", tensors, description)
+    return folder / "model.json"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """Two shards of stamps, in no order; features of all but the first five galaxies."""
+    folder = tmp_path_factory.mktemp("speed")
+    random = np.random.default_rng(0)
+    objid = 1237648720000000000 + random.permutation(N)
+    stamps = random.normal(0, 2, (N, *LAYOUT.shape)).astype(np.float16)
+    np.save(folder / "stamps.npy", stamps[np.argsort(objid)])
+    for number, rows in enumerate(np.array_split(np.arange(N), 2)):
+        with ShardWriter(folder / f"shard-{number:03d}.h5", LAYOUT) as shard:
+            for row in rows:
+                shard.add(objid[row], stamps[row])
+    index_stamps(shards=sorted(folder.glob("shard-*.h5")), out=folder / "index.parquet")
+    save_small_vae(folder)
+    features = pd.DataFrame({"objid": np.sort(objid), "set": "test"})
+    features.loc[:9, "set"] = "train"
+    features[MAGNITUDES] = random.normal(size=(N, len(MAGNITUDES)))
+    write_table(folder / "features.parquet", features[5:])
+    torch.manual_seed(0)
+    for variant in (IMAGES, PHOTOMETRY):
+        for flow, targets in (("property", ["log_sfr", "redshift"]), ("line", ["log1p_h_beta"])):
+            _save_flow(folder / flow / variant, targets, variant)
+            facts = {"stage": "train-flow", "wall_seconds": 7.5, "device": "a card", "threads": 3}
+            write_json(folder / flow / variant / "telemetry.json", facts | {"epochs": 9})
+    (folder / "vae").mkdir()
+    facts = {"stage": "train-vae", "wall_seconds": 99.0, "device": "a card", "threads": 8}
+    write_json(folder / "vae" / "telemetry.json", facts)
+    return folder
+
+
+def _time(run: Path, out: Path, variant: str = IMAGES, **changes) -> dict:
+    arguments = {
+        "features": run / "features.parquet",
+        "shards": sorted(run.glob("shard-*.h5")),
+        "index": run / "index.parquet",
+        "vae_model": run / "model.safetensors",
+        "vae_description": run / "model.json",
+        "property_model": run / "property" / variant / "model.json",
+        "line_model": run / "line" / variant / "model.json",
+        "variant": variant,
+        "training": [
+            run / "vae" / "telemetry.json",
+            run / "property" / variant / "telemetry.json",
+            run / "line" / variant / "telemetry.json",
+        ],
+        "evaluation": Evaluation(speed_galaxies=GALAXIES, speed_draws=DRAWS),
+        "compute": Compute(device="cpu", flow_threads=1),
+        "seed": 1,
+        "out": out / "speed.json",
+    }
+    speed(**arguments | changes)
+    return read_json(out / "speed.json")
+
+
+def test_each_step_is_timed_and_training_stands_apart(run, tmp_path):
+    result = _time(run, tmp_path)
+    for name, galaxies in (("batch", GALAXIES), ("single", 1)):
+        timed = result[name]
+        steps = [timed[step] for step in ("reading", "encoding", "sampling")]
+        assert timed["galaxies"] == galaxies
+        assert min(steps) > 0
+        assert timed["total"] == pytest.approx(sum(steps))
+    assert (result["threads"], result["draws"], result["members"]) == (1, DRAWS, 2)
+    assert result["targets"] == ["log_sfr", "redshift", "log1p_h_beta"]
+    assert result["device"]
+    facts = {"wall_seconds": 7.5, "device": "a card", "threads": 3}
+    assert result["training"] == {
+        "vae": {"wall_seconds": 99.0, "device": "a card", "threads": 8},
+        f"property/{IMAGES}": facts,
+        f"line/{IMAGES}": facts,
+    }
+
+
+@pytest.fixture
+def sampled(monkeypatch) -> list[pd.DataFrame]:
+    """The inputs of every call of Posterior.sample."""
+    calls, sample = [], Posterior.sample
+
+    def watched(self, inputs: pd.DataFrame, draws: int, seed: int) -> np.ndarray:
+        calls.append(inputs)
+        result = sample(self, inputs, draws, seed)
+        assert result.shape[:3] == (len(inputs), 2, DRAWS // 2)
+        return result
+
+    monkeypatch.setattr(Posterior, "sample", watched)
+    return calls
+
+
+def test_what_is_timed_is_the_real_way_of_test_galaxies(run, tmp_path, sampled):
+    """Their own stamps, encoded, go into the flows: no step could be left out unseen."""
+    _time(run, tmp_path)
+    inputs = sampled[0]
+    assert [len(call) for call in sampled] == [GALAXIES] * 4 + [1] * 4
+    assert (inputs["set"] == "test").all()
+    assert inputs["objid"].is_unique
+    rows = (inputs["objid"] - 1237648720000000000).to_numpy()
+    vae = load_vae(run / "model.safetensors", run / "model.json")
+    mean, std = vae.encode(np.load(run / "stamps.npy")[rows])
+    np.testing.assert_allclose(inputs[LATENTS], np.hstack([mean, std]), rtol=1e-4, atol=1e-5)
+
+
+def test_the_seconds_are_those_of_the_slow_step_in_the_fastest_pass(run, tmp_path, monkeypatch):
+    naps = iter([0.3, 0.08, 0.03, 0.08] * 2)
+    encode = TrainedVae.encode
+
+    def slow(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        time.sleep(next(naps))
+        return encode(self, raw)
+
+    monkeypatch.setattr(TrainedVae, "encode", slow)
+    batch = _time(run, tmp_path)["batch"]
+    assert 0.03 <= batch["encoding"] * GALAXIES < 0.08
+    assert batch["sampling"] < batch["encoding"]
+
+
+def test_a_variant_without_images_only_samples(run, tmp_path, sampled):
+    nothing = {"index": None, "vae_model": None, "vae_description": None}
+    result = _time(run, tmp_path, PHOTOMETRY, shards=[], training=[], **nothing)
+    assert result["batch"]["reading"] is result["batch"]["encoding"] is None
+    assert result["batch"]["total"] == result["batch"]["sampling"] > 0
+    assert result["training"] == {}
+
+
+def test_one_branch_alone(run, tmp_path):
+    result = _time(run, tmp_path, PHOTOMETRY, property_model=None)
+    assert result["targets"] == ["log1p_h_beta"]
+
+
+def test_fewer_test_galaxies_than_asked_for_are_counted_as_they_are(run, tmp_path):
+    result = _time(run, tmp_path, evaluation=Evaluation(speed_galaxies=1000, speed_draws=4))
+    assert result["batch"]["galaxies"] == 20
+
+
+def test_what_cannot_be_timed_is_said(run, tmp_path):
+    with pytest.raises(UserError, match=r"starts from stamps: give --shards"):
+        _time(run, tmp_path, shards=[])
+    with pytest.raises(UserError, match="no flow to time"):
+        _time(run, tmp_path, property_model=None, line_model=None)
+    other = run / "property" / PHOTOMETRY / "model.json"
+    with pytest.raises(UserError, match="is of photometry-observed, not images_photometry"):
+        _time(run, tmp_path, property_model=other, line_model=None)

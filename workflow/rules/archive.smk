@@ -1,0 +1,81 @@
+# The archive of the run: what can be verified and rerun years later.
+ARCHIVED = [
+    f"{RUN}/config.yaml",
+    f"{RUN}/report.html",
+    *CSVS,
+    *expand(f"{RUN}/tables/{{name}}{{suffix}}", name=TABLES, suffix=[".md", ".tex"]),
+    *PDFS,
+    *expand(f"{RUN}/figures/{{name}}.png", name=FIGURES),
+    *expand(
+        f"{RUN}/catalogue/{{name}}",
+        name=[
+            "selected.parquet",
+            "targets.parquet",
+            *(["photometry.parquet"] if HAS_BANDS else []),
+            "splits.parquet",
+            "dropped.parquet",
+            "account.json",
+        ],
+    ),
+    *(
+        expand(
+            f"{RUN}/vae/{{name}}",
+            name=["model.safetensors", "model.json", "history.csv", "latents.parquet"],
+        )
+        if HAS_STAMPS
+        else []
+    ),
+    f"{RUN}/flows/features.parquet",
+    *expand(
+        f"{RUN}/flows/{{flow}}/{{variant}}/{{name}}",
+        flow=FLOWS,
+        variant=VARIANTS,
+        name=["members.safetensors", "model.json", "history.csv"],
+    ),
+    *TELEMETRY,
+    *expand(f"{RUN}/posteriors/{{variant}}.fits", variant=VARIANTS),
+    *(POSTERIORS if config["archive"]["posteriors"] else []),
+    *expand(
+        f"{RUN}/evaluation/{{name}}",
+        name=["scores.parquet", "uncertainty.parquet", "baselines.parquet", "speed.json"],
+    ),
+    *(
+        [
+            *expand(f"{RUN}/stamps/shard-{{shard}}.h5", shard=SHARDS),
+            f"{RUN}/stamps/index.parquet",
+        ]
+        if HAS_STAMPS and config["archive"]["stamps"]
+        else []
+    ),
+]
+
+
+# Results, locks and source in one RO-Crate, each file with its digest.
+rule archive:
+    input:
+        files=ARCHIVED,
+    output:
+        f"{RUN}/archive/{config['run']}.crate.zip",
+    params:
+        root=subpath(output[0], ancestor=2),
+        repository=workflow.basedir,
+        archive=section("archive"),
+        code=code("archive"),
+    log:
+        f"{RUN}/logs/archive.log",
+    benchmark:
+        f"{RUN}/benchmarks/archive.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Archive"
+    shell:
+        "mgsflow archive --files {input.files:q} --root {params.root:q} --repository "
+        "{params.repository:q} --archive {params.archive:q} --out {output:q} --threads "
+        "{threads} 2>&1 | tee {log:q}"

@@ -1,0 +1,463 @@
+# Every table and figure of the paper and some more, and the page that joins them.
+TELEMETRY = [
+    *([f"{RUN}/vae/telemetry.json"] if HAS_STAMPS else []),
+    *expand(f"{RUN}/flows/{{flow}}/{{variant}}/telemetry.json", flow=FLOWS, variant=VARIANTS),
+]
+HISTORIES = expand(f"{RUN}/flows/{{flow}}/{{variant}}/history.csv", flow=FLOWS, variant=VARIANTS)
+DIRECTION_FIGURES = dict(zip(["figure3a", "figure3b"], DIRECTIONS_OF)) if HAS_STAMPS else {}
+TABLES = ["table1", "table2", "scores", "speed", "cost", "sample"]
+TABLES += ["detectability"] if HAS_METALLICITY else []
+FIGURES = [
+    "figure1",
+    *(["figure2a"] if TARGETS["properties"] else []),
+    *(["figure2b"] if TARGETS["lines"] else []),
+    *DIRECTION_FIGURES,
+    *(["figure4"] if UMAP_OF else []),
+    "training",
+]
+CSVS = expand(f"{RUN}/tables/{{name}}.csv", name=TABLES)
+PDFS = expand(f"{RUN}/figures/{{name}}.pdf", name=FIGURES)
+
+
+# R2 by method and quantity, published values beside ours.
+rule table1:
+    input:
+        scores=f"{RUN}/evaluation/scores.parquet",
+    output:
+        report(f"{RUN}/tables/table1.csv", caption="../report/table1.rst", category="Tables"),
+        multiext(f"{RUN}/tables/table1", ".md", ".tex"),
+    params:
+        code=code("table1"),
+    log:
+        f"{RUN}/logs/table1.log",
+    benchmark:
+        f"{RUN}/benchmarks/table1.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table 1"
+    shell:
+        "mgsflow table1 --scores {input.scores:q} --out {output[0]:q} --threads {threads} "
+        "2>&1 | tee {log:q}"
+
+
+# Aleatoric and epistemic uncertainty.
+rule table2:
+    input:
+        uncertainty=f"{RUN}/evaluation/uncertainty.parquet",
+    output:
+        report(f"{RUN}/tables/table2.csv", caption="../report/table2.rst", category="Tables"),
+        multiext(f"{RUN}/tables/table2", ".md", ".tex"),
+    params:
+        code=code("table2"),
+    log:
+        f"{RUN}/logs/table2.log",
+    benchmark:
+        f"{RUN}/benchmarks/table2.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table 2"
+    shell:
+        "mgsflow table2 --uncertainty {input.uncertainty:q} --out {output[0]:q} --threads "
+        "{threads} 2>&1 | tee {log:q}"
+
+
+# All scores of all methods.
+rule table_scores:
+    input:
+        scores=f"{RUN}/evaluation/scores.parquet",
+    output:
+        report(f"{RUN}/tables/scores.csv", caption="../report/scores.rst", category="Tables"),
+        multiext(f"{RUN}/tables/scores", ".md", ".tex"),
+    params:
+        code=code("table-scores"),
+    log:
+        f"{RUN}/logs/table_scores.log",
+    benchmark:
+        f"{RUN}/benchmarks/table_scores.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table of all scores"
+    shell:
+        "mgsflow table-scores --scores {input.scores:q} --out {output[0]:q} --threads "
+        "{threads} 2>&1 | tee {log:q}"
+
+
+# Confusion matrix and scores of the metallicity's detectability.
+rule table_detectability:
+    input:
+        detectability=f"{RUN}/evaluation/detectability.json",
+    output:
+        report(
+            f"{RUN}/tables/detectability.csv",
+            caption="../report/detectability.rst",
+            category="Tables",
+        ),
+        multiext(f"{RUN}/tables/detectability", ".md", ".tex"),
+    params:
+        code=code("table-detectability"),
+    log:
+        f"{RUN}/logs/table_detectability.log",
+    benchmark:
+        f"{RUN}/benchmarks/table_detectability.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table of detectability"
+    shell:
+        "mgsflow table-detectability --detectability {input.detectability:q} --out "
+        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# Seconds a galaxy, training apart.
+rule table_speed:
+    input:
+        speed=f"{RUN}/evaluation/speed.json",
+    output:
+        report(f"{RUN}/tables/speed.csv", caption="../report/speed.rst", category="Tables"),
+        multiext(f"{RUN}/tables/speed", ".md", ".tex"),
+    params:
+        code=code("table-speed"),
+    log:
+        f"{RUN}/logs/table_speed.log",
+    benchmark:
+        f"{RUN}/benchmarks/table_speed.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table of speed"
+    shell:
+        "mgsflow table-speed --speed {input.speed:q} --out {output[0]:q} --threads {threads} "
+        "2>&1 | tee {log:q}"
+
+
+# What the trainings cost.
+rule table_cost:
+    input:
+        telemetry=TELEMETRY,
+    output:
+        report(f"{RUN}/tables/cost.csv", caption="../report/cost.rst", category="Tables"),
+        multiext(f"{RUN}/tables/cost", ".md", ".tex"),
+    params:
+        code=code("table-cost"),
+    log:
+        f"{RUN}/logs/table_cost.log",
+    benchmark:
+        f"{RUN}/benchmarks/table_cost.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table of the training's cost"
+    shell:
+        "mgsflow table-cost --telemetry {input.telemetry:q} --out "
+        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# How many galaxies came, stayed and left.
+rule table_sample:
+    input:
+        account=f"{RUN}/catalogue/account.json",
+    output:
+        report(f"{RUN}/tables/sample.csv", caption="../report/sample.rst", category="Tables"),
+        multiext(f"{RUN}/tables/sample", ".md", ".tex"),
+    params:
+        code=code("table-sample"),
+    log:
+        f"{RUN}/logs/table_sample.log",
+    benchmark:
+        f"{RUN}/benchmarks/table_sample.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table of the sample"
+    shell:
+        "mgsflow table-sample --account {input.account:q} --out {output[0]:q} --threads "
+        "{threads} 2>&1 | tee {log:q}"
+
+
+# The architecture, from the models' own descriptions.
+rule figure1:
+    input:
+        vae=only_if(HAS_STAMPS, f"{RUN}/vae/model.json"),
+        property_model=expand(flow_files("property", "model.json"), variant=VARIANTS[0]),
+        line_model=expand(flow_files("line", "model.json"), variant=VARIANTS[0]),
+    output:
+        report(f"{RUN}/figures/figure1.pdf", caption="../report/figure1.rst", category="Figures"),
+        f"{RUN}/figures/figure1.png",
+    params:
+        code=code("figure1"),
+    log:
+        f"{RUN}/logs/figure1.log",
+    benchmark:
+        f"{RUN}/benchmarks/figure1.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Figure 1"
+    shell:
+        "mgsflow figure1 --vae {input.vae:q} --property-model {input.property_model:q} "
+        "--line-model {input.line_model:q} --out {output[0]:q} --threads {threads} 2>&1 | tee "
+        "{log:q}"
+
+
+# Predicted against true: properties.
+rule figure2a:
+    input:
+        posteriors=POSTERIORS[0],
+        scores=f"{RUN}/evaluation/scores.parquet",
+    output:
+        report(f"{RUN}/figures/figure2a.pdf", caption="../report/figure2a.rst", category="Figures"),
+        f"{RUN}/figures/figure2a.png",
+    params:
+        variant=VARIANTS[0],
+        code=code("figure2"),
+    log:
+        f"{RUN}/logs/figure2a.log",
+    benchmark:
+        f"{RUN}/benchmarks/figure2a.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Figure 2a"
+    shell:
+        "mgsflow figure2 --posteriors {input.posteriors:q} --scores {input.scores:q} --kind "
+        "properties --variant {params.variant} --out {output[0]:q} --threads {threads} 2>&1 | "
+        "tee {log:q}"
+
+
+# Predicted against true: lines.
+rule figure2b:
+    input:
+        posteriors=POSTERIORS[0],
+        scores=f"{RUN}/evaluation/scores.parquet",
+    output:
+        report(f"{RUN}/figures/figure2b.pdf", caption="../report/figure2b.rst", category="Figures"),
+        f"{RUN}/figures/figure2b.png",
+    params:
+        variant=VARIANTS[0],
+        code=code("figure2"),
+    log:
+        f"{RUN}/logs/figure2b.log",
+    benchmark:
+        f"{RUN}/benchmarks/figure2b.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Figure 2b"
+    shell:
+        "mgsflow figure2 --posteriors {input.posteriors:q} --scores {input.scores:q} --kind "
+        "lines --variant {params.variant} --out {output[0]:q} --threads {threads} 2>&1 | tee "
+        "{log:q}"
+
+
+# Decoding along the latent directions of the first property named.
+rule figure3a:
+    input:
+        directions=f"{RUN}/evaluation/directions.h5",
+    output:
+        report(f"{RUN}/figures/figure3a.pdf", caption="../report/figure3a.rst", category="Figures"),
+        f"{RUN}/figures/figure3a.png",
+    params:
+        target=DIRECTION_FIGURES.get("figure3a"),
+        code=code("figure3"),
+    log:
+        f"{RUN}/logs/figure3a.log",
+    benchmark:
+        f"{RUN}/benchmarks/figure3a.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Figure 3a"
+    shell:
+        "mgsflow figure3 --directions {input.directions:q} --target {params.target} --out "
+        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# Decoding along the latent directions of the second property named.
+rule figure3b:
+    input:
+        directions=f"{RUN}/evaluation/directions.h5",
+    output:
+        report(f"{RUN}/figures/figure3b.pdf", caption="../report/figure3b.rst", category="Figures"),
+        f"{RUN}/figures/figure3b.png",
+    params:
+        target=DIRECTION_FIGURES.get("figure3b"),
+        code=code("figure3"),
+    log:
+        f"{RUN}/logs/figure3b.log",
+    benchmark:
+        f"{RUN}/benchmarks/figure3b.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Figure 3b"
+    shell:
+        "mgsflow figure3 --directions {input.directions:q} --target {params.target} --out "
+        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# UMAP of latents and photometry.
+rule figure4:
+    input:
+        umap=f"{RUN}/evaluation/umap.parquet",
+    output:
+        report(f"{RUN}/figures/figure4.pdf", caption="../report/figure4.rst", category="Figures"),
+        f"{RUN}/figures/figure4.png",
+    params:
+        evaluation=section("evaluation"),
+        code=code("figure4"),
+    log:
+        f"{RUN}/logs/figure4.log",
+    benchmark:
+        f"{RUN}/benchmarks/figure4.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Figure 4"
+    shell:
+        "mgsflow figure4 --umap {input.umap:q} --evaluation {params.evaluation:q} --out "
+        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# Losses of all trainings.
+rule figure_training:
+    input:
+        vae=only_if(HAS_STAMPS, f"{RUN}/vae/history.csv"),
+        flows=HISTORIES,
+    output:
+        report(f"{RUN}/figures/training.pdf", caption="../report/training.rst", category="Figures"),
+        f"{RUN}/figures/training.png",
+    params:
+        code=code("figure-training"),
+    log:
+        f"{RUN}/logs/figure_training.log",
+    benchmark:
+        f"{RUN}/benchmarks/figure_training.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Figure of the trainings"
+    shell:
+        "mgsflow figure-training --vae {input.vae:q} --flows {input.flows:q} --out "
+        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# One page with every table and figure.
+rule report:
+    input:
+        tables=CSVS,
+        shown=expand(f"{RUN}/tables/{{name}}.md", name=TABLES),
+        figures=PDFS,
+        images=expand(f"{RUN}/figures/{{name}}.png", name=FIGURES),
+        captions=expand(f"{workflow.basedir}/workflow/report/{{name}}.rst", name=TABLES + FIGURES),
+        config=f"{RUN}/config.yaml",
+    output:
+        f"{RUN}/report.html",
+    params:
+        run=config["run"],
+        sky=SKY,
+        code=code("report"),
+    log:
+        f"{RUN}/logs/report.log",
+    benchmark:
+        f"{RUN}/benchmarks/report.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Report"
+    shell:
+        "mgsflow report --tables {input.tables:q} --figures {input.figures:q} --captions "
+        "{input.captions:q} --config {input.config:q} --run {params.run:q} --sky "
+        "{params.sky} --out {output:q} --threads {threads} 2>&1 | tee {log:q}"
