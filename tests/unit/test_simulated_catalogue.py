@@ -117,7 +117,7 @@ def test_colours_of_far_quenched_galaxies_redden(good):
     [("u", "g", 0.25), *zip("gri", "riz", [0.15, 0.06, 0.06], strict=True)],
 )
 def test_median_colours_are_sdss(good, blue, red, tolerance):
-    """Within the sampling noise of a small sky; both reddened, both cut at the export's u < 19.6."""
+    """Within a small sky's sampling noise; both reddened, both cut at the export's u < 19.6."""
     real = pd.read_csv(REAL_GALAXIES)
     real = real[
         (real["class"] == "GALAXY") & real["redshift"].between(0.04, 0.12) & (real["r"] < 17.9)

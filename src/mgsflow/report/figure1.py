@@ -6,13 +6,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mgsflow.core.quantities import METALLICITY
+from mgsflow.core.quantities import LINES, METALLICITY
 from mgsflow.report import style
 from mgsflow.report.diagram import Box, Diagram, symbol
 from mgsflow.report.modelfacts import BranchFacts, VaeFacts, read_branch, read_vae
 
 # inches
-_VAE, _BRANCH, _GAP, _MARGIN = 1.55, 1.75, 0.3, 0.06
+_VAE, _GAP, _MARGIN = 1.55, 0.28, 0.06
+_ONE_ROW, _TWO_ROWS = 1.15, 1.75  # a branch of one flow; with metallicity
 _INPUTS_WIDTH = 1.12
 
 
@@ -40,9 +41,8 @@ def draw(vae: VaeFacts | None, branches: list[tuple[str, BranchFacts]]) -> Figur
     """The figure: the VAE on top, below it a row for each branch."""
     if vae is None and not branches:
         return style.sentence("The run has no trained model, and so no architecture to draw.")
-    height = _MARGIN * 2 + (_VAE if vae else 0) + len(branches) * (_BRANCH + _GAP)
-    if not vae or not branches:
-        height -= _GAP
+    heights = [_VAE] * (vae is not None) + [_height(branch) for _, branch in branches]
+    height = 2 * _MARGIN + sum(heights) + _GAP * (len(heights) - 1)
     diagram = Diagram(style.PAGE, height)
     top = height - _MARGIN
     latent = None
@@ -96,14 +96,13 @@ def _layers(
 def _draw_branches(
     diagram: Diagram, branches: list[tuple[str, BranchFacts]], top: float, latent: Box | None
 ) -> None:
-    height = len(branches) * _BRANCH + (len(branches) - 1) * _GAP
+    height = sum(_height(branch) for _, branch in branches) + _GAP * (len(branches) - 1)
     facts = branches[0][1]
-    # centred on the first row's arrow where there is one row only
     inputs = diagram.box(
         _MARGIN,
         top - height / 2,
         _INPUTS_WIDTH,
-        min(height, 1.9),
+        height,
         f"{facts.inputs} inputs",
         "\n".join(facts.input_lines),
         style.ORANGE,
@@ -112,7 +111,11 @@ def _draw_branches(
         diagram.elbow(latent, inputs, top + _GAP * 0.45)
     for title, branch in branches:
         _draw_branch(diagram, title, branch, inputs, top)
-        top -= _BRANCH + _GAP
+        top -= _height(branch) + _GAP
+
+
+def _height(branch: BranchFacts) -> float:
+    return _TWO_ROWS if branch.detects or branch.metallicity_only_second else _ONE_ROW
 
 
 def _draw_branch(
@@ -120,33 +123,34 @@ def _draw_branch(
 ) -> None:
     left = 1.5
     members = f", ensemble of {branch.members}" if branch.members else ""
-    diagram.panel(left, top - _BRANCH, style.PAGE - _MARGIN - left, _BRANCH, title + members)
-    two_rows = branch.detects or branch.metallicity_only_second
-    first = top - (0.66 if two_rows else 0.95)
-    second = top - 1.36
+    height = _height(branch)
+    diagram.panel(left, top - height, style.PAGE - _MARGIN - left, height, title + members)
+    first, second = top - 0.76, top - 1.38
     encoder = diagram.box(1.62, first, 1.06, 0.56, "MLP encoder", branch.encoder, style.SKY)
     mean = diagram.box(2.98, first, 1.06, 0.56, "Mean head", branch.mean_head, style.SKY)
     flow = diagram.box(4.34, first, 1.28, 0.56, branch.flow_title, branch.flow, style.GREEN)
     posterior = diagram.box(
-        5.92, top - 0.93, 1.02, 1.42, "Joint draws", _symbols(branch), style.ORANGE
+        5.92, top - height / 2, 1.02, height - 0.18, "Joint draws", _symbols(branch), style.ORANGE
     )
     diagram.meet(inputs, encoder, first)
     diagram.arrow(encoder, mean)
-    diagram.arrow(mean, flow, "residuals")
-    diagram.over(encoder, flow, first + 0.41)
+    diagram.arrow(mean, flow)
+    diagram.over(encoder, flow, first + 0.42)
+    diagram.note(mean.centre, first + 0.5, "encoding, the flow's condition")
     diagram.meet(flow, posterior, first)
     if branch.detects:
         text = f"{branch.detect_head}, sigmoid"
         detect = diagram.box(2.98, second, 1.06, 0.56, "O/H measurable?", text, style.PURPLE)
         diagram.drop(encoder, detect)
     if branch.metallicity_only_second:
-        text = f"{branch.metallicity_flow}, given the core"
+        text = f"{branch.metallicity_flow}\ngiven the core"
         last = diagram.box(4.34, second, 1.28, 0.56, "Flow of O/H", text, style.GREEN)
         diagram.down(flow, last)
         diagram.meet(last, posterior, second)
 
 
 def _symbols(branch: BranchFacts) -> str:
-    core = [symbol(name) for name in branch.targets if name != METALLICITY]
+    lines = [r"$\ln(1+F)$ of"] if set(branch.targets) & set(LINES) else []
+    core = lines + [symbol(name) for name in branch.targets if name != METALLICITY]
     last = [symbol(METALLICITY)] if METALLICITY in branch.targets else []
     return "\n".join(core + last)

@@ -27,6 +27,7 @@ MANY = 2000  # galaxies from which on points hide each other
 _COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2}  # of panels; three for any other number
 _PANEL = 2.3  # inches
 _CELLS = 55  # hexagons across a panel
+_GROUND = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
 _TAIL = 0.001  # of the galaxies at either end that may lie outside a crowded panel
 
 
@@ -134,7 +135,9 @@ def _draw_panel(axes: Axes, panel: _Panel) -> Any:
     axes.locator_params(nbins=5)
     axes.set_xlabel(f"True {_lower(label(panel.target))}")
     axes.set_ylabel(f"Predicted {_lower(label(panel.target))}")
-    axes.text(0.05, 0.95, _facts(panel, low, high), transform=axes.transAxes, va="top", size=7.5)
+    written = {"transform": axes.transAxes, "size": 7, "bbox": _GROUND, "zorder": 4}
+    axes.text(0.05, 0.95, score_text(panel.r2, panel.interval), va="top", **written)
+    axes.text(0.95, 0.05, _number_text(panel, low, high), ha="right", **written)
     return cells
 
 
@@ -146,19 +149,20 @@ def _limits(panel: _Panel, tail: float) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _facts(panel: _Panel, low: float, high: float) -> str:
-    """R2, number of galaxies, and how many of them the panel does not show."""
+def score_text(value: float, interval: tuple[float, float] | None = None) -> str:
+    """R2 as a panel gives it, with its interval if there is one."""
+    if not np.isfinite(value):
+        return "$R^2$ undefined"
+    text = f"$R^2 = {value:.3f}$"
+    return text if interval is None else f"{text} $[{interval[0]:.3f},\\,{interval[1]:.3f}]$"
+
+
+def _number_text(panel: _Panel, low: float, high: float) -> str:
+    """How many galaxies there are, and how many of them the panel does not show."""
     both = np.stack([panel.truth, panel.prediction])
     outside = int(((both < low) | (both > high)).any(axis=0).sum())
-    text = r2_text(panel.r2)
-    if panel.interval is not None:
-        text += " [{:.3f}, {:.3f}]".format(*panel.interval)
-    return text
-
-
-def r2_text(value: float) -> str:
-    """R2 as a panel gives it."""
-    return f"$R^2$ = {value:.3f}" if np.isfinite(value) else "$R^2$ undefined"
+    text = f"$n$ = {len(panel.truth):,}"
+    return text + (f"\n{outside:,} outside" if outside else "")
 
 
 def _share_colours(figure: Figure, axes: list[Axes], cells: list[Any]) -> None:

@@ -39,7 +39,9 @@ def draw(table: pd.DataFrame) -> Figure:
     colours = [name for name in wanted if np.isfinite(table[name]).any()]
     if not inputs or not colours:
         return style.sentence("No embedded galaxy has a value of a property to colour it by.")
-    figure = Figure(figsize=(_PANEL * len(inputs) + 0.8, (_PANEL - 0.2) * len(colours)), layout="constrained")
+    figure = Figure(
+        figsize=(_PANEL * len(inputs) + 0.8, (_PANEL - 0.2) * len(colours)), layout="constrained"
+    )
     axes = figure.subplots(len(colours), len(inputs), squeeze=False)
     for row, colour in enumerate(colours):
         limits = tuple(np.nanquantile(table[colour], _CLIP))

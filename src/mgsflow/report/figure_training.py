@@ -42,12 +42,18 @@ def draw(vae: pd.DataFrame | None, histories: dict[str, pd.DataFrame]) -> Figure
     if vae is None and not histories:
         return style.sentence("The run has no training, and so no losses to draw.")
     heights = [_VAE_ROW] * (vae is not None) + [_ROW] * len(histories)
-    figure = Figure(figsize=(style.PAGE, min(sum(heights) + 0.35, style.LONGEST)), layout="constrained")
+    figure = Figure(
+        figsize=(style.PAGE, min(sum(heights) + 0.35, style.LONGEST)), layout="constrained"
+    )
     cells = figure.add_gridspec(len(heights), _CELLS, height_ratios=heights)
     if vae is not None:
         half = _CELLS // 2
         _draw_vae(figure.add_subplot(cells[0, :half]), figure.add_subplot(cells[0, half:]), vae)
-    first = {p: next(t for t in histories if p in _phases({t: histories[t]})) for p in PHASES if p in _phases(histories)}
+    first = {
+        p: next(t for t in histories if p in _phases({t: histories[t]}))
+        for p in PHASES
+        if p in _phases(histories)
+    }
     for row, (title, table) in enumerate(histories.items(), start=len(heights) - len(histories)):
         span = _CELLS // len(_phases(histories))
         for column, phase in enumerate(_phases({title: table})):

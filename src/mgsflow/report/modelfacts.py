@@ -83,9 +83,9 @@ class BranchFacts:
         if not self.core:
             return self.metallicity_flow
         if len(self.core) == 1:
-            return f"1-D, {self.settings['single_flow']}"
+            return f"of the residual\n1-D, {self.settings['single_flow']}"
         layers = f"{self.settings['couplings']} {self.settings['coupling']} couplings"
-        return f"{len(self.core)}-D, {layers}"
+        return f"of {len(self.core)} residuals\n{layers}"
 
     @property
     def metallicity_flow(self) -> str:
