@@ -23,7 +23,12 @@ def served_rows(n: int) -> pd.DataFrame:
     galspec = {"lgm_tot_p50": 10.5, "sfr_tot_p50": 0.2, "oh_p50": 8.9}
     values = integers | flags | shape | galspec
     values |= {"ra": 183.7, "dec": 0.1, "z": 0.1, "zErr": 1e-5, "v_disp": 120.0, "v_disp_err": 8.0}
-    for line, flux in (("h_alpha", 90.0), ("h_beta", 30.0), ("nii_6584", 30.0), ("oiii_5007", 20.0)):
+    for line, flux in (
+        ("h_alpha", 90.0),
+        ("h_beta", 30.0),
+        ("nii_6584", 30.0),
+        ("oiii_5007", 20.0),
+    ):
         values |= {f"{line}_flux": flux, f"{line}_flux_err": 1.5}
     for band, magnitude in zip(BANDS, (19.0, 17.6, 16.9, 16.5, 16.2), strict=True):
         values[f"modelMag_{band}"] = magnitude

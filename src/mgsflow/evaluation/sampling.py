@@ -144,11 +144,11 @@ def summarise(
 
 def _column(quantity: str, values: np.ndarray, statistic: str) -> Column:
     described = QUANTITIES[quantity]
-    # FITS knows no logarithmic units: a spread in dex is one in dex, and a level its number
-    unit = described.unit if not described.unit.startswith("dex(") else "dex"
-    text = f"{described.description}, {statistic} of the posterior"
-    if unit == "dex":
-        text += f" of log10 of it in {described.unit[4:-1]}"
+    unit, text = described.unit, described.description
+    if unit.startswith("dex("):
+        # FITS knows no logarithmic units: the column is the plain number that the text explains
+        unit, text = "", f"log10({text} / ({unit[4:-1]}))"
+    text = f"{text}, {statistic} of the posterior"
     return Column(values.astype(np.float32), unit=unit or None, description=text)
 
 

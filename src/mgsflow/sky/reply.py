@@ -72,16 +72,35 @@ def read_reply(folder: Path) -> pd.DataFrame:
 def parse_reply(text: str, source: str) -> pd.DataFrame:
     """One reply of SkyServer to our query, from its text; `source` names it in errors."""
     body = reply_body(text, source)
-    try:
-        raw = pd.read_csv(io.StringIO(body), dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{source}: broken CSV ({error}). Remove it and query again.") from None
-    ours = {name.lower(): name for name in COLUMNS}  # SQL does not mind the case
-    raw = raw.rename(columns=lambda name: ours.get(name.strip().lower(), name))
-    absent = [name for name in COLUMNS if name not in raw]
+    theirs = {name.lower(): name for name in COLUMNS}  # SQL does not mind the case
+    header = [name.strip() for name in body.partition("\n")[0].split(",")]
+    header = [theirs.get(name.lower(), name) for name in header]
+    absent = [name for name in COLUMNS if name not in header]
     if absent:
-        raise UserError(f"{source}: no column {', '.join(absent)}; it has {', '.join(raw)}.")
-    return pd.DataFrame({ours: _convert(raw[theirs], source) for theirs, ours in COLUMNS.items()})
+        raise UserError(f"{source}: no column {', '.join(absent)}; it has {', '.join(header)}.")
+    raw = _read_csv(body, header, source)
+    return pd.DataFrame({ours: _convert(raw[name], source) for name, ours in COLUMNS.items()})
+
+
+def _read_csv(body: str, header: list[str], source: str) -> pd.DataFrame:
+    """The table, its numbers float64 (integers below 2**53 are exact) and all else text."""
+    numbers = INTEGERS | REALS
+    text = {name: str for name in header if name not in numbers}
+    options = {"names": header, "header": 0, "index_col": False}
+    try:
+        return pd.read_csv(io.StringIO(body), dtype=text | dict.fromkeys(numbers, float), **options)
+    except ValueError:
+        pass  # some text that is no number: read it as such, and name it
+    raw = pd.read_csv(io.StringIO(body), dtype=str, **options)
+    for name in numbers:
+        wrong = raw[name].notna() & pd.to_numeric(raw[name], errors="coerce").isna()
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise UserError(
+                f"{source}: column {name}, row {row + 1}: {raw[name].iloc[row]!r} is no number. "
+                "Remove the file and query again."
+            )
+    raise UserError(f"{source}: broken CSV. Remove it and query again.")
 
 
 def reply_body(text: str, source: str) -> str:
@@ -111,26 +130,10 @@ def _convert(column: pd.Series, source: str) -> pd.Series | np.ndarray:
         return column.str.strip()
     if name in IDENTIFIERS:
         return read_identifiers(column, source)
-    values = _numbers(column, source)
     if name in REALS:
-        return values.mask(values.isin(MISSING))
-    if not (values % 1 == 0).all():
-        row = int(np.flatnonzero(values % 1 != 0)[0])
-        raise UserError(
-            f"{source}: column {name}, row {row + 1}: {column.iloc[row]!r} is no integer"
-        )
-    return values.astype(np.int64)
-
-
-def _numbers(column: pd.Series, source: str) -> pd.Series:
-    """float64; blank or null is NaN. Integers below 2**53 are exact."""
-    text = column.str.strip()
-    numbers = pd.to_numeric(text, errors="coerce").astype(np.float64)
-    strange = numbers.isna() & ~text.str.lower().isin(["", "null", "nan"])
-    if strange.any():
-        row = int(np.flatnonzero(strange)[0])
-        raise UserError(
-            f"{source}: column {column.name}, row {row + 1}: {column.iloc[row]!r} is no number. "
-            "Remove the file and query again."
-        )
-    return numbers
+        return column.mask(column.isin(MISSING))
+    wrong = column % 1 != 0  # true of NaN as well
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise UserError(f"{source}: column {name}, row {row + 1}: {column[row]} is no integer.")
+    return column.astype(np.int64)

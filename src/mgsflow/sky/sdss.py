@@ -87,9 +87,9 @@ def _count(server: SkyServer, path: Path, selection: Selection) -> int:
 
 
 def _read_count(text: str) -> int:
-    lines = reply_body(text, "SkyServer").split()
+    lines = reply_body(text, "its reply").split()
     if len(lines) != 2 or not lines[1].isdecimal():
-        raise UserError(f"SkyServer: not a count of rows: {text.strip()[:200]!r}")
+        raise UserError(f"its reply is not a count of rows: {text.strip()[:200]!r}")
     return int(lines[1])
 
 
@@ -112,13 +112,13 @@ def _is_whole(path: Path) -> bool:
 
 def _read(text: str, size: int, after: int) -> pd.DataFrame:
     """A chunk's rows. Raises UserError where they are not the answer to its question."""
+    rows = parse_reply(text, "its reply")
     if not text.endswith("\n"):
-        raise UserError("SkyServer: the reply does not end with a line's end: it was cut off")
-    rows = parse_reply(text, "SkyServer")
+        raise UserError("its reply does not end with a line's end: it was cut off")
     order = [after, *rows["specobjid"].tolist()]
     if len(rows) > size or any(b <= a for a, b in pairwise(order)):
         raise UserError(
-            f"SkyServer: not at most {size} rows in the order of specobjid, all after {after}"
+            f"its reply is not of at most {size} rows in the order of specobjid after {after}"
         )
     return rows
 
