@@ -71,7 +71,7 @@ def service() -> Iterator[Service]:
     service = Service()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             status, text, broken = service.answer(self.path)
             body = text.encode()
             self.send_response(status)
@@ -150,14 +150,26 @@ def swap_lines(text: str, a: int, b: int) -> str:
     return "".join(lines)
 
 
+COUNT_FAULTS = {
+    **{
+        name: FAULTS[name] for name in ("503", "an HTML page", "reset in mid-body", "another table")
+    },
+    "a digit cut off": lambda text: text[:-2],
+}
+
+
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("request_number", [0, 2])
-def test_a_fault_is_recognised_and_the_query_asked_again(service, tmp_path, fault, request_number):
-    if request_number == 0 and fault in ("rows in another order", "text in place of a number"):
-        pytest.skip("a count has one row of one integer")
-    service.faults = {request_number: FAULTS[fault]}
+def test_a_faulty_chunk_is_recognised_and_asked_for_again(service, tmp_path, fault):
+    service.faults = {2: FAULTS[fault]}
     table = ask(service, tmp_path)
     assert table["objid"].tolist() == ROWS["objid"].tolist()
+    assert len(service.requests) == 1 + 3 + 1
+
+
+@pytest.mark.parametrize("fault", COUNT_FAULTS)
+def test_a_faulty_count_is_recognised_and_asked_for_again(service, tmp_path, fault):
+    service.faults = {0: COUNT_FAULTS[fault]}
+    assert len(ask(service, tmp_path)) == 23
     assert len(service.requests) == 1 + 3 + 1
 
 
@@ -195,17 +207,17 @@ def test_chunks_of_another_question_are_not_taken(service, tmp_path):
     assert len(service.requests) == before + 1 + 3
 
 
-def test_too_few_rows_are_never_taken_for_all(service, tmp_path):
-    service.faults = {0: "#Table1\nn\n24\n"}
-    with pytest.raises(UserError, match="23 of 24 rows, then none"):
+@pytest.mark.parametrize("count", [22, 24])
+def test_another_number_of_rows_than_counted_is_never_taken_for_all(service, tmp_path, count):
+    service.faults = {0: f"#Table1\nn\n{count}\n"}
+    with pytest.raises(UserError, match=f"of {count}.*query again"):
         ask(service, tmp_path)
+    assert not (tmp_path / "reply").exists()
 
 
 def test_a_wrong_query_or_address_is_said_at_once(service, tmp_path):
     service.faults = {0: "#Error\nInvalid object name 'galSpecInfo'.\n"}
-    with pytest.raises(
-        UserError, match=r"refuses the query: #Error\s+Invalid object name 'galSpecInfo'"
-    ):
+    with pytest.raises(UserError, match=r"refuses the query: #Error\s+Invalid object name"):
         ask(service, tmp_path)
     service.faults = {1: 404}
     with pytest.raises(UserError, match="the server answers 404"):
@@ -250,17 +262,17 @@ def test_the_query_is_short_enough_for_the_server():
 
 def test_the_query_asks_for_the_columns_that_the_reply_has():
     listed = re.search(r"SELECT TOP \d+(.*?)\n--", query(Selection(), 1, 0), re.DOTALL)[1]
-    assert [name.strip().split(".")[1] for name in listed.split(",")] == list(ROWS_ORDER)
+    assert [name.strip().split(".")[1] for name in listed.split(",")] == ROWS_ORDER.split()
 
 
-ROWS_ORDER = (
-    "objid specobjid ra dec run rerun camcol field class z zErr zWarning legacyPrimary "
-    "legacy_target1 clean petroMag_r petroR50_r petroR90_r modelMag_u modelMag_g modelMag_r "
-    "modelMag_i modelMag_z modelMagErr_u modelMagErr_g modelMagErr_r modelMagErr_i modelMagErr_z "
-    "extinction_u extinction_g extinction_r extinction_i extinction_z v_disp v_disp_err reliable "
-    "lgm_tot_p50 sfr_tot_p50 oh_p50 bptclass h_alpha_flux h_alpha_flux_err h_beta_flux "
-    "h_beta_flux_err nii_6584_flux nii_6584_flux_err oiii_5007_flux oiii_5007_flux_err"
-).split()
+ROWS_ORDER = """
+    objid specobjid ra dec run rerun camcol field class z zErr zWarning legacyPrimary
+    legacy_target1 clean petroMag_r petroR50_r petroR90_r modelMag_u modelMag_g modelMag_r
+    modelMag_i modelMag_z modelMagErr_u modelMagErr_g modelMagErr_r modelMagErr_i modelMagErr_z
+    extinction_u extinction_g extinction_r extinction_i extinction_z v_disp v_disp_err reliable
+    lgm_tot_p50 sfr_tot_p50 oh_p50 bptclass h_alpha_flux h_alpha_flux_err h_beta_flux
+    h_beta_flux_err nii_6584_flux nii_6584_flux_err oiii_5007_flux oiii_5007_flux_err
+"""
 
 
 def test_the_count_has_the_joins_and_cuts_of_the_chunks():
@@ -268,4 +280,4 @@ def test_the_count_has_the_joins_and_cuts_of_the_chunks():
     for clause in ("legacyPrimary = 1", "legacy_target1 & 448", "JOIN galSpecInfo", "PhotoPrimary"):
         assert clause in rows and clause in count
     assert "TOP" not in count and "ORDER" not in count
-    assert set(ROWS_ORDER) == set(COLUMNS)
+    assert set(ROWS_ORDER.split()) == set(COLUMNS)

@@ -59,7 +59,7 @@ def test_it_learns_and_says_what_it_did(run, tmp_path):
     names = ["epoch", "train_loss", "reconstruction", "kl", "validation_loss", "seconds"]
     assert list(history) == names
     assert history["validation_loss"].min() < 0.3 * history["validation_loss"].iloc[0]
-    total = history["reconstruction"] + history["kl"]
+    total = history["reconstruction"] + settings.kl_weight * history["kl"]
     assert history["train_loss"].to_numpy() == pytest.approx(total.to_numpy())
 
     facts = json.loads((tmp_path / "model.json").read_text())

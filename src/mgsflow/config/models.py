@@ -30,7 +30,12 @@ class Vae(Section):
     stretch_scale: float = setting(
         5.0, "Divisor that brings the stretched pixels to order unity", gt=0
     )
-    kl_weight: float = setting(1.0, "Weight of the KL divergence in the loss", ge=0)
+    kl_weight: float = setting(
+        0.01,
+        "Weight of the KL divergence beside the sum of squared errors: twice the variance of the "
+        "stretched pixels' noise makes the loss the evidence bound",
+        ge=0,
+    )
     learning_rate: float = setting(1.0e-4, "Learning rate of Adam (paper: 1e-4)", gt=0)
     batch_size: int = setting(128, "Stamps in a batch", ge=1)
     epochs: int = setting(100, "Most epochs", ge=1)

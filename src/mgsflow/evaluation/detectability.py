@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import rankdata
+from sklearn import metrics as sklearn_metrics
 
 from mgsflow.config import Evaluation
 from mgsflow.core.files import write_json
@@ -49,7 +49,7 @@ def detectability(
 def confusion_matrix(measured: np.ndarray, probability: np.ndarray) -> list[list[int]]:
     """[[true negatives, false positives], [false negatives, true positives]] at 0.5."""
     told = probability >= THRESHOLD
-    return [[int(np.sum((measured == m) & (told == t))) for t in (0, 1)] for m in (0, 1)]
+    return sklearn_metrics.confusion_matrix(measured, told, labels=[False, True]).tolist()
 
 
 def accuracy(measured: np.ndarray, probability: np.ndarray) -> float:
@@ -68,13 +68,11 @@ def balanced_accuracy(measured: np.ndarray, probability: np.ndarray) -> float:
 def auc(measured: np.ndarray, probability: np.ndarray) -> float:
     """Area under the ROC curve: the chance that a measured galaxy ranks above one that is not.
 
-    Mann & Whitney's U over the number of pairs, ties counting half; NaN with one class only.
+    Ties count half; NaN with one class only.
     """
-    positives, negatives = int(measured.sum()), int((~measured).sum())
-    if not positives or not negatives:
+    if measured.all() or not measured.any():
         return float("nan")
-    ranks = rankdata(probability)[measured].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+    return float(sklearn_metrics.roc_auc_score(measured, probability))
 
 
 def brier(measured: np.ndarray, probability: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from mgsflow.report.modelfacts import BranchFacts, VaeFacts, read_branch, read_v
 
 # inches
 _VAE, _GAP, _MARGIN = 1.55, 0.28, 0.06
-_ONE_ROW, _TWO_ROWS = 1.15, 1.75  # a branch of one flow; with metallicity
+_ONE_ROW, _TWO_ROWS = 1.15, 1.88  # a branch of one flow; with metallicity
 _INPUTS_WIDTH = 1.12
 
 
@@ -125,7 +125,7 @@ def _draw_branch(
     members = f", ensemble of {branch.members}" if branch.members else ""
     height = _height(branch)
     diagram.panel(left, top - height, style.PAGE - _MARGIN - left, height, title + members)
-    first, second = top - 0.76, top - 1.38
+    first, second = top - 0.76, top - 1.5
     encoder = diagram.box(1.62, first, 1.06, 0.56, "MLP encoder", branch.encoder, style.SKY)
     mean = diagram.box(2.98, first, 1.06, 0.56, "Mean head", branch.mean_head, style.SKY)
     flow = diagram.box(4.34, first, 1.28, 0.56, branch.flow_title, branch.flow, style.GREEN)

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
@@ -25,7 +26,7 @@ SET = "test"
 TARGETS = {"properties": PROPERTIES, "lines": LINES}
 MANY = 2000  # galaxies from which on points hide each other
 _COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2}  # of panels; three for any other number
-_PANEL = 2.3  # inches
+_PANEL = 2.13  # inches
 _CELLS = 55  # hexagons across a panel
 _GROUND = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
 _TAIL = 0.001  # of the galaxies at either end that may lie outside a crowded panel
@@ -106,8 +107,11 @@ def draw(panels: list[_Panel], kind: str, variant: str) -> Figure:
     crowded = [_draw_panel(one, panel) for one, panel in zip(axes, panels, strict=True)]
     figure.suptitle(LABELS.get(variant, variant), fontsize="medium")
     _share_colours(figure, axes, [cells for cells in crowded if cells is not None])
-    handles = [axes[0].lines[0]]
-    figure.legend(handles, ["one to one"], loc="outside lower center")
+    handles, texts = [axes[0].lines[0]], ["one to one"]
+    if kind == "lines":
+        handles.append(Line2D([], [], linestyle="none"))
+        texts.append(r"$F$ in $10^{-17}\,\mathrm{erg\,s^{-1}\,cm^{-2}}$")
+    figure.legend(handles, texts, loc="outside lower center", ncols=2)
     return figure
 
 

@@ -20,7 +20,7 @@ from mgsflow.report import style
 BAND_WEIGHT = {"g": 1.4, "r": 1.0, "i": 0.85}
 _SOFTNESS = 8.0  # Lupton's Q: how far beyond the linear part the asinh reaches
 _BRIGHT_QUANTILE = 0.995  # of the middle image's pixels: those that shall be bright
-_BRIGHT = 12.0  # how far they are above the end of the linear part: about three quarters of white
+_BRIGHT = 6.0  # how far they are above the end of the linear part: more than half of white
 _ACROSS = 9  # images in a row at most
 
 
@@ -105,9 +105,10 @@ def colour_images(images: np.ndarray, bands: list[str], counts: bool) -> np.ndar
     channels = (images * weights[:, None, None])[:, _channels(bands)]
     middle = channels[len(channels) // 2].mean(axis=0)
     stretch = max(float(np.quantile(middle, _BRIGHT_QUANTILE)) / _BRIGHT, 1e-4)
-    return np.stack(
-        [make_lupton_rgb(*one, minimum=0, stretch=stretch, Q=_SOFTNESS) for one in channels]
-    )
+    with np.errstate(invalid="ignore"):  # of pixels without any light, which it then sets to black
+        return np.stack(
+            [make_lupton_rgb(*one, minimum=0, stretch=stretch, Q=_SOFTNESS) for one in channels]
+        )
 
 
 def _channels(bands: list[str]) -> list[int]:

@@ -61,7 +61,7 @@ def draw(vae: pd.DataFrame | None, histories: dict[str, pd.DataFrame]) -> Figure
             _draw_phase(axes, table, phase)
             axes.set_title(PHASES[phase] if title == first[phase] else "", loc="left", fontsize=7.5)
             name = {"ha": "right", "va": "top", "transform": axes.transAxes, "size": 6.5}
-            axes.text(0.98, 0.93, title.replace(": ", "\n", 1) if column == 0 else "", **name)
+            axes.text(0.96, 0.93, title.replace(": ", "\n", 1) if column == 0 else "", **name)
             axes.set_xlabel("Epoch" if row == len(heights) - 1 else "")
     _legend(figure, histories)
     return figure

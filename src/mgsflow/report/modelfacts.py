@@ -48,7 +48,7 @@ class BranchFacts:
             ("mag_", "magnitudes"),
         )
         counts = [(sum(c.startswith(start) for c in self.columns), text) for start, text in kinds]
-        return [f"{count} {text}" for count, text in counts if count]
+        return [f"{n} {text if n > 1 else text.rstrip('s')}" for n, text in counts if n]
 
     @property
     def core(self) -> list[str]:
@@ -151,5 +151,6 @@ def _members(facts: dict[str, Any]) -> int | None:
 
 
 def _widths(widths: list[int]) -> str:
-    """Widths of an MLP's layers, such as 73–256–5."""
-    return "–".join(map(str, widths))
+    """Widths of an MLP's layers, such as 73–256–5, four on a line."""
+    lines = [widths[i : i + 4] for i in range(0, len(widths), 4)]
+    return "–\n".join("–".join(map(str, line)) for line in lines)

@@ -43,7 +43,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    return pq.read_table(path).to_pandas(integer_object_nulls=True)
+    # the metadata that pandas leaves would bring back its nullable types
+    return pq.read_table(path).to_pandas(integer_object_nulls=True, ignore_metadata=True)
 
 
 def _read_fits(path: Path) -> pd.DataFrame:

@@ -35,10 +35,11 @@ def query_sdss(*, sdss: Sdss, selection: Selection, partial: Path, out: Path) ->
     after = done = number = 0
     while done < total:
         rows = _chunk(server, _chunk_path(folder, number), selection, sdss.chunk_rows, after)
-        if rows.empty:
+        if rows.empty or done + len(rows) > total:
             raise UserError(
-                f"{sdss.skyserver_url}: {done} of {total} rows, then none. The data base was "
-                f"changed meanwhile, or the service is at fault: remove {folder} and query again."
+                f"{sdss.skyserver_url}: chunk {number} has {len(rows)} rows after the first {done} "
+                f"of {total}. The data base was changed meanwhile, or the service is at fault: "
+                f"remove {folder} and query again."
             )
         after, done, number = int(rows["specobjid"].iloc[-1]), done + len(rows), number + 1
         say(f"query-sdss: {done} of {total} rows, {number} chunks")
@@ -88,7 +89,7 @@ def _count(server: SkyServer, path: Path, selection: Selection) -> int:
 
 def _read_count(text: str) -> int:
     lines = reply_body(text, "its reply").split()
-    if len(lines) != 2 or not lines[1].isdecimal():
+    if len(lines) != 2 or not lines[1].isdecimal() or not text.endswith("\n"):
         raise UserError(f"its reply is not a count of rows: {text.strip()[:200]!r}")
     return int(lines[1])
 

@@ -1,0 +1,75 @@
+"""The list of an archive's files and their SHA-256, in the format of `sha256sum`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import IO
+
+from mgsflow.core.errors import UserError
+
+MANIFEST = "manifest-sha256.txt"
+CHUNK = 1 << 20  # bytes read at once: files may be larger than the memory
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+
+
+def is_safe(name: str) -> bool:
+    """Whether `name` stays inside the folder that an archive is unpacked to, on any system.
+
+    Names that `sha256sum` would have to escape (backslash, line breaks) are not, either.
+    """
+    path = PurePosixPath(name)
+    return (
+        bool(name)
+        and name.isprintable()
+        and "\\" not in name
+        and not path.is_absolute()
+        and not PureWindowsPath(name).drive
+        and ".." not in path.parts
+        and path.as_posix() == name
+    )
+
+
+def digest(stream: IO[bytes], copy: IO[bytes] | None = None) -> str:
+    """Hexadecimal SHA-256 of what is left in `stream`, which is copied to `copy` on the way."""
+    result = hashlib.sha256()
+    while chunk := stream.read(CHUNK):
+        result.update(chunk)
+        if copy is not None:
+            copy.write(chunk)
+    return result.hexdigest()
+
+
+def format_manifest(digests: Mapping[str, str]) -> str:
+    """The manifest of files by name: `sha256sum -c` reads it."""
+    return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+
+
+def parse_manifest(data: bytes, source: str) -> dict[str, str]:
+    """SHA-256 by name of file. Raises UserError that names the line of `source` that is wrong."""
+    try:
+        lines = data.decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{source}: not text in UTF-8, so it is damaged: {AGAIN}") from None
+    digests: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        match = _LINE.fullmatch(line)
+        if match is None or match[2] in digests:
+            raise UserError(
+                f"{source}, line {number}: expected the SHA-256 of a file not yet named, two "
+                f"spaces and its name, not {line[:120]!r}. The manifest is damaged: {AGAIN}"
+            )
+        if not is_safe(match[2]):
+            raise UserError(
+                f"{source}, line {number}: {match[2]!r} leads out of the archive. mgsflow writes "
+                "no such name: do not unpack or use this archive."
+            )
+        digests[match[2]] = match[1]
+    if not digests:
+        raise UserError(f"{source}: names no file. The manifest is damaged: {AGAIN}")
+    return digests
+
+
+AGAIN = "get the archive again from where it was published."
