@@ -9,6 +9,7 @@ from astropy.table import MaskedColumn, Table
 
 from mgsflow.config import Catalogue
 from mgsflow.core.errors import UserError
+from mgsflow.core.ledger import read_account
 from mgsflow.sky.catalogue import read_catalogue
 from mgsflow.sky.conversion import convert
 
@@ -60,9 +61,11 @@ def test_a_reply_saved_by_hand_may_keep_its_first_line(tmp_path):
 
 def test_a_quantity_without_a_logarithm_is_counted(tmp_path):
     path = write(tmp_path, "parquet")
-    _, ledger = read_catalogue(Catalogue(columns=COLUMNS, units=UNITS), path)
-    assert list(ledger._noted.values()) == [1]  # the SFR of 0; -9999 was missing before
-    assert "log_sfr" in next(iter(ledger._noted))
+    table, ledger = read_catalogue(Catalogue(columns=COLUMNS, units=UNITS), path)
+    ledger.write(tmp_path / "dropped.parquet", len(table))
+    noted = read_account(tmp_path / "dropped.parquet")[1]["noted"]
+    assert list(noted.values()) == [1]  # the SFR of 0; -9999 was missing before
+    assert "log_sfr" in next(iter(noted))
 
 
 def test_rows_that_where_excludes_are_dropped_and_counted(tmp_path):
@@ -70,8 +73,9 @@ def test_rows_that_where_excludes_are_dropped_and_counted(tmp_path):
     where = {"kind": ["GALAXY"], "g": [16.5, 18.5]}
     table, ledger = read_catalogue(Catalogue(columns=COLUMNS, format="csv", where=where), path)
     assert table["objid"].tolist() == OBJID[[0]].tolist()
-    assert ledger.came == 6 and ledger.dropped == 5
-    reasons = pd.concat(ledger._parts)
+    ledger.write(tmp_path / "dropped.parquet", len(table))
+    reasons, totals = read_account(tmp_path / "dropped.parquet")
+    assert totals["came"] == 6 and totals["kept"] == 1
     assert reasons["objid"].tolist() == OBJID[[1, 3, 2, 4, 5]].tolist()
     assert reasons["reason"].nunique() == 2
 

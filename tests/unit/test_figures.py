@@ -357,7 +357,7 @@ def test_losses_have_a_row_a_flow_and_a_column_a_phase(tmp_path, drawn):
     assert list(dot.get_xdata()) == [3]
     text = words(drawn[0])
     assert (
-        "Properties\nimages + photometry (rest-frame colours)" in text and "Lines\nimages" in text
+        "Properties: images + photometry (rest-frame colours)" in text and "Lines: images" in text
     )
 
 

@@ -378,7 +378,6 @@ rule figure4:
         report(f"{RUN}/figures/figure4.pdf", caption="../report/figure4.rst", category="Figures"),
         f"{RUN}/figures/figure4.png",
     params:
-        evaluation=section("evaluation"),
         code=code("figure4"),
     log:
         f"{RUN}/logs/figure4.log",
@@ -395,7 +394,7 @@ rule figure4:
     message:
         "Figure 4"
     shell:
-        "mgsflow figure4 --umap {input.umap:q} --evaluation {params.evaluation:q} --out "
+        "mgsflow figure4 --umap {input.umap:q} --out "
         "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
 
 

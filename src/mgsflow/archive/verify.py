@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
 import os
 import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from mgsflow.archive.manifest import AGAIN, MANIFEST, digest, is_safe, parse_manifest
 from mgsflow.core.errors import UserError
@@ -22,12 +23,21 @@ _DAMAGE = (
     zlib.error,
     struct.error,
     EOFError,
-    NotImplementedError,  # a compression method that no archive of ours has
+    NotImplementedError,  # a method of compression that no archive of ours has
     OSError,
     OverflowError,
     RuntimeError,  # flagged as encrypted
     ValueError,
 )
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """An archive's files, wherever they lie: their names, and a way to read one."""
+
+    path: Path
+    names: list[str]
+    open: Callable[[str], IO[bytes]]
 
 
 def verify(*, path: Path) -> None:
@@ -37,34 +47,91 @@ def verify(*, path: Path) -> None:
     missing, altered or extra is named, and the exit code is then 2. Nothing is unpacked or changed.
     """
     if path.is_dir():
-        digests, problems = _verify_folder(path)
-        found = digests[MANIFEST]
-    elif path.exists():
-        digests, problems = _verify_zip(path)
-        found = digests[MANIFEST]
+        _verify(_folder(path))
+    elif path.is_file():
+        with _open_zip(path) as packed:
+            _verify(_zip(path, packed))
     else:
         raise UserError(f"{path}: no such file or folder. Name an archive or its unpacked folder.")
+
+
+def _verify(archive: _Archive) -> None:
+    data = _manifest(archive)
+    expected = parse_manifest(data, f"{archive.path}: {MANIFEST}")
+    problems = _problems(archive, expected)
     if problems:
         listing = "\n".join(f"  {line}" for line in problems)
-        raise UserError(f"{path}: not as it was archived:\n{listing}\nTo repair it, {AGAIN}")
-    print(f"{path}: {len(digests) - 1} files verified, none missing, altered or extra")
-    print(f"SHA-256 of its {MANIFEST}: {found}")
+        raise UserError(f"{archive.path}: not as it was archived:\n{listing}\nTo mend it, {AGAIN}")
+    print(f"{archive.path}: {len(expected)} files verified; none is missing, altered or extra")
+    print(f"SHA-256 of {MANIFEST}: {digest(io.BytesIO(data))}")
 
 
-def _verify_zip(path: Path) -> tuple[dict[str, str], list[str]]:
-    with _open_zip(path) as archive:
-        names = [name for name in archive.namelist() if not (name.endswith("/") and is_safe(name[:-1]))]
-        with _damage(path, MANIFEST):
-            data = archive.read(MANIFEST) if MANIFEST in names else _no_manifest(path)
-        expected = parse_manifest(data, f"{path}: {MANIFEST}")
-        problems = [f"{name!r}: extra, more than one file has this name"
-                    for name, count in sorted(Counter(names).items()) if count > 1]
-        found = {}
-        for name in track(sorted(expected.keys() & set(names)), "verify"):
-            try:
-                with archive.open(name) as stream:
-                    found[name] = digest(stream)
-            except _DAMAGE as error:
-                found[name] = f"cannot be read ({error})"
-    problems += _compare(expected, found, names)
-    return expected | {MANIFEST: hashlib.sha256(data).hexdigest()}, problems
+def _manifest(archive: _Archive) -> bytes:
+    if MANIFEST not in archive.names:
+        raise UserError(
+            f"{archive.path}: has no {MANIFEST} at its top, so it is no archive of mgsflow or has "
+            f"lost it: {AGAIN}"
+        )
+    try:
+        with archive.open(MANIFEST) as stream:
+            return stream.read()
+    except _DAMAGE as error:
+        raise UserError(
+            f"{archive.path}: {MANIFEST} cannot be read ({error}). The archive is damaged: {AGAIN}"
+        ) from None
+
+
+def _problems(archive: _Archive, expected: dict[str, str]) -> list[str]:
+    """One line for each file that is not as the manifest has it."""
+    counts = Counter(archive.names)
+    problems = [f"missing: {name}" for name in sorted(expected.keys() - counts.keys())]
+    for name in track(sorted(expected.keys() & counts.keys()), "verify"):
+        problems += _altered(archive, name, expected[name])
+    for name, count in sorted(counts.items()):
+        if name != MANIFEST and name not in expected:
+            problems.append(f"extra: {name if is_safe(name) else f'{name!r}, an unsafe name'}")
+        elif count > 1:
+            problems.append(f"extra: {name}, of which there are {count}")
+    return problems
+
+
+def _altered(archive: _Archive, name: str, expected: str) -> list[str]:
+    try:
+        with archive.open(name) as stream:
+            found = digest(stream)
+    except _DAMAGE as error:
+        return [f"altered: {name}, which cannot be read ({error})"]
+    return [] if found == expected else [f"altered: {name}"]
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except _DAMAGE as error:
+        with path.open("rb") as stream:
+            begins_as_zip = stream.read(2) == b"PK"
+        if begins_as_zip:
+            fault = f"a damaged zip ({error}), perhaps cut short on its way here: {AGAIN}"
+        else:
+            fault = "not a zip. Name an archive, RUN.crate.zip, or the folder it was unpacked to."
+        raise UserError(f"{path}: {fault}") from None
+
+
+def _zip(path: Path, packed: zipfile.ZipFile) -> _Archive:
+    # other tools enter folders as well, which hold nothing
+    names = [n for n in packed.namelist() if not (n.endswith("/") and is_safe(n[:-1]))]
+    return _Archive(path, names, packed.open)
+
+
+def _folder(path: Path) -> _Archive:
+    names = []
+    for folder, subfolders, files in os.walk(path):
+        links = [name for name in subfolders if (Path(folder) / name).is_symlink()]
+        names += [(Path(folder) / name).relative_to(path).as_posix() for name in files + links]
+
+    def open_plain(name: str) -> IO[bytes]:
+        if (path / name).is_symlink() or not (path / name).is_file():
+            raise OSError("not a plain file")
+        return (path / name).open("rb")
+
+    return _Archive(path, names, open_plain)

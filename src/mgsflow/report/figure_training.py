@@ -16,7 +16,7 @@ from mgsflow.report import style
 
 FLOWS = {"property": "Properties", "line": "Lines"}
 HEADS, FOLDS = "heads", "heads, fold"  # phase of the heads; how those of the folds begin
-PHASES = {HEADS: "Heads: loss", "core": "Joint flow: nats", "metallicity": "Flow of O/H: nats"}
+PHASES = {HEADS: "Heads", "core": "Joint flow\n[nats]", "metallicity": "O/H flow\n[nats]"}
 _TRAIN, _VALIDATION, _FOLD = style.SKY, style.RED, "0.75"
 _CELLS = 6  # across: two panels of the VAE, one to three phases
 _VAE_COLUMNS = ("train_loss", "validation_loss", "reconstruction", "kl")
@@ -49,19 +49,13 @@ def draw(vae: pd.DataFrame | None, histories: dict[str, pd.DataFrame]) -> Figure
     if vae is not None:
         half = _CELLS // 2
         _draw_vae(figure.add_subplot(cells[0, :half]), figure.add_subplot(cells[0, half:]), vae)
-    first = {
-        p: next(t for t in histories if p in _phases({t: histories[t]}))
-        for p in PHASES
-        if p in _phases(histories)
-    }
     for row, (title, table) in enumerate(histories.items(), start=len(heights) - len(histories)):
         span = _CELLS // len(_phases(histories))
         for column, phase in enumerate(_phases({title: table})):
             axes = figure.add_subplot(cells[row, column * span : (column + 1) * span])
             _draw_phase(axes, table, phase)
-            axes.set_title(PHASES[phase] if title == first[phase] else "", loc="left", fontsize=7.5)
-            name = {"ha": "right", "va": "top", "transform": axes.transAxes, "size": 6.5}
-            axes.text(0.96, 0.93, title.replace(": ", "\n", 1) if column == 0 else "", **name)
+            axes.set_ylabel(PHASES[phase], fontsize=7)
+            axes.set_title(title if column == 0 else "", loc="left", fontsize=7.5)
             axes.set_xlabel("Epoch" if row == len(heights) - 1 else "")
     _legend(figure, histories)
     return figure
@@ -87,7 +81,8 @@ def _draw_vae(total: Axes, parts: Axes, table: pd.DataFrame) -> None:
         style_of = {"textcoords": "offset points", "ha": "right", "color": colour, "size": 7.5}
         parts.annotate(text, end, xytext=(0, 4), **style_of)
     parts.set(xlabel="Epoch", ylabel="Terms in training", yscale="log")
-    parts.margins(y=0.15)
+    parts.margins(y=0.25)  # room for the names above the lines
+    parts.xaxis.get_major_locator().set_params(integer=True)
     _show(total)
 
 

@@ -120,6 +120,7 @@ def _check_sizes(sets: pd.DataFrame, with_vae: bool) -> None:
     for name in wanted:
         if sizes.get(name, 0) < LEAST[name]:
             raise UserError(
-                f"splits: the set `{name}` has {sizes.get(name, 0)} galaxies, of {len(sets)} in "
-                "all: too few. Take a larger sample or change the shares in the section splits."
+                f"splits: the set `{name}` gets {sizes.get(name, 0)} of {len(sets)} galaxies, "
+                f"fewer than {LEAST[name]}. Take a larger sample or change the shares in the "
+                "section splits."
             )

@@ -1,0 +1,183 @@
+"""The archive of a run: results, locks and source in one RO-Crate that anybody can verify.
+
+The same inputs give the same bytes: names are sorted, times are fixed, and nothing is compressed.
+What DEFLATE makes of a file depends on the version of zlib, and Parquet, FITS, HDF5, PNG and
+safetensors, which fill the archive, gain little by it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from mgsflow.archive.manifest import MANIFEST, digest, format_manifest, is_safe
+from mgsflow.archive.metadata import (
+    CONFIG,
+    METADATA,
+    README,
+    RESULTS,
+    SOURCES,
+    Member,
+    Run,
+    crate_metadata,
+)
+from mgsflow.archive.readme import readme
+from mgsflow.archive.source import licence_year, pins, project, source_files
+from mgsflow.config import Archive
+from mgsflow.core.errors import UserError
+from mgsflow.core.files import atomic_path
+from mgsflow.core.progress import say, track
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
+# What the settings can leave out: the large files of a folder of results.
+_OPTIONAL = {"posteriors": "posteriors/*.h5", "stamps": "stamps/*"}
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A file of the archive that is made here and lies nowhere else."""
+
+    data: bytes
+
+    def open(self, mode: str = "rb") -> IO[bytes]:
+        return io.BytesIO(self.data)
+
+
+def archive(
+    *, files: list[Path], root: Path, repository: Path, archive: Archive, out: Path
+) -> None:
+    """Pack the results `files` of the folder `root`, results/RUN, and their source into `out`.
+
+    The archive is an RO-Crate 1.1 in a zip: the files lie below results/ as they lie below
+    `root`, the source and the locks of its environments below source/, as in `repository`.
+    manifest-sha256.txt lists the SHA-256 of each. The settings `archive` leave posterior draws or
+    stamps out. root/config.yaml, the run's settings, must be among the files.
+    """
+    held = _results(files, root, archive)
+    held |= {f"{SOURCES}/{p.as_posix()}": repository / p for p in source_files(repository)}
+    _check_names(held)
+    run = _describe(root, held[CONFIG], repository)
+    contents: dict[str, Path | _Text] = dict(held)
+    contents[README] = _Text(readme(run, _absent(held)).encode())
+    members = [_member(name, contents[name]) for name in track(sorted(contents), "digest")]
+    contents[METADATA] = _Text(crate_metadata(run, members))
+    members.append(_member(METADATA, contents[METADATA]))
+    digests = {member.name: member.sha256 for member in members}
+    contents[MANIFEST] = _Text(format_manifest(digests).encode())
+    with atomic_path(out) as temporary:
+        _write_zip(temporary, contents, digests)
+    say(f"archive: {len(contents)} files, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _results(files: list[Path], root: Path, settings: Archive) -> dict[str, Path]:
+    """The results to be held, by their name in the archive."""
+    inside = {_relative(path, root): path for path in files}
+    if Path("config.yaml") not in inside:
+        raise UserError(
+            f"--files: {root}/config.yaml, the run's settings, is not among them; without it the "
+            "run cannot be repeated. Name it as well."
+        )
+    for key, pattern in _OPTIONAL.items():
+        if not getattr(settings, key):
+            left_out = [path for path in inside if path.match(pattern) and len(path.parts) == 2]
+            inside = {path: inside[path] for path in inside if path not in left_out}
+            if left_out:
+                say(f"archive: archive.{key} is false: {len(left_out)} files left out")
+    return {f"{RESULTS}/{path.as_posix()}": inside[path] for path in inside}
+
+
+def _relative(path: Path, root: Path) -> Path:
+    """`path` relative to `root`, by name: a folder of results may be a link to a larger disk."""
+    try:
+        relative = Path(os.path.abspath(path)).relative_to(os.path.abspath(root))  # noqa: PTH100
+    except ValueError:
+        raise UserError(
+            f"--files: {path} does not lie in --root {root}; the archive holds one run's results"
+        ) from None
+    if not path.is_file():
+        raise UserError(f"--files: {path} is no file. Run the stage that makes it first.")
+    return relative
+
+
+def _check_names(names: Mapping[str, Path]) -> None:
+    wrong = sorted(repr(name) for name in names if not is_safe(name))
+    if wrong:
+        raise UserError(
+            f"{', '.join(wrong)}: a name with a backslash or a character that cannot be printed "
+            "is not the same on every system. Rename it or remove it."
+        )
+
+
+def _describe(root: Path, config: Path, repository: Path) -> Run:
+    settings = _read_settings(config)
+    return Run(
+        name=str(settings.get("run", root.name)),
+        sky=str(settings.get("sky", "")),
+        year=licence_year(repository),
+        project=project(repository),
+        pins=pins(repository),
+    )
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as YAML ({error}). Remove it and rerun.") from None
+    if not isinstance(settings, dict) or "sky" not in settings or "run" not in settings:
+        raise UserError(
+            f"{path}: has no keys `run` and `sky`, so it is not a run's settings. Remove it and "
+            "rerun."
+        )
+    return settings
+
+
+def _absent(held: Mapping[str, Path]) -> list[str]:
+    """What a reader may look for and not find, in words."""
+    words = {"posteriors": "the posterior draws", "stamps": "the stamps"}
+    return [
+        words[key]
+        for key, pattern in _OPTIONAL.items()
+        if not any(Path(name).match(f"{RESULTS}/{pattern}") for name in held)
+    ]
+
+
+def _member(name: str, content: Path | _Text) -> Member:
+    with content.open("rb") as stream:
+        sha256 = digest(stream)
+        return Member(name, sha256, stream.tell())
+
+
+def _write_zip(
+    path: Path, contents: Mapping[str, Path | _Text], digests: Mapping[str, str]
+) -> None:
+    """Write the zip, sorted by name. Raises UserError if a file is no longer what its digest says."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
+        for name in track(sorted(contents), "pack"):
+            content = contents[name]
+            info = _zip_entry(name, content)
+            with content.open("rb") as stream, packed.open(info, "w") as target:
+                found = digest(stream, copy=target)
+            if found != digests.get(name, found):
+                raise UserError(
+                    f"{content}: changed while it was being packed. Let the run end, then repeat."
+                )
+
+
+def _zip_entry(name: str, content: Path | _Text) -> zipfile.ZipInfo:
+    """A zip's entry that keeps of the file's mode only whether it is a program, as git does."""
+    program = isinstance(content, Path) and bool(content.stat().st_mode & stat.S_IXUSR)
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.create_system = 3  # Unix, wherever it is packed
+    info.external_attr = (stat.S_IFREG | (0o755 if program else 0o644)) << 16
+    # zipfile chooses the large format by the size, which it must know beforehand
+    info.file_size = len(content.data) if isinstance(content, _Text) else content.stat().st_size
+    return info
