@@ -69,6 +69,6 @@ TOOLS = {
     for tool in (
         _stage("config", "config.write", "print the default configuration or its schema"),
         _stage("summary", "report.summary", "print Table 1 and where the report is"),
-        _stage("verify", "archive.verify", "verify an archive, or a run's results, file by file"),
+        _stage("verify", "archive.verify", "verify an archive file by file, packed or unpacked"),
     )
 }

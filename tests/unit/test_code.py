@@ -26,14 +26,18 @@ def package(tmp_path, monkeypatch):
     def digest(**files: str) -> str:
         for name, text in files.items():
             (folder / f"{name}.py").write_text(textwrap.dedent(text))
-        for function in (code._source, code._tree, code._imports, code._is_module, code._normalised):
-            function.cache_clear()
+        _forget()
         return code.code_digest("toy.stage")
 
     yield digest
-    for name in [name for name in sys.modules if name.startswith("toy")]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "toy"]:
         del sys.modules[name]
-    digest()
+    _forget()
+
+
+def _forget():
+    for function in (code._source, code._tree, code._imports, code._is_module, code._normalised):
+        function.cache_clear()
 
 
 def test_a_changed_helper_changes_the_digest(package):
@@ -52,6 +56,15 @@ def test_comments_docstrings_and_strangers_do_not(package):
                     x)
     '''
     assert package(helper=changed, other="x = 2\n") == before
+
+
+def test_a_file_that_a_module_names_counts(tmp_path, package):
+    naming = "def run():\n    return open('query.sql')\n"
+    query = tmp_path / "toy" / "query.sql"
+    query.write_text("SELECT 1")
+    before = package(stage=naming)
+    query.write_text("SELECT 2")
+    assert package(stage=naming) != before
 
 
 def test_stages_differ_and_see_their_helpers():

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -18,12 +19,12 @@ from mgsflow.archive.manifest import MANIFEST
 from mgsflow.archive.metadata import METADATA
 from mgsflow.archive.source import pins, source_files
 from mgsflow.config import Archive, Settings
-from mgsflow.config.write import config_yaml
+from mgsflow.config.write import config_text
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import sha256
 
 RESULTS = {
-    "config.yaml": config_yaml().encode(),
+    "config.yaml": config_text().encode(),
     "report.html": b"<html></html>",
     "tables/table1.csv": b"method,r2\nflow,0.8\n",
     "tables/scores.md": b"| a |\n",
@@ -85,7 +86,7 @@ def test_equal_runs_give_equal_bytes(packed, results, repository, tmp_path):
 def test_another_process_gives_the_same_bytes(packed, results, repository, tmp_path):
     again = tmp_path / "again.zip"
     options = {"--root": results, "--repository": repository, "--out": again}
-    command = ["python", "-m", "mgsflow.cli", "archive", "--files", *_files(results)]
+    command = [sys.executable, "-m", "mgsflow.cli", "archive", "--files", *_files(results)]
     command += [str(part) for pair in options.items() for part in pair]
     command += ["--archive", '{"posteriors": true, "stamps": true}']
     environment = os.environ | {
@@ -164,7 +165,7 @@ def test_every_reference_leads_to_an_entity(unpacked):
 
 def test_a_simulated_sky_is_called_simulated(results, repository, tmp_path):
     text = (
-        config_yaml().replace("\nsky: sdss\n", "\nsky: simulated\n").replace("run: paper", "run: d")
+        config_text().replace("\nsky: sdss\n", "\nsky: simulated\n").replace("run: paper", "run: d")
     )
     (results / "config.yaml").write_text(text)
     crate = ROCrate(_pack(results, repository, tmp_path / "d.crate.zip"))

@@ -1,4 +1,6 @@
 # The archive of the run: what can be verified and rerun years later.
+from mgsflow.archive.source import source_files
+
 ARCHIVED = [
     f"{RUN}/config.yaml",
     f"{RUN}/report.html",
@@ -54,6 +56,7 @@ ARCHIVED = [
 rule archive:
     input:
         files=ARCHIVED,
+        source=source_files(Path(workflow.basedir)),
     output:
         f"{RUN}/archive/{config['run']}.crate.zip",
     params:

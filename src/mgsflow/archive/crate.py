@@ -159,7 +159,7 @@ def _member(name: str, content: Path | _Text) -> Member:
 def _write_zip(
     path: Path, contents: Mapping[str, Path | _Text], digests: Mapping[str, str]
 ) -> None:
-    """Write the zip, sorted by name. Raises UserError if a file is no longer what its digest says."""
+    """Write the zip, sorted by name. Raises UserError if a file has changed since its digest."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
         for name in track(sorted(contents), "pack"):
             content = contents[name]

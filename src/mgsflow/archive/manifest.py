@@ -22,7 +22,7 @@ def is_safe(name: str) -> bool:
     """
     path = PurePosixPath(name)
     return (
-        bool(name)
+        bool(path.parts)
         and name.isprintable()
         and "\\" not in name
         and not path.is_absolute()

@@ -17,11 +17,14 @@ NOT_COUNTED = ("mgsflow.config",)
 def code_digest(module: str) -> str:
     """Hexadecimal digest of `module` and all modules of the package that it imports, at any depth.
 
-    Taken of the syntax tree: comments, docstrings and layout do not change it.
+    Taken of the syntax tree: comments, docstrings and layout do not change it. Files beside a module
+    that it names, such as a query, count as well.
     """
     digest = hashlib.sha256()
     for name in sorted(_closure(module)):
         digest.update(f"{name}\n{_normalised(name)}\n".encode())
+        for path in _data_files(name):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -76,6 +79,20 @@ def _normalised(module: str) -> str:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [part for part in node.body if not _is_docstring(part)]
     return ast.dump(tree)
+
+
+def _data_files(module: str) -> list[Path]:
+    """Files beside the module that it names in a string: a query, a template."""
+    source = _source(module)
+    names = {
+        node.value
+        for node in ast.walk(_tree(module))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value
+    }
+    if source is None or not names:
+        return []
+    beside = {path.name: path for path in source.parent.iterdir() if path.suffix != ".py"}
+    return [beside[name] for name in sorted(names & beside.keys())]
 
 
 def _is_docstring(node: ast.stmt) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 from mgsflow.core.tables import read_table
 from mgsflow.models.inputs import LABELS
 from mgsflow.report.published import TABLE1
-from mgsflow.report.writing import MISSING, SHORT, show, write_tables
+from mgsflow.report.writing import MISSING, SHORT, show_interval, write_tables
 
 BASELINES = {
     "photometry_mlp": "(r, g, z) photometry + MLP (same split)",
@@ -24,9 +24,9 @@ PUBLISHED = "published"
 def table1(*, scores: Path, out: Path) -> None:
     """Table 1: R2 on the test set by method and quantity, after the published values.
 
-    Published values are other galaxies' (SDSS's); those of this run share one split. `out` is the
-    .csv with every R2 and its 95% bootstrap interval; .md and .tex beside it show half of the
-    interval's width after the sign ±.
+    Published values are of other galaxies (of SDSS, also where this run's sky is another); those of
+    this run share one split. `out` is the .csv with every R2 and its 95% bootstrap interval; .md
+    and .tex beside it show the interval's arms.
     """
     ours = read_table(scores)
     targets = [name for name in SHORT if name in set(ours["target"])]
@@ -54,25 +54,32 @@ def run(scores: pd.DataFrame) -> pd.DataFrame:
     rows = scores[scores["method"].isin(names)].copy()
     rows["order"] = rows["method"].map(list(names).index)
     rows = rows.sort_values("order", kind="stable").drop(columns="order")
-    rows["source"] = rows["kind"].map({"posterior": "this run", "baseline": "this run"})
+    rows["source"] = "this run"
     rows["method"] = rows["method"].map(names)
     return rows[["method", "source", "target", "r2", "r2_low", "r2_high", "n"]]
 
 
 def shown(numbers: pd.DataFrame, targets: list[str]) -> pd.DataFrame:
     """The table as it is read: a row a method, a column a quantity."""
+    digits = _digits(numbers)
     cells = {
-        (row.method, row.target): _cell(row.r2, row.r2_low, row.r2_high)
+        (row.method, row.target): _cell(row.r2, row.r2_low, row.r2_high, digits)
         for row in numbers.itertuples()
     }
     rows = [
         [method, *(cells.get((method, target), MISSING) for target in targets)]
         for method in dict.fromkeys(numbers["method"])
     ]
-    return pd.DataFrame(rows, columns=["R²", *(SHORT[target] for target in targets)])
+    return pd.DataFrame(rows, columns=["Method", *(SHORT[target] for target in targets)])
 
 
-def _cell(r2: float, low: float, high: float) -> str:
-    if np.isnan(r2):
+def _digits(numbers: pd.DataFrame) -> int:
+    """Two, as published, or three where the intervals are so narrow that two would hide them."""
+    ours = numbers[numbers["source"] != PUBLISHED]
+    return 3 if (ours["r2_high"] - ours["r2_low"]).median() < 0.02 else 2
+
+
+def _cell(r2: float, low: float, high: float, digits: int) -> str:
+    if np.isnan(r2):  # published as a range
         return MISSING if np.isnan(low) else f"{low:.2f}–{high:.2f}"
-    return show(r2) if np.isnan(low) else f"{r2:.2f} ± {(high - low) / 2:.2f}"
+    return show_interval(r2, low, high, 2 if np.isnan(low) else digits)
