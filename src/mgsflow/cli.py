@@ -70,7 +70,7 @@ def _top_parser() -> argparse.ArgumentParser:
     )
     parser = argparse.ArgumentParser(
         prog="mgsflow",
-        description="Posteriors of galaxy properties and emission lines from SDSS images and photometry.",
+        description="Posteriors of galaxy properties and emission lines from SDSS images.",
         epilog=listing + "\n\n`mgsflow STAGE --help` describes a stage.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -98,12 +98,16 @@ def _stage_arguments(stage: Stage, function: Callable, arguments: list[str]) -> 
     for parameter in parameters:
         _add_option(parser, parameter, hints[parameter.name])
     if "threads" not in hints:
-        parser.add_argument("--threads", type=int, metavar="N", help="threads of numerical libraries")
+        parser.add_argument(
+            "--threads", type=int, metavar="N", help="threads of numerical libraries"
+        )
     values = vars(parser.parse_args(arguments))
     return {p.name: _convert(stage, p.name, hints[p.name], values[p.name]) for p in parameters}
 
 
-def _add_option(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hint: object) -> None:
+def _add_option(
+    parser: argparse.ArgumentParser, parameter: inspect.Parameter, hint: object
+) -> None:
     required = parameter.default is parameter.empty
     kind, several = _unpack(hint)
     default = None if required else parameter.default

@@ -24,7 +24,9 @@ def _stage(name: str, module: str, help: str) -> Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        _stage("simulate-catalogue", "sky.simulated.serve", "make a simulated sky's SkyServer reply"),
+        _stage(
+            "simulate-catalogue", "sky.simulated.serve", "make a simulated sky's SkyServer reply"
+        ),
         _stage("simulate-frames", "sky.simulated.frames", "render a simulated sky's SAS frames"),
         _stage("query-sdss", "sky.sdss", "ask SkyServer for the Main Galaxy Sample"),
         _stage("select", "sample.select", "select the sample's galaxies"),
@@ -41,8 +43,12 @@ STAGES = {
         _stage("sample-posteriors", "evaluation.sampling", "draw from the posteriors"),
         _stage("baselines", "evaluation.baselines", "train the baselines on the same split"),
         _stage("scores", "evaluation.scores", "score posteriors and baselines on the test set"),
-        _stage("uncertainty", "evaluation.uncertainty", "split the spread into aleatoric and epistemic"),
-        _stage("detectability", "evaluation.detectability", "judge the detectability of metallicity"),
+        _stage(
+            "uncertainty", "evaluation.uncertainty", "split the spread into aleatoric and epistemic"
+        ),
+        _stage(
+            "detectability", "evaluation.detectability", "judge the detectability of metallicity"
+        ),
         _stage("directions", "evaluation.directions", "decode along latent directions"),
         _stage("umap", "evaluation.umap", "embed latents and photometry in the plane"),
         _stage("speed", "evaluation.speed", "time the way from stamp to joint draws"),

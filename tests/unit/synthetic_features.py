@@ -57,7 +57,12 @@ def make_features(galaxies: int = 240, missing: bool = True, seed: int = 0) -> p
 
 
 def train(
-    folder: Path, table: pd.DataFrame, flow: str, targets: Targets, flows: Flows = FLOWS, seed: int = 1
+    folder: Path,
+    table: pd.DataFrame,
+    flow: str,
+    targets: Targets,
+    flows: Flows = FLOWS,
+    seed: int = 1,
 ) -> Path:
     """Train `flow` on `table` in `folder`; returns the model's folder."""
     write_table(folder / "features.parquet", table)

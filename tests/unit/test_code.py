@@ -19,7 +19,9 @@ def package(tmp_path, monkeypatch):
     (folder / "__init__.py").touch()
     (folder / "helper.py").write_text("def double(x):\n    return 2 * x\n")
     (folder / "other.py").write_text("x = 1\n")
-    (folder / "stage.py").write_text("def run():\n    from toy.helper import double\n    double(1)\n")
+    (folder / "stage.py").write_text(
+        "def run():\n    from toy.helper import double\n    double(1)\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(code, "PACKAGE", "toy")
 

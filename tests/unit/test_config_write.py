@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import yaml
 
 from mgsflow.config import Settings, validate
@@ -14,15 +16,21 @@ def test_the_written_default_is_the_default():
 
 
 def test_the_files_of_the_repository_are_up_to_date(repository):
-    assert (repository / "config.yaml").read_text() == config_text(), "run: mgsflow config --out config.yaml"
+    assert (repository / "config.yaml").read_text() == config_text(), (
+        "run: mgsflow config --out config.yaml"
+    )
     schema = repository / "workflow/schemas/config.schema.yaml"
     assert schema.read_text() == schema_text(), f"run: mgsflow config --schema --out {schema}"
 
 
 def test_every_key_has_a_comment_above_it():
     lines = config_text().splitlines()
-    for above, line in zip(lines, lines[1:], strict=False):
-        if line.strip() and not line.lstrip().startswith(("#", "-")) and line.rstrip().endswith(":"):
+    for above, line in pairwise(lines):
+        if (
+            line.strip()
+            and not line.lstrip().startswith(("#", "-"))
+            and line.rstrip().endswith(":")
+        ):
             assert above.lstrip().startswith("#") or above.strip() == "", line
     assert max(map(len, lines)) <= 100
 

@@ -76,7 +76,10 @@ def test_the_ledger_balances(tmp_path):
     entries, totals = read_account(tmp_path / "dropped.parquet")
     assert entries.to_dict("records") == [{"objid": 3, "stage": "select", "reason": "is three"}]
     assert totals == {
-        "stage": "select", "came": 5, "kept": 4, "noted": {"negative flux set to 0": 2}
+        "stage": "select",
+        "came": 5,
+        "kept": 4,
+        "noted": {"negative flux set to 0": 2},
     }
     with pytest.raises(AssertionError, match="does not add up"):
         ledger.write(tmp_path / "dropped.parquet", 5)

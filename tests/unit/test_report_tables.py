@@ -15,7 +15,7 @@ from mgsflow.report.page import TITLES, report
 from mgsflow.report.table1 import table1
 from mgsflow.report.table2 import table2
 from mgsflow.report.table_cost import table_cost
-from mgsflow.report.table_detectability import table_detectability
+from mgsflow.report.table_detectability import CELLS, table_detectability
 from mgsflow.report.table_sample import table_sample
 from mgsflow.report.table_scores import table_scores
 from mgsflow.report.table_speed import table_speed
@@ -64,7 +64,10 @@ def test_all_scores_in_the_order_of_the_quantities(scores, tmp_path):
 
 
 def test_table2_has_both_sigmas(tmp_path):
-    rows = [(OURS, "redshift", 80, 0.02, 0.003, 0.0202), (OURS, "metallicity", 20, 0.1, np.nan, np.nan)]
+    rows = [
+        (OURS, "redshift", 80, 0.02, 0.003, 0.0202),
+        (OURS, "metallicity", 20, 0.1, np.nan, np.nan),
+    ]
     columns = ["variant", "target", "n", "aleatoric", "epistemic", "total"]
     write_table(tmp_path / "u.parquet", pd.DataFrame(rows, columns=columns))
     table2(uncertainty=tmp_path / "u.parquet", out=tmp_path / "table2.csv")
@@ -87,9 +90,7 @@ def test_detectability_shows_the_majority_beside_the_accuracy(tmp_path):
     shown = read_markdown(tmp_path / "detectability.md").set_index("Method")
     assert shown.iloc[0]["Accuracy"] == "0.84"
     row = shown.iloc[1]
-    assert row[["True negatives", "False positives", "False negatives", "True positives"]].tolist() == [
-        "60", "10", "5", "25",
-    ]  # fmt: skip
+    assert row[list(CELLS)].tolist() == ["60", "10", "5", "25"]
     assert (row["Majority rate"], row["AUC"]) == ("0.70", "–")
     assert shown.iloc[2]["Remark"] == "metallicity is not among the targets"
 

@@ -13,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-PARTS = ("Snakefile", "config.yaml", "config", "workflow", "profiles", "envs", "src", "pyproject.toml")
+PARTS = (
+    "Snakefile",
+    "config.yaml",
+    "config",
+    "workflow",
+    "profiles",
+    "envs",
+    "src",
+    "pyproject.toml",
+)
 
 
 @dataclass
@@ -33,7 +42,10 @@ class Checkout:
             *arguments,
         ]
         return subprocess.run(
-            list(map(str, command)), cwd=self.folder, env=_environment(), text=True,
+            list(map(str, command)),
+            cwd=self.folder,
+            env=_environment(),
+            text=True,
             capture_output=True,
         )
 
@@ -48,7 +60,10 @@ class Checkout:
     def mgsflow(self, *arguments: str | Path) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, "-m", "mgsflow.cli", *map(str, arguments)],
-            cwd=self.folder, env=_environment(), text=True, capture_output=True,
+            cwd=self.folder,
+            env=_environment(),
+            text=True,
+            capture_output=True,
         )
 
 

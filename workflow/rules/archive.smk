@@ -56,7 +56,7 @@ ARCHIVED = [
 rule archive:
     input:
         files=ARCHIVED,
-        source=source_files(Path(workflow.basedir)),
+        source=[f"{workflow.basedir}/{path}" for path in source_files(Path(workflow.basedir))],
     output:
         f"{RUN}/archive/{config['run']}.crate.zip",
     params:

@@ -20,7 +20,9 @@ Model = TypeVar("Model", bound=BaseModel)
 class Settings(Section):
     """A run. One section a stage, in the order of the DAG."""
 
-    run: str = setting("paper", "Name of the run: its results lie in results/RUN", pattern=r"^[\w.-]+$")
+    run: str = setting(
+        "paper", "Name of the run: its results lie in results/RUN", pattern=r"^[\w.-]+$"
+    )
     seed: int = setting(20251024, "Seed of the run; each stage derives its own from it", ge=0)
     sky: Literal["sdss", "catalogue", "simulated"] = setting(
         "sdss", "Where galaxies come from: the section of this name says how"
@@ -54,7 +56,9 @@ class Settings(Section):
         if self.sky == "simulated" and provider == "frames" and not self.simulated.stamps:
             raise ValueError("simulated.stamps is false: set stamps.provider to `none` as well")
         if provider == "files" and not self.catalogue.stamp_folder:
-            raise ValueError("catalogue.stamp_folder: stamps.provider is `files`, so name the folder")
+            raise ValueError(
+                "catalogue.stamp_folder: stamps.provider is `files`, so name the folder"
+            )
         if provider != "none" and self.splits.vae == 0:
             raise ValueError("splits.vae: with stamps, a share of the sample must train the VAE")
         return self

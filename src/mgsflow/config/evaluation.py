@@ -29,7 +29,8 @@ class Evaluation(Section):
 
     bootstrap: int = setting(200, "Bootstrap resamples of each interval", ge=10)
     direction_targets: list[Property] = setting(
-        ["redshift", "log_sfr"], "Properties whose latent directions are decoded (Figures 3a, 3b)",
+        ["redshift", "log_sfr"],
+        "Properties whose latent directions are decoded (Figures 3a, 3b)",
         max_length=2,
     )
     direction_dimensions: int = setting(3, "Latent dimensions moved for each", ge=1)
@@ -38,7 +39,8 @@ class Evaluation(Section):
         3.0, "Farthest step, in standard deviations of the latent means", "sigma", gt=0
     )
     umap_targets: list[Property] = setting(
-        ["log_stellar_mass", "log_black_hole_mass"], "Properties that colour the UMAP (Figure 4)",
+        ["log_stellar_mass", "log_black_hole_mass"],
+        "Properties that colour the UMAP (Figure 4)",
         max_length=2,
     )
     umap_neighbours: int = setting(15, "Neighbours of UMAP", ge=2)

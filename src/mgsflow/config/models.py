@@ -39,7 +39,9 @@ class Vae(Section):
     learning_rate: float = setting(1.0e-4, "Learning rate of Adam (paper: 1e-4)", gt=0)
     batch_size: int = setting(128, "Stamps in a batch", ge=1)
     epochs: int = setting(100, "Most epochs", ge=1)
-    patience: int = setting(15, "Epochs without a better validation loss before training ends", ge=1)
+    patience: int = setting(
+        15, "Epochs without a better validation loss before training ends", ge=1
+    )
     precision: Literal["float32", "bfloat16"] = setting(
         "bfloat16", "Arithmetic of the convolutions; weights and losses stay float32"
     )
@@ -98,7 +100,9 @@ class Flows(Section):
     learning_rate: float = setting(1.0e-3, "Learning rate of AdamW", gt=0)
     batch_size: int = setting(512, "Galaxies in a batch", ge=1)
     epochs: int = setting(200, "Most epochs, of the heads and of the flows each", ge=1)
-    patience: int = setting(15, "Epochs without a better validation loss before training ends", ge=1)
+    patience: int = setting(
+        15, "Epochs without a better validation loss before training ends", ge=1
+    )
 
 
 class Posteriors(Section):

@@ -9,9 +9,7 @@ from pydantic import Field, model_validator
 from mgsflow.config.base import Section, setting
 
 Band = Literal["u", "g", "r", "i", "z"]
-Property = Literal[
-    "log_stellar_mass", "log_sfr", "redshift", "log_black_hole_mass", "metallicity"
-]
+Property = Literal["log_stellar_mass", "log_sfr", "redshift", "log_black_hole_mass", "metallicity"]
 Line = Literal["log1p_h_alpha", "log1p_h_beta", "log1p_nii_6584", "log1p_oiii_5007"]
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 
@@ -19,14 +17,18 @@ Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 class Selection(Section):
     """Which galaxies belong to the sample. A cut on a column that a catalogue lacks is skipped."""
 
-    redshift_min: float = setting(0.002, "Least redshift; below it velocities are not distances", ge=-1)
+    redshift_min: float = setting(
+        0.002, "Least redshift; below it velocities are not distances", ge=-1
+    )
     redshift_max: float = setting(0.3, "Greatest redshift (paper, section 2.1)", gt=0)
     petro_mag_r_max: float | None = setting(
-        17.77, "Faintest Petrosian r, extinction-corrected: the Main Galaxy Sample's limit; null: none",
+        17.77,
+        "Faintest Petrosian r, extinction-corrected: the Main Galaxy Sample's limit; null: none",
         "mag",
     )
     surface_brightness_max: float | None = setting(
-        24.5, "Faintest mean r surface brightness within the half-light radius; null: none",
+        24.5,
+        "Faintest mean r surface brightness within the half-light radius; null: none",
         "mag / arcsec2",
     )
     sample_size: int | None = setting(
@@ -41,12 +43,16 @@ class BlackHole(Section):
         "mcconnell_ma_2013", "The M_BH-sigma relation"
     )
     velocity_dispersion_min: float = setting(
-        0.0, "Dispersions at or below it are missing; 70 is where SDSS's become trustworthy",
-        "km / s", ge=0,
+        0.0,
+        "Dispersions at or below it are missing; 70 is where SDSS's become trustworthy",
+        "km / s",
+        ge=0,
     )
     velocity_dispersion_max: float = setting(
-        850.0, "Dispersions above it are missing; SDSS caps at 850, trustworthy to 420",
-        "km / s", gt=0,
+        850.0,
+        "Dispersions above it are missing; SDSS caps at 850, trustworthy to 420",
+        "km / s",
+        gt=0,
     )
 
 
@@ -130,9 +136,13 @@ class Splits(Section):
     """Which galaxy trains what. The VAE's galaxies are never the flows' (paper, section 2.1)."""
 
     vae: float = setting(0.4, "Share of the sample for the VAE", "fraction", ge=0, lt=1)
-    vae_validation: float = setting(0.1, "Share of the VAE's galaxies to validate on", "fraction", gt=0, lt=1)
+    vae_validation: float = setting(
+        0.1, "Share of the VAE's galaxies to validate on", "fraction", gt=0, lt=1
+    )
     train: float = setting(0.70, "Share of the flows' galaxies to train on", "fraction", gt=0, lt=1)
-    validation: float = setting(0.15, "Share to validate on; the rest is the test set", "fraction", gt=0, lt=1)
+    validation: float = setting(
+        0.15, "Share to validate on; the rest is the test set", "fraction", gt=0, lt=1
+    )
 
     @model_validator(mode="after")
     def _leaves_a_test_set(self) -> Splits:

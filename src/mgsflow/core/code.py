@@ -17,8 +17,8 @@ NOT_COUNTED = ("mgsflow.config",)
 def code_digest(module: str) -> str:
     """Hexadecimal digest of `module` and all modules of the package that it imports, at any depth.
 
-    Taken of the syntax tree: comments, docstrings and layout do not change it. Files beside a module
-    that it names, such as a query, count as well.
+    Taken of the syntax tree: comments, docstrings and layout do not change it. Files beside a
+    module that it names, such as a query, count as well.
     """
     digest = hashlib.sha256()
     for name in sorted(_closure(module)):

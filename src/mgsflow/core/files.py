@@ -26,8 +26,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         if temporary.is_dir():
-            remove(path)  # os.replace cannot put a folder over one that is not empty
-        os.replace(temporary, path)
+            remove(path)  # a folder cannot be renamed over one that is not empty
+        temporary.replace(path)
     finally:
         remove(temporary)
 
@@ -56,5 +56,5 @@ def read_json(path: Path) -> Any:
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
-    with open(path, "rb") as stream:
+    with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -62,7 +62,11 @@ class Ledger:
                 "dropped: the account does not add up"
             )
         empty = pd.DataFrame(
-            {"objid": np.empty(0, np.int64), "stage": pd.Series(dtype=str), "reason": pd.Series(dtype=str)}
+            {
+                "objid": np.empty(0, np.int64),
+                "stage": pd.Series(dtype=str),
+                "reason": pd.Series(dtype=str),
+            }
         )
         entries = pd.concat(self._parts, ignore_index=True) if self._parts else empty
         notes = {"stage": self.stage, "came": self.came, "kept": kept, "noted": self._noted}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 MISSING_IDENTIFIER = -1  # an objid for rows that came without one; never a galaxy's
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A column: its unit (astropy's spelling, empty if none), its meaning, its label in a figure."""
+    """A column: its unit (astropy's spelling, or empty), its meaning, its label in a figure."""
 
     name: str
     unit: str
@@ -64,7 +65,9 @@ _QUANTITIES = (
         "Central black-hole mass implied by the velocity dispersion (not measured)",
         r"$\log\,M_\mathrm{BH}(\sigma)\ [\mathrm{M}_\odot]$",
     ),
-    Quantity(METALLICITY, "", "Gas-phase oxygen abundance 12 + log(O/H)", r"$12+\log(\mathrm{O/H})$"),
+    Quantity(
+        METALLICITY, "", "Gas-phase oxygen abundance 12 + log(O/H)", r"$12+\log(\mathrm{O/H})$"
+    ),
     *(
         Quantity(flux, FLUX_UNIT, f"Flux of {text} in the 3 arcsec fibre", label)
         for flux, text, label in zip(
@@ -74,9 +77,7 @@ _QUANTITIES = (
             strict=True,
         )
     ),
-    *(
-        Quantity(f"{flux}_err", FLUX_UNIT, f"Error of {flux}") for flux in LINE_FLUXES
-    ),
+    *(Quantity(f"{flux}_err", FLUX_UNIT, f"Error of {flux}") for flux in LINE_FLUXES),
     *(
         Quantity(
             line,
@@ -96,11 +97,13 @@ _QUANTITIES = (
     *(Quantity(f"extinction_{b}", "mag", f"Galactic extinction in {b}") for b in BANDS),
     *(
         Quantity(f"colour_{a}_{b}", "mag", f"Observed colour {a} - {b}", f"${a}-{b}$ [mag]")
-        for a, b in zip(BANDS, BANDS[1:], strict=False)
+        for a, b in pairwise(BANDS)
     ),
     *(
-        Quantity(f"rest_colour_{a}_{b}", "mag", f"Rest-frame colour {a} - {b}", f"$({a}-{b})_0$ [mag]")
-        for a, b in zip(BANDS, BANDS[1:], strict=False)
+        Quantity(
+            f"rest_colour_{a}_{b}", "mag", f"Rest-frame colour {a} - {b}", f"$({a}-{b})_0$ [mag]"
+        )
+        for a, b in pairwise(BANDS)
     ),
 )
 

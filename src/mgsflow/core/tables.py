@@ -56,7 +56,9 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     with file:
         absent = sorted(set(columns or ()) - set(file.schema_arrow.names))
         if absent:
-            raise UserError(f"{path}: no column {', '.join(absent)}; it has {file.schema_arrow.names}")
+            raise UserError(
+                f"{path}: no column {', '.join(absent)}; it has {file.schema_arrow.names}"
+            )
         return file.read(columns=columns).to_pandas()
 
 

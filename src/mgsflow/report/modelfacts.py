@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.files import read_json
 from mgsflow.core.quantities import METALLICITY
+from mgsflow.report.reading import read_facts
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ class BranchFacts:
 
 def read_vae(path: Path) -> VaeFacts:
     """The facts of a VAE. Raises UserError if `path` does not describe one."""
-    facts = _read(path)
+    facts = read_facts(path)
     try:
         architecture = facts["architecture"]
         return VaeFacts(
@@ -112,7 +111,7 @@ def read_vae(path: Path) -> VaeFacts:
 
 def read_branch(path: Path) -> BranchFacts:
     """The facts of a flow's model. Raises UserError if `path` does not describe one."""
-    facts = _read(path)
+    facts = read_facts(path)
     try:
         architecture = facts["architecture"]
         return BranchFacts(
@@ -125,15 +124,6 @@ def read_branch(path: Path) -> BranchFacts:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: describes no flow ({error!r}). Rerun train-flow.") from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file. Run the stage that makes it first.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not JSON ({error}). Remove it and rerun its stage.") from None
 
 
 def _columns(inputs: Any) -> list[str]:

@@ -33,9 +33,9 @@ TITLES = {
     "sample": "Sample",
 }
 SKIES = {
-    "simulated": "These are results on a <strong>simulated sky</strong>. They show that the system "
-    "works from end to end; they say nothing about SDSS's galaxies, and the published values beside "
-    "them are of other galaxies.",
+    "simulated": "These are results on a <strong>simulated sky</strong>. They show that the "
+    "system works from end to end; they say nothing about SDSS's galaxies, and the published "
+    "values beside them are of other galaxies.",
     "sdss": "These are results on galaxies of the <strong>SDSS Main Galaxy Sample</strong>.",
     "catalogue": "These are results on <strong>your own catalogue</strong>. The published values "
     "beside them are of other galaxies.",
@@ -102,10 +102,11 @@ def _section(item: Item) -> str:
 
 
 def _table(path: Path) -> str:
-    table = read_markdown(path.with_suffix(".md"))
-    head = "".join(f"<th>{escape(str(name))}</th>" for name in table.columns)
-    rows = "\n".join(_row(row) for row in table.itertuples(index=False))
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>'
+    shown = read_markdown(path.with_suffix(".md"))
+    head = "".join(f"<th>{escape(str(name))}</th>" for name in shown.columns)
+    rows = "\n".join(_row(row) for row in shown.itertuples(index=False))
+    table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>"
+    return f'<div class="wide">{table}</div>'
 
 
 def _row(row: tuple[str, ...]) -> str:

@@ -17,7 +17,10 @@ def summary(*, results: Path) -> None:
     if not page.is_file():
         raise UserError(f"{page}: no such file. The run is not complete: run snakemake first.")
     console = Console()
-    for name, title in (("table1", "Table 1: R² on the test set"), ("cost", "Cost of the training")):
+    for name, title in (
+        ("table1", "Table 1: R² on the test set"),
+        ("cost", "Cost of the training"),
+    ):
         console.print(_table(results / "tables" / f"{name}.md", title))
     console.print(f"Report: {page.resolve()}", soft_wrap=True)
 

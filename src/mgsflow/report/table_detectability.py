@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from mgsflow.core.files import read_json
 from mgsflow.models.inputs import LABELS
 from mgsflow.report.published import DETECTABILITY_ACCURACY
-from mgsflow.report.writing import MISSING, show, write_tables
+from mgsflow.report.reading import read_facts
+from mgsflow.report.writing import MISSING, show_interval, write_tables
 
 FIGURES = {
     "Accuracy": "accuracy",
@@ -18,6 +18,7 @@ FIGURES = {
     "AUC": "auc",
     "Brier score": "brier",
 }
+ENDS = ("", "_low", "_high")  # of a figure and of its interval
 CELLS = ("True negatives", "False positives", "False negatives", "True positives")
 
 
@@ -27,9 +28,11 @@ def table_detectability(*, detectability: Path, out: Path) -> None:
     An accuracy says little where one answer is mostly right: the majority rate is what the constant
     answer would reach. `out` is the .csv; .md and .tex beside it.
     """
-    judged = read_json(detectability)
-    rows = [_row(LABELS[variant], facts) for variant, facts in judged.items()]
-    numbers = pd.DataFrame([{"Method": "Paper, published", "accuracy": DETECTABILITY_ACCURACY}, *rows])
+    judged = read_facts(detectability)
+    rows = [_row(LABELS[variant], judged[variant]) for variant in LABELS if variant in judged]
+    numbers = pd.DataFrame(
+        [{"Method": "Paper, published", "accuracy": DETECTABILITY_ACCURACY}, *rows]
+    )
     write_tables(out, numbers, _shown(numbers))
 
 
@@ -42,13 +45,16 @@ def _row(label: str, facts: dict) -> dict:
 
 
 def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
+    counts, figures = ["n", *CELLS], [f"{name}{end}" for name in FIGURES.values() for end in ENDS]
+    numbers = numbers.reindex(columns=["Method", *counts, *figures, "remark"])
     shown = pd.DataFrame({"Method": numbers["Method"]})
-    for head in CELLS:
-        values = numbers.get(head, pd.Series(float("nan"), index=numbers.index))
-        shown[head] = [MISSING if pd.isna(value) else f"{value:.0f}" for value in values]
+    for head in counts:
+        values = numbers[head].astype(float)
+        shown[head] = [MISSING if pd.isna(value) else f"{value:,.0f}" for value in values]
     for head, name in FIGURES.items():
-        values = numbers.get(name, pd.Series(float("nan"), index=numbers.index))
-        shown[head] = [show(value) for value in values.astype(float)]
-    if "remark" in numbers:
+        columns = [numbers[f"{name}{end}"].astype(float) for end in ENDS]
+        shown[head] = [show_interval(*values) for values in zip(*columns, strict=True)]
+    shown = shown.rename(columns={"n": "Galaxies"})
+    if numbers["remark"].notna().any():
         shown["Remark"] = numbers["remark"].fillna("")
     return shown

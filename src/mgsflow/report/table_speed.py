@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mgsflow.core.files import read_json
+from mgsflow.report.reading import read_facts
 from mgsflow.report.writing import MISSING, show_seconds, write_tables
 
 STEPS = {
@@ -22,7 +22,7 @@ def table_speed(*, speed: Path, out: Path) -> None:
 
     `out` is the .csv; .md and .tex beside it.
     """
-    facts = read_json(speed)
+    facts = read_facts(speed, "batch", "single", "draws", "training", "device", "threads")
     rows = []
     for key, name in STEPS.items():
         label = f"{name} ({facts['draws']} joint draws)" if key == "sampling" else name

@@ -69,9 +69,7 @@ def train_flow(
         keep = Checkpoints(checkpoints, identity)
         tensors, rows = _train(data, flows, derive_seed(seed, "train-flow", flow, variant), keep)
         meter.note(galaxies=len(data.train), members=flows.members, epochs=len(rows))
-    save_model(
-        out, description, tensors, _describe(data, flow, variant, flows, seed, digest)
-    )
+    save_model(out, description, tensors, _describe(data, flow, variant, flows, seed, digest))
     _write_history(history, rows)
     meter.write(telemetry)
     keep.clear()
