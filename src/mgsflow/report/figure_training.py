@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mgsflow.core.errors import UserError
-from mgsflow.models.inputs import LABELS
 from mgsflow.report import style
+from mgsflow.report.names import training_name
 
-FLOWS = {"property": "Properties", "line": "Lines"}
 HEADS, FOLDS = "heads", "heads, fold"  # phase of the heads; how those of the folds begin
 PHASES = {HEADS: "Heads", "core": "Joint flow\n[nats]", "metallicity": "O/H flow\n[nats]"}
 _TRAIN, _VALIDATION, _FOLD = style.SKY, style.RED, "0.75"
@@ -124,9 +123,7 @@ def _legend(figure: Figure, histories: dict[str, pd.DataFrame]) -> None:
 
 def _title(path: Path) -> str:
     """What flows/FLOW/VARIANT/history.csv is the history of."""
-    flow, variant = path.parts[-3:-1] if len(path.parts) >= 3 else ("", path.stem)
-    inputs = LABELS.get(variant, variant).replace(" + NF", "").replace("ours, ", "")
-    return f"{FLOWS.get(flow, flow)}: {inputs.replace(' (ours)', '').lower()}"
+    return training_name(*(path.parts[-3:-1] if len(path.parts) >= 3 else ("", path.stem)))
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -14,7 +16,8 @@ from docutils.core import publish_parts
 from mgsflow import __version__
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import write_text
-from mgsflow.report.writing import read_markdown
+from mgsflow.report.reading import read_facts
+from mgsflow.report.writing import INTERVAL, read_markdown, text_columns
 
 TITLES = {
     "table1": "Table 1. Accuracy by method and quantity",
@@ -40,6 +43,7 @@ SKIES = {
     "catalogue": "These are results on <strong>your own catalogue</strong>. The published values "
     "beside them are of other galaxies.",
 }
+REPORT_SOFTWARE = ("matplotlib", "numpy", "pandas")
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,14 @@ def report(
     run: str,
     sky: str,
     out: Path,
+    models: list[Path] | None = None,
 ) -> None:
     """Join all tables (.csv, with their .md) and figures (.pdf, with their .png) in one page.
 
     The page needs no other file: images are embedded. `captions` are .rst files, one a table or
     figure and named like it, which Snakemake's own report shows as well. `config` is the run's
-    resolved settings, printed at the end.
+    resolved settings and `models` are the model.json of its models: the settings and the versions
+    of the software that trained them stand at the end.
     """
     bodies = {path.stem: _table(path) for path in tables}
     bodies |= {path.stem: _figure(path) for path in figures}
@@ -86,12 +92,31 @@ def report(
     page = template.substitute(
         run=escape(run),
         version=__version__,
-        sky=SKIES[sky],
+        sky=_sky(sky),
         contents="\n".join(f'<li><a href="#{i.name}">{escape(i.title)}</a></li>' for i in items),
         items="\n".join(map(_section, items)),
+        versions=escape(_versions(models or [])),
         config=escape(config.read_text(encoding="utf-8")),
     )
     write_text(out, page)
+
+
+def _sky(sky: str) -> str:
+    if sky not in SKIES:
+        raise UserError(f"--sky {sky}: expected one of {', '.join(SKIES)}")
+    return SKIES[sky]
+
+
+def _versions(models: list[Path]) -> str:
+    """The software that trained the models, and that drew the figures."""
+    trained: dict[str, set[str]] = {}
+    for path in models:
+        for name, version in read_facts(path, "software")["software"].items():
+            trained.setdefault(name, set()).add(version)
+    parts = [f"{name} {' and '.join(sorted(found))}" for name, found in sorted(trained.items())]
+    here = ", ".join(f"{name} {version(name)}" for name in REPORT_SOFTWARE)
+    drawn = f"Tables and figures: mgsflow {__version__}, {here}."
+    return f"Models: {', '.join(parts)}. {drawn}" if parts else drawn
 
 
 def _section(item: Item) -> str:

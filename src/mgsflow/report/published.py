@@ -41,3 +41,6 @@ TABLE2: dict[str, tuple[float, float]] = {
 }
 
 DETECTABILITY_ACCURACY = 0.84  # section 3
+
+# What was trained on which device for how long, in seconds (section 2.3).
+TRAINING = (("VAE", "A100", 5400.0), ("Flows", "T4", 1800.0))

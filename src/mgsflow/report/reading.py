@@ -11,7 +11,7 @@ from mgsflow.core.files import read_json
 
 
 def read_facts(path: Path, *keys: str) -> dict[str, Any]:
-    """The JSON object in `path`. Raises UserError if there is none or one of `keys` is not in it."""
+    """The JSON object in `path`. Raises UserError without one, or if it lacks one of `keys`."""
     try:
         facts = read_json(path)
     except FileNotFoundError:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mgsflow.core.files import read_json
+from mgsflow.report.names import training_name
+from mgsflow.report.published import TRAINING
+from mgsflow.report.reading import read_facts
 from mgsflow.report.writing import MISSING, show_seconds, write_tables
 
 GIB = 2**30
@@ -16,45 +18,63 @@ JOULES_PER_KWH = 3.6e6
 def table_cost(*, telemetry: list[Path], out: Path) -> None:
     """The cost of each training and their sum, from the telemetry that the trainings wrote.
 
-    Energy is the GPU's, as NVML measured it; without a GPU there is none to be stated. `out` is
-    the .csv; .md and .tex beside it.
+    Load and energy are the GPU's as NVML measured them; without a GPU there are none to be stated.
+    Last, what the paper states of its own trainings. `out` is the .csv; .md and .tex beside it.
     """
-    numbers = pd.DataFrame([_row(path) for path in telemetry])
-    total = {"training": "All trainings", "device": ""}
+    ours = pd.DataFrame([_row(path) for path in telemetry])
+    total: dict[str, object] = {"training": "All trainings", "device": ""}
     for name in ("wall_seconds", "cpu_seconds", "gpu_energy_kwh"):
-        total[name] = numbers[name].sum(min_count=1)
-    numbers = pd.concat([numbers, pd.DataFrame([total])], ignore_index=True)
-    shown = pd.DataFrame(
+        total[name] = ours[name].sum(min_count=1)
+    published = [
+        {"training": f"{what} (paper, published)", "device": device, "wall_seconds": seconds}
+        for what, device, seconds in TRAINING
+    ]
+    numbers = pd.concat([ours, pd.DataFrame([total, *published])], ignore_index=True)
+    write_tables(out, numbers, _shown(numbers))
+
+
+def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "Training": numbers["training"],
             "Device": numbers["device"],
             "Wall time": numbers["wall_seconds"].map(show_seconds),
             "CPU time": numbers["cpu_seconds"].map(show_seconds),
             "Peak memory": [_show(value, "{:.1f} GiB") for value in numbers["peak_memory_gib"]],
+            "GPU memory": [_show(value, "{:.1f} GiB") for value in numbers["gpu_memory_gib"]],
+            "GPU load": [_show(value, "{:.0f} %") for value in numbers["gpu_load_percent"]],
             "GPU energy": [_show(value, "{:.3g} kWh") for value in numbers["gpu_energy_kwh"]],
         }
     )
-    write_tables(out, numbers, shown)
 
 
 def _row(path: Path) -> dict:
-    facts = read_json(path)
+    facts = read_facts(
+        path, "stage", "device", "gpu", "reason", "wall_seconds", "cpu_seconds", "peak_memory_bytes"
+    )
     gpu = facts["gpu"] or {}
     return {
-        "training": _name(path, facts),
+        "training": _name(facts),
         "device": facts["device"],
         "wall_seconds": facts["wall_seconds"],
         "cpu_seconds": facts["cpu_seconds"],
         "peak_memory_gib": facts["peak_memory_bytes"] / GIB,
-        "gpu_energy_kwh": gpu.get("energy_joules", float("nan")) / JOULES_PER_KWH,
+        "gpu_memory_gib": _fact(gpu, "memory_allocated_max_bytes") / GIB,
+        "gpu_load_percent": _fact(gpu, "utilisation_mean_percent"),
+        "gpu_energy_kwh": _fact(gpu, "energy_joules") / JOULES_PER_KWH,
         "remark": facts["reason"] or "",
     }
 
 
-def _name(path: Path, facts: dict) -> str:
-    """The model's folder; of a flow, branch and variant."""
-    parts = 2 if facts["stage"] == "train-flow" else 1
-    return " ".join(path.parent.parts[-parts:])
+def _fact(gpu: dict, name: str) -> float:
+    value = gpu.get(name)
+    return float("nan") if value is None else float(value)
+
+
+def _name(facts: dict) -> str:
+    if facts["stage"] == "train-flow":
+        return training_name(facts["flow"], facts["variant"])
+    return facts["stage"].removeprefix("train-").upper()
 
 
 def _show(value: float, pattern: str) -> str:

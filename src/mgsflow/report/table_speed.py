@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mgsflow.report.names import training_name
 from mgsflow.report.reading import read_facts
 from mgsflow.report.writing import MISSING, show_seconds, write_tables
 
@@ -23,13 +24,14 @@ def table_speed(*, speed: Path, out: Path) -> None:
     `out` is the .csv; .md and .tex beside it.
     """
     facts = read_facts(speed, "batch", "single", "draws", "training", "device", "threads")
-    rows = []
-    for key, name in STEPS.items():
-        label = f"{name} ({facts['draws']} joint draws)" if key == "sampling" else name
-        rows.append((label, facts["batch"][key], facts["single"][key]))
+    rows = [
+        (_step(key, facts["draws"]), facts["batch"][key], facts["single"][key])
+        for key in STEPS
+        if facts["batch"][key] is not None  # a run without stamps has two steps less
+    ]
     rows += [
-        (f"Training, once: {model}", training["wall_seconds"], None)
-        for model, training in sorted(facts["training"].items())
+        (f"Training, once: {_model(name)}", training["wall_seconds"], None)
+        for name, training in sorted(facts["training"].items(), reverse=True)
     ]
     numbers = pd.DataFrame(rows, columns=["step", "seconds_batch", "seconds_single"])
     numbers["device"], numbers["threads"] = facts["device"], facts["threads"]
@@ -42,6 +44,15 @@ def table_speed(*, speed: Path, out: Path) -> None:
         }
     )
     write_tables(out, numbers, shown)
+
+
+def _step(key: str, draws: int) -> str:
+    return f"{STEPS[key]} ({draws} joint draws)" if key == "sampling" else STEPS[key]
+
+
+def _model(name: str) -> str:
+    """A training by its name in the speed's account: `vae`, `property/VARIANT`, `line/VARIANT`."""
+    return training_name(*name.split("/", 1)) if "/" in name else name.upper()
 
 
 def _show(seconds: float | None) -> str:

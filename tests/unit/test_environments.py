@@ -1,0 +1,83 @@
+"""Every environment says one thing: lock, conda YAML, post-deploy script, Apptainer definition."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ENVS = REPOSITORY / "envs"
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+RULES = ("data", "train", "report")  # environments that rules run in
+
+
+def pins(name: str) -> dict[str, str]:
+    """Package: version, of a lock."""
+    lines = (ENVS / f"{name}.lock").read_text().splitlines()
+    entries = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.!-]+", line) for line in entries), entries
+    return {canonicalize_name(package): v for package, v in (e.split("==") for e in entries)}
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_the_lock_pins_everything_that_the_project_asks_for(name):
+    locked = pins(name)
+    for text in EXTRAS[name]:
+        requirement = Requirement(text)
+        version = locked[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{name}: {version} is not {text}"
+
+
+def test_a_package_has_one_version_in_all_locks():
+    versions: dict[str, set[str]] = {}
+    for name in EXTRAS:
+        for package, version in pins(name).items():
+            versions.setdefault(package, set()).add(version)
+    assert {package: v for package, v in versions.items() if len(v) > 1} == {}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_conda_and_apptainer_read_the_lock(name):
+    spec = importlib.util.spec_from_file_location("conda", ENVS / "conda.py")
+    conda = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conda)
+    assert (ENVS / f"{name}.yaml").read_text() == conda.conda_yaml(name), "run: make lock"
+    assert f"pip install -r envs/{name}.lock" in (ENVS / f"{name}.post-deploy.sh").read_text()
+    definition = (ENVS / f"{name}.def").read_text()
+    assert f"envs/{name}.lock /opt/mgsflow/{name}.lock" in definition
+    assert f"pip install --no-cache-dir -r /opt/mgsflow/{name}.lock" in definition
+    installs = re.findall(r"pip install .*", definition)
+    assert len(installs) == 1, "a package beside the lock would come unpinned"
+
+
+def test_every_rule_names_an_environment_that_there_is():
+    named = set()
+    for path in (REPOSITORY / "workflow/rules").glob("*.smk"):
+        text = path.read_text()
+        rules = len(re.findall(r"^rule ", text, re.MULTILINE))
+        conda = re.findall(r'\{ENVS\}/(\w+)\.yaml"', text)
+        images = re.findall(r'\{ENVS\}/images/(\w+)\.sif"', text)
+        assert conda == images and len(conda) == rules, path
+        named |= set(conda)
+    assert named == set(RULES)
+
+
+def test_no_partition_account_or_absolute_path_outside_the_profiles():
+    for path in [REPOSITORY / "Snakefile", *(REPOSITORY / "workflow").rglob("*.smk")]:
+        text = path.read_text()
+        assert not re.search(r"slurm|partition|gres", text), path
+        assert not re.search(r'["\s]/(home|work|data|scratch|tmp)/', text), path
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm", "test"])
+def test_every_profile_reruns_by_the_same_triggers(profile):
+    text = (REPOSITORY / f"profiles/{profile}/config.yaml").read_text()
+    assert "rerun-triggers: [mtime, params, input]" in text
+    assert "configfile" not in text, "an overlay in a profile is silently replaced by --configfile"
