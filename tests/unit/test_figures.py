@@ -212,7 +212,7 @@ def test_a_description_of_something_else_is_named(tmp_path):
 
 
 def test_symbols_have_no_units():
-    assert symbol("log_stellar_mass") == r"$\log\,M_\star$"
+    assert symbol("log_stellar_mass") == r"$\log\,M_\bigstar$"
     assert symbol("redshift") == "$z$"
     assert symbol("log1p_h_alpha") == r"H$\alpha$"
 

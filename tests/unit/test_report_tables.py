@@ -10,8 +10,8 @@ import pytest
 
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import write_json
-from mgsflow.core.tables import write_table
-from mgsflow.report.page import TITLES, report
+from mgsflow.core.tables import read_table, write_table
+from mgsflow.models.inputs import LABELS
 from mgsflow.report.table1 import table1
 from mgsflow.report.table2 import table2
 from mgsflow.report.table_cost import table_cost
@@ -19,7 +19,15 @@ from mgsflow.report.table_detectability import CELLS, table_detectability
 from mgsflow.report.table_sample import table_sample
 from mgsflow.report.table_scores import table_scores
 from mgsflow.report.table_speed import table_speed
-from mgsflow.report.writing import read_markdown, show_seconds, to_latex, to_markdown
+from mgsflow.report.writing import (
+    read_markdown,
+    show,
+    show_interval,
+    show_seconds,
+    text_columns,
+    to_latex,
+    to_markdown,
+)
 
 OURS = "images_photometry-observed"
 
@@ -44,16 +52,35 @@ def scores(tmp_path):
 def test_table1_puts_the_published_first_and_marks_them(scores, tmp_path):
     table1(scores=scores, out=tmp_path / "table1.csv")
     shown = read_markdown(tmp_path / "table1.md")
-    assert list(shown.columns) == ["R²", "z", "Hβ"]
-    assert ["published" in name for name in shown["R²"]] == [True] * 6 + [False] * 2
-    ours = shown[shown["R²"].str.contains("ours, observed")].iloc[0]
-    assert list(ours[1:]) == ["0.81 ± 0.04", "0.50 ± 0.10"]
-    paper = shown[shown["R²"].str.contains("Images.*paper", regex=True)].iloc[0]
+    assert list(shown.columns) == ["Method", "z", "Hβ"]
+    assert ["published" in name for name in shown["Method"]] == [True] * 6 + [False] * 2
+    ours = shown[shown["Method"].str.contains("ours, observed")].iloc[0]
+    assert list(ours[1:]) == ["0.81 +0.04 −0.04", "0.50 +0.10 −0.10"]
+    paper = shown[shown["Method"].str.contains("Images.*paper", regex=True)].iloc[0]
     assert list(paper[1:]) == ["0.80", "0.79–0.80"]
-    assert shown.iloc[-2]["R²"].startswith("(r, g, z)") and shown.iloc[-2]["Hβ"] == "–"
+    assert shown.iloc[-2]["Method"].startswith("(r, g, z)") and shown.iloc[-2]["Hβ"] == "–"
     numbers = pd.read_csv(tmp_path / "table1.csv")
     row = numbers[numbers["source"].eq("this run") & numbers["target"].eq("redshift")].iloc[-1]
     assert (row["r2"], row["r2_low"], row["n"]) == (0.81, 0.77, 90)
+
+
+def test_table1_shows_three_digits_where_two_would_hide_the_interval(scores, tmp_path):
+    narrow = read_table(scores)
+    narrow["r2_low"], narrow["r2_high"] = narrow["r2"] - 0.004, narrow["r2"] + 0.003
+    write_table(tmp_path / "narrow.parquet", narrow)
+    table1(scores=tmp_path / "narrow.parquet", out=tmp_path / "table1.csv")
+    shown = read_markdown(tmp_path / "table1.md")
+    assert shown.iloc[-1]["z"] == "0.810 +0.003 −0.004"
+    assert shown.iloc[0]["z"] == "0.68"  # as published
+    assert r"$0.810^{+0.003}_{-0.004}$" in (tmp_path / "table1.tex").read_text()
+
+
+def test_table1_leaves_out_what_the_run_does_not_infer(scores, tmp_path):
+    table = read_table(scores)
+    write_table(tmp_path / "less.parquet", table[table["target"] == "redshift"])
+    table1(scores=tmp_path / "less.parquet", out=tmp_path / "table1.csv")
+    assert list(read_markdown(tmp_path / "table1.md").columns) == ["Method", "z"]
+    assert set(pd.read_csv(tmp_path / "table1.csv")["target"]) == {"redshift"}
 
 
 def test_all_scores_in_the_order_of_the_quantities(scores, tmp_path):
@@ -78,66 +105,108 @@ def test_table2_has_both_sigmas(tmp_path):
 
 
 def test_detectability_shows_the_majority_beside_the_accuracy(tmp_path):
-    judged = {
-        OURS: {
-            "n": 100, "threshold": 0.5, "confusion_matrix": [[60, 10], [5, 25]], "accuracy": 0.85,
-            "majority_rate": 0.7, "balanced_accuracy": 0.845, "auc": None, "brier": 0.1,
-        },
-        "photometry-observed": {"absent": "metallicity is not among the targets"},
-    }  # fmt: skip
-    write_json(tmp_path / "d.json", judged)
+    observed = {
+        "n": 100,
+        "threshold": 0.5,
+        "confusion_matrix": [[60, 10], [5, 25]],
+        "accuracy": 0.85,
+        "accuracy_low": 0.78,
+        "accuracy_high": 0.91,
+        "majority_rate": 0.7,
+        "balanced_accuracy": 0.845,
+        "auc": None,
+        "brier": 0.1,
+    }
+    absent = {"absent": "metallicity is not among the targets"}
+    write_json(tmp_path / "d.json", {"photometry-observed": absent, OURS: observed})
     table_detectability(detectability=tmp_path / "d.json", out=tmp_path / "detectability.csv")
     shown = read_markdown(tmp_path / "detectability.md").set_index("Method")
+    assert list(shown.index) == ["Paper, published", LABELS[OURS], LABELS["photometry-observed"]]
     assert shown.iloc[0]["Accuracy"] == "0.84"
     row = shown.iloc[1]
-    assert row[list(CELLS)].tolist() == ["60", "10", "5", "25"]
-    assert (row["Majority rate"], row["AUC"]) == ("0.70", "–")
+    assert row[["Galaxies", *CELLS]].tolist() == ["100", "60", "10", "5", "25"]
+    assert (row["Accuracy"], row["Majority rate"], row["AUC"]) == ("0.85 +0.06 −0.07", "0.70", "–")
     assert shown.iloc[2]["Remark"] == "metallicity is not among the targets"
 
 
 def test_the_cost_adds_up_and_names_what_was_not_measured(tmp_path):
+    flow = {"stage": "train-flow", "flow": "line", "variant": "photometry-observed"}
+    gpu = {"energy_joules": 7.2e6, "memory_allocated_max_bytes": 2**31}
+    gpu |= {"utilisation_mean_percent": 88.2}
     paths = []
-    for folder, stage in (("vae", "train-vae"), ("flows/line/images", "train-flow")):
-        path = tmp_path / folder / "telemetry.json"
-        facts = {
-            "stage": stage, "device": "cpu", "gpu": None, "reason": "no GPU", "wall_seconds": 90.0,
-            "cpu_seconds": 120.0, "peak_memory_bytes": 2**30,
-        }  # fmt: skip
-        write_json(path, facts)
-        paths.append(path)
+    for facts in ({"stage": "train-vae", "gpu": gpu}, flow | {"gpu": None, "reason": "no GPU"}):
+        same = {"device": "cpu", "reason": None, "wall_seconds": 90.0, "cpu_seconds": 120.0}
+        paths.append(tmp_path / f"{facts['stage']}.json")
+        write_json(paths[-1], same | {"peak_memory_bytes": 2**30} | facts)
     table_cost(telemetry=paths, out=tmp_path / "cost.csv")
     shown = read_markdown(tmp_path / "cost.md")
-    assert list(shown["Training"]) == ["vae", "line images", "All trainings"]
-    assert list(shown["Wall time"]) == ["1.5 min", "1.5 min", "3 min"]
-    assert set(shown["GPU energy"]) == {"–"}
-    assert pd.read_csv(tmp_path / "cost.csv")["remark"][0] == "no GPU"
+    ours = ["VAE", "Lines: photometry (observed colours)", "All trainings"]
+    assert list(shown["Training"][:3]) == ours
+    assert all("published" in name for name in shown["Training"][3:])
+    assert list(shown["Wall time"]) == ["1.5 min", "1.5 min", "3 min", "1.5 h", "30 min"]
+    assert list(shown["GPU energy"]) == ["2 kWh", "–", "2 kWh", "–", "–"]
+    assert shown.iloc[0][["GPU memory", "GPU load"]].tolist() == ["2.0 GiB", "88 %"]
+    numbers = pd.read_csv(tmp_path / "cost.csv")
+    assert numbers["remark"][1] == "no GPU"
+    assert numbers["wall_seconds"][2] == numbers["wall_seconds"][:2].sum()
 
 
 def test_sample_and_speed(tmp_path):
-    stage = {"stage": "select", "came": 1200, "kept": 1190, "dropped": 10, "reasons": {"far": 10},
-             "noted": {"clipped": 3}}  # fmt: skip
+    counts = {"reasons": {"dim": 3, "far": 7}, "noted": {"clipped": 3}}
+    stage = {"stage": "select", "came": 1200, "kept": 1190, "dropped": 10} | counts
     write_json(tmp_path / "account.json", {"stages": [stage]})
     table_sample(account=tmp_path / "account.json", out=tmp_path / "sample.csv")
     shown = read_markdown(tmp_path / "sample.md")
-    assert shown.iloc[:, 2].tolist() == ["1,200", "10", "1,190", "3"]
+    assert shown.iloc[:, 2].tolist() == ["1,200", "7", "3", "1,190", "3"]
 
     timed = {"galaxies": 64, "reading": 1e-4, "encoding": 2e-3, "sampling": 0.03, "total": 0.0321}
-    single = {"galaxies": 1, "reading": None, "encoding": None, "sampling": 0.1, "total": 0.1}
+    single = {"galaxies": 1, "reading": 1e-3, "encoding": 4e-3, "sampling": 0.1, "total": 0.105}
     facts = {"device": "cpu", "threads": 1, "draws": 1000, "batch": timed, "single": single,
              "training": {"vae": {"wall_seconds": 7200.0}}}  # fmt: skip
     write_json(tmp_path / "speed.json", facts)
     table_speed(speed=tmp_path / "speed.json", out=tmp_path / "speed.csv")
     shown = read_markdown(tmp_path / "speed.md")
     assert shown.iloc[:, 1].tolist() == ["100 µs", "2 ms", "30 ms", "32.1 ms", "2 h"]
-    assert shown.iloc[0, 2] == "–"
+    assert shown.iloc[[0, -1], 2].tolist() == ["1 ms", "–"]
+    for part in (timed, single):
+        part |= {"reading": None, "encoding": None}
+    write_json(tmp_path / "speed.json", facts)
+    table_speed(speed=tmp_path / "speed.json", out=tmp_path / "speed.csv")
+    assert len(read_markdown(tmp_path / "speed.md")) == 3  # a run without stamps
 
 
-def test_markdown_and_latex_hold_any_text():
-    table = pd.DataFrame({"M_BH | R²": ["[N II] α_1 & 5% ± 3"]})
+def test_a_file_of_something_else_is_named(tmp_path):
+    write_json(tmp_path / "other.json", {"a": 1})
+    with pytest.raises(UserError, match=r"other\.json: has no stages"):
+        table_sample(account=tmp_path / "other.json", out=tmp_path / "t.csv")
+    with pytest.raises(UserError, match=r"none\.json: no such file"):
+        table_speed(speed=tmp_path / "none.json", out=tmp_path / "t.csv")
+
+
+def test_markdown_and_latex_hold_any_text(tmp_path):
+    table = pd.DataFrame({"M_BH | R²": [r"[N II] α_1 & 5% ± 3 {x} a\b", "−1"]})
     assert re.fullmatch(r"\| M_BH \\\| R² +\|", to_markdown(table).splitlines()[0])
+    (tmp_path / "t.md").write_text(to_markdown(table))
+    assert read_markdown(tmp_path / "t.md").equals(table)
     latex = to_latex(table)
     assert r"$M_\mathrm{BH}$ | $R^2$" in latex
-    assert r"{[}N II] $\alpha$\_1 \& 5\% $\pm$ 3 \\" in latex
+    assert r"{[}N II] $\alpha$\_1 \& 5\% $\pm$ 3 \{x\} a\textbackslash{}b \\" in latex
+    assert r"$-$1 \\" in latex
+
+
+def test_columns_of_words_stand_to_the_left():
+    shown = pd.DataFrame({"a": ["1"], "b": ["(r, g)"], "c": ["1.5 h"], "d": ["–"], "e": ["[N II]"]})
+    assert text_columns(shown) == [True, True, False, False, True]
+    assert r"\begin{tabular}{llccl}" in to_latex(shown)
+    assert to_markdown(shown).splitlines()[1].count("-:") == 2
+
+
+def test_numbers_have_a_minus_sign_and_no_negative_zero():
+    assert [show(value) for value in (-0.25, -0.001, None, np.nan)] == ["−0.25", "0.00", "–", "–"]
+    assert show_interval(-0.001, -0.2, 0.001) == "0.00 +0.00 −0.20"
+    assert show_interval(0.5, np.nan, 0.6) == "0.50"
+    # a bootstrap's interval need not hold the value itself
+    assert show_interval(0.5, 0.52, 0.6) == "0.50 +0.10 +0.02"
 
 
 @pytest.mark.parametrize(
@@ -145,43 +214,3 @@ def test_markdown_and_latex_hold_any_text():
 )
 def test_durations(seconds, text):
     assert show_seconds(seconds) == text
-
-
-@pytest.fixture
-def page(scores, tmp_path, repository):
-    """A page with one table and one figure; returns a function of changes to its arguments."""
-    table1(scores=scores, out=tmp_path / "table1.csv")
-    for suffix in (".pdf", ".png"):
-        (tmp_path / f"figure1{suffix}").write_bytes(b"image")
-    (tmp_path / "config.yaml").write_text("run: <toy>\n")
-    captions = [repository / f"workflow/report/{name}.rst" for name in ("table1", "figure1")]
-
-    def make(**changes):
-        arguments = {
-            "tables": [tmp_path / "table1.csv"], "figures": [tmp_path / "figure1.pdf"],
-            "captions": captions, "config": tmp_path / "config.yaml", "run": "toy",
-            "sky": "simulated", "out": tmp_path / "report.html",
-        }  # fmt: skip
-        report(**(arguments | changes))
-        return (tmp_path / "report.html").read_text()
-
-    return make
-
-
-def test_the_page_needs_no_other_file_and_says_whose_numbers_these_are(page):
-    text = page()
-    assert "simulated sky" in text and "they say nothing about SDSS" in text
-    assert "0.81 ± 0.04" in text and "data:image/png;base64,aW1hZ2U=" in text
-    assert not re.search(r'(src|href)="(?!#|data:)', text)
-    assert "run: &lt;toy&gt;" in text
-    assert "simulated sky" not in page(sky="sdss")
-
-
-def test_a_table_without_caption_is_refused(page):
-    with pytest.raises(UserError, match="figure1"):
-        page(captions=[])
-
-
-def test_every_title_has_a_caption_and_every_caption_a_title(repository):
-    captions = {path.stem for path in (repository / "workflow/report").glob("*.rst")}
-    assert captions == set(TITLES)

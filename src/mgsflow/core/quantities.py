@@ -50,7 +50,7 @@ _QUANTITIES = (
         "log_stellar_mass",
         "dex(Msun)",
         "Stellar mass",
-        r"$\log\,M_\star\ [\mathrm{M}_\odot]$",
+        r"$\log\,M_\bigstar\ [\mathrm{M}_\odot]$",
     ),
     Quantity(
         "log_sfr",

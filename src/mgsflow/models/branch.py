@@ -125,6 +125,8 @@ class Branch(nn.Module):
             total = total - self.residual_scale[core].log().sum()
         if self.metallicity is not None and column is not None:
             rows = ~torch.isnan(truth[:, column])
+            if not rows.any():
+                return total
             given = truth[rows][:, core] if core else None
             density = self.metallicity.log_prob(
                 residual[rows][:, [column]], prediction.encoding[rows], given

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from mgsflow.core.quantities import label
 from mgsflow.report import style
 
-_TITLE, _TEXT = 7.2, 6.6  # points
+_TITLE, _TEXT = 6.5, 5.9  # points
 _LINE = 1.28 / 72  # inches a point of text: a line's height
 
 

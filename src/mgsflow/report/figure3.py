@@ -135,7 +135,7 @@ def draw(direction: Direction) -> Figure:
         one.set_title(_step(step))
     _scale_bar(axes[0], pictures.shape[2], direction.pixel_scale)
     figure.suptitle(f"{label(direction.target)} rises " + r"$\longrightarrow$", fontsize="medium")
-    figure.supxlabel(_explain(direction), fontsize=7.5)
+    figure.supxlabel(_explain(direction), fontsize=6)
     return figure
 
 
@@ -149,7 +149,7 @@ def _scale_bar(axes: Axes, size: int, pixel_scale: float) -> None:
     length = min(rounds, key=lambda value: abs(np.log(value / (0.25 * size * pixel_scale))))
     start, height = 0.06 * size, 0.07 * size
     axes.plot([start, start + length / pixel_scale], [height, height], color="white", linewidth=1.2)
-    axes.text(start, height + 0.03 * size, f"{length:g}″", color="white", size=6.5)
+    axes.text(start, height + 0.03 * size, f"{length:g}″", color="white", size=6)
 
 
 def _explain(direction: Direction) -> str:

@@ -53,8 +53,8 @@ def draw(vae: pd.DataFrame | None, histories: dict[str, pd.DataFrame]) -> Figure
         for column, phase in enumerate(_phases({title: table})):
             axes = figure.add_subplot(cells[row, column * span : (column + 1) * span])
             _draw_phase(axes, table, phase)
-            axes.set_ylabel(PHASES[phase], fontsize=7)
-            axes.set_title(title if column == 0 else "", loc="left", fontsize=7.5)
+            axes.set_ylabel(PHASES[phase], fontsize=6.5)
+            axes.set_title(title if column == 0 else "", loc="left", fontsize=6.5)
             axes.set_xlabel("Epoch" if row == len(heights) - 1 else "")
     _legend(figure, histories)
     return figure
@@ -72,12 +72,12 @@ def _draw_vae(total: Axes, parts: Axes, table: pd.DataFrame) -> None:
     best = table.loc[table["validation_loss"].idxmin()]
     total.plot(best["epoch"], best["validation_loss"], "o", color=_VALIDATION, markersize=3.5)
     total.set(xlabel="Epoch", ylabel="Loss a stamp")
-    total.set_title("VAE (the dot is the epoch that was kept)", loc="left", fontsize=7.5)
+    total.set_title("VAE (the dot is the epoch that was kept)", loc="left", fontsize=6.5)
     terms = (("reconstruction", "squared error", style.BLUE), ("kl", "KL divergence", style.GREEN))
     for name, text, colour in terms:
         parts.plot(table["epoch"], table[name], color=colour)
         end = (table["epoch"].iloc[-1], table[name].iloc[-1])
-        style_of = {"textcoords": "offset points", "ha": "right", "color": colour, "size": 7.5}
+        style_of = {"textcoords": "offset points", "ha": "right", "color": colour, "size": 6.5}
         parts.annotate(text, end, xytext=(0, 4), **style_of)
     parts.set(xlabel="Epoch", ylabel="Terms in training", yscale="log")
     parts.margins(y=0.25)  # room for the names above the lines

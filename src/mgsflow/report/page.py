@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
-from importlib.metadata import version
+from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -114,29 +114,46 @@ def _versions(models: list[Path]) -> str:
         for name, version in read_facts(path, "software")["software"].items():
             trained.setdefault(name, set()).add(version)
     parts = [f"{name} {' and '.join(sorted(found))}" for name, found in sorted(trained.items())]
-    here = ", ".join(f"{name} {version(name)}" for name in REPORT_SOFTWARE)
+    here = ", ".join(f"{name} {metadata.version(name)}" for name in REPORT_SOFTWARE)
     drawn = f"Tables and figures: mgsflow {__version__}, {here}."
     return f"Models: {', '.join(parts)}. {drawn}" if parts else drawn
 
 
 def _section(item: Item) -> str:
+    kind = ' class="figure"' if item.body.startswith("<img") else ""
     return (
-        f'<section id="{item.name}"><h2>{escape(item.title)}</h2>\n'
+        f'<section id="{item.name}"{kind}><h2>{escape(item.title)}</h2>\n'
         f'<div class="caption">{item.caption}</div>\n{item.body}</section>'
     )
 
 
 def _table(path: Path) -> str:
     shown = read_markdown(path.with_suffix(".md"))
-    head = "".join(f"<th>{escape(str(name))}</th>" for name in shown.columns)
-    rows = "\n".join(_row(row) for row in shown.itertuples(index=False))
+    left = text_columns(shown)
+    head = _cells("th", map(str, shown.columns), left)
+    rows = "\n".join(_row(row, left) for row in shown.to_numpy().tolist())
     table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>"
     return f'<div class="wide">{table}</div>'
 
 
-def _row(row: tuple[str, ...]) -> str:
-    kind = ' class="published"' if "published" in str(row[0]) else ""
-    return f"<tr{kind}>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>"
+def _row(row: list[str], left: list[bool]) -> str:
+    kind = ' class="published"' if "published" in row[0] else ""
+    return f"<tr{kind}>{_cells('td', row, left)}</tr>"
+
+
+def _cells(tag: str, texts: Iterable[str], left: list[bool]) -> str:
+    """Cells of a row: those of words are marked, and an interval's arms stand above each other."""
+    arms = r'\1<span class="arms"><span>\2</span><span>\3</span></span>'
+    cells = []
+    for text, is_left in zip(texts, left, strict=True):
+        kind = ' class="text"' if is_left else ""
+        body = (
+            INTERVAL.sub(arms, escape(text))
+            .replace("M_BH", "M<sub>BH</sub>")
+            .replace("M⋆", "M<sub>★</sub>")
+        )
+        cells.append(f"<{tag}{kind}>{body}</{tag}>")
+    return "".join(cells)
 
 
 def _figure(path: Path) -> str:

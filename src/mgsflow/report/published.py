@@ -13,7 +13,7 @@ TABLE1: dict[str, dict[str, float | tuple[float, float]]] = {
     "Image embedding + kNN (AstroCLIP, published)": {
         "redshift": 0.79, "log_stellar_mass": 0.74, "log_sfr": 0.44, "metallicity": 0.44,
     },
-    "Image embedding, conditional VAE (ref. [29], published)": {
+    "Image embedding, conditional VAE (ref. [29] of the paper, published)": {
         "redshift": 0.83, "log_stellar_mass": 0.75,
     },
     "Images + photometry + NF (paper, published)": {

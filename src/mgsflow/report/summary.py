@@ -4,32 +4,58 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from mgsflow.core.errors import UserError
-from mgsflow.report.writing import read_markdown
+from mgsflow.core.quantities import LINES
+from mgsflow.report.table_cost import TOTAL
+from mgsflow.report.writing import INTERVAL, MISSING, SHORT, read_markdown
 
 
 def summary(*, results: Path) -> None:
-    """Print Table 1 and the cost of the run whose results lie in the folder `results`."""
+    """Print Table 1 and the cost of the run whose results lie in the folder `results`.
+
+    For a terminal: R2 without its interval, properties and emission lines one below the other.
+    """
     page = results / "report.html"
     if not page.is_file():
         raise UserError(f"{page}: no such file. The run is not complete: run snakemake first.")
     console = Console()
-    for name, title in (
-        ("table1", "Table 1: R² on the test set"),
-        ("cost", "Cost of the training"),
-    ):
-        console.print(_table(results / "tables" / f"{name}.md", title))
-    console.print(f"Report: {page.resolve()}", soft_wrap=True)
+    table1 = read_markdown(_existing(results / "tables" / "table1.md"))
+    lines = [SHORT[name] for name in LINES if SHORT[name] in table1]
+    properties = [name for name in table1.columns[1:] if name not in lines]
+    for title, columns in (("properties", properties), ("emission lines", lines)):
+        if columns:
+            console.print(_table(table1, columns, f"R² on the test set: {title}"))
+    console.print(_cost(read_markdown(_existing(results / "tables" / "cost.md"))))
+    console.print(f"With intervals, and all else: {page.resolve()}", soft_wrap=True)
 
 
-def _table(path: Path, title: str) -> Table:
-    shown = read_markdown(path)
-    table = Table(title=title, title_justify="left")
-    for i, name in enumerate(shown.columns):
-        table.add_column(str(name), justify="left" if i == 0 else "center")
-    for row in shown.itertuples(index=False):
-        table.add_row(*row, style="dim" if "published" in row[0] else None)
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file. Run snakemake again: it makes what is missing.")
+    return path
+
+
+def _table(shown: pd.DataFrame, columns: list[str], title: str) -> Table:
+    """The rows that have a value in one of `columns`, published ones dim."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column(str(shown.columns[0]))
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in shown.to_dict("records"):
+        cells = [INTERVAL.sub(r"\1", row[name]) for name in columns]
+        method = row[str(shown.columns[0])]
+        if any(cell != MISSING for cell in cells):
+            table.add_row(method, *cells, style="dim" if "published" in method else None)
     return table
+
+
+def _cost(shown: pd.DataFrame) -> str:
+    total = shown[shown["Training"] == TOTAL].iloc[0]
+    energy = total["GPU energy"]
+    spent = "" if energy == MISSING else f" and {energy} on the GPU"
+    return f"All trainings together took {total['Wall time']}{spent}."

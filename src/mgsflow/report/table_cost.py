@@ -11,6 +11,7 @@ from mgsflow.report.published import TRAINING
 from mgsflow.report.reading import read_facts
 from mgsflow.report.writing import MISSING, show_seconds, write_tables
 
+TOTAL = "All trainings"
 GIB = 2**30
 JOULES_PER_KWH = 3.6e6
 
@@ -22,7 +23,7 @@ def table_cost(*, telemetry: list[Path], out: Path) -> None:
     Last, what the paper states of its own trainings. `out` is the .csv; .md and .tex beside it.
     """
     ours = pd.DataFrame([_row(path) for path in telemetry])
-    total: dict[str, object] = {"training": "All trainings", "device": ""}
+    total: dict[str, object] = {"training": TOTAL, "device": ""}
     for name in ("wall_seconds", "cpu_seconds", "gpu_energy_kwh"):
         total[name] = ours[name].sum(min_count=1)
     published = [

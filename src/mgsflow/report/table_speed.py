@@ -30,7 +30,7 @@ def table_speed(*, speed: Path, out: Path) -> None:
         if facts["batch"][key] is not None  # a run without stamps has two steps less
     ]
     rows += [
-        (f"Training, once: {_model(name)}", training["wall_seconds"], None)
+        (f"{_model(name)}, training (once)", training["wall_seconds"], None)
         for name, training in sorted(facts["training"].items(), reverse=True)
     ]
     numbers = pd.DataFrame(rows, columns=["step", "seconds_batch", "seconds_single"])

@@ -100,6 +100,8 @@ def to_latex(shown: pd.DataFrame) -> str:
 
 
 def _latex(text: object) -> str:
+    if text == SHORT["redshift"]:
+        return f"${text}$"
     interval = INTERVAL.fullmatch(str(text))
     if interval:
         value, above, below = (part.replace("−", "-") for part in interval.groups())

@@ -36,24 +36,12 @@ def fit_member(
     curves |= folds
     seen = _Residuals(branch.predict(train.inputs)._replace(mean=means), train.targets)
     fresh = _Residuals(branch.predict(validation.inputs), validation.targets)
-    scale = seen.scale()
-    branch.residual_scale.copy_(scale * fold_correction(scale, fresh.scale()))
+    branch.residual_scale.copy_(seen.scale())
     for phase in ("core", "metallicity"):
         flow = getattr(branch, phase)
         if flow is not None:
             curves[phase] = _fit_flow(branch, flow, phase, seen, fresh, flows, seed)
     return branch, curves
-
-
-def fold_correction(seen: Tensor, fresh: Tensor) -> Tensor:
-    """How much narrower the residuals are of a head fitted on all rows than of the folds' heads.
-
-    Those had fewer rows, so their residuals are somewhat too wide: 10% with 600 galaxies, nothing
-    with many. One number for all targets, from the validation rows, for the sake of its noise;
-    never above 1, since more rows do not make a head worse. `seen`, `fresh`: root mean square
-    residuals of the training and the validation rows, (targets,).
-    """
-    return (fresh / seen).square().mean().sqrt().clamp(max=1.0)
 
 
 class _Residuals:
@@ -81,10 +69,9 @@ def _fit_flow(
     seed: int,
 ) -> Curve:
     columns, given = _columns(branch.architecture, phase)
-    scales = {id(seen): seen.scale(), id(fresh): branch.residual_scale}
 
     def loss(part: _Residuals, rows: Tensor) -> Tensor:
-        values = part.residual[rows][:, columns] / scales[id(part)][columns]
+        values = part.residual[rows][:, columns] / branch.residual_scale[columns]
         # the chain rule: in training metallicity is given the true core (paper, section 2.3)
         core = part.truth[rows][:, given] if given else None
         encoding = functional.dropout(part.encoding[rows], flows.context_dropout, flow.training)
