@@ -75,6 +75,12 @@ def test_table1_shows_three_digits_where_two_would_hide_the_interval(scores, tmp
     assert r"$0.810^{+0.003}_{-0.004}$" in (tmp_path / "table1.tex").read_text()
 
 
+def test_table1_leaves_no_method_out_in_silence(scores, tmp_path):
+    write_table(tmp_path / "s.parquet", read_table(scores).assign(method="horoscope"))
+    with pytest.raises(UserError, match="horoscope"):
+        table1(scores=tmp_path / "s.parquet", out=tmp_path / "table1.csv")
+
+
 def test_table1_leaves_out_what_the_run_does_not_infer(scores, tmp_path):
     table = read_table(scores)
     write_table(tmp_path / "less.parquet", table[table["target"] == "redshift"])

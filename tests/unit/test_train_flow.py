@@ -214,7 +214,7 @@ def chain(galaxies, seed, rho=0.8):
 
 
 def test_sampled_metallicity_follows_the_sampled_core():
-    flows = FLOWS.model_copy(update={"epochs": 60, "patience": 10})
+    flows = Flows(folds=2, patience=8, encoder_hidden=[64], encoding=128, batch_size=256)
     architecture = Architecture.of(2, ["metallicity", "log_sfr"], True, flows)
     branch, _ = fit_member(chain(1200, 1), chain(400, 2), architecture, flows, 0)
     inputs = chain(300, 3).inputs

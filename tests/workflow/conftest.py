@@ -13,16 +13,7 @@ from pathlib import Path
 
 import pytest
 
-PARTS = (
-    "Snakefile",
-    "config.yaml",
-    "config",
-    "workflow",
-    "profiles",
-    "envs",
-    "src",
-    "pyproject.toml",
-)
+from mgsflow.archive.source import SOURCE
 
 
 @dataclass
@@ -76,7 +67,7 @@ def _environment() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def checkout(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     folder = tmp_path_factory.mktemp("checkout")
-    for part in PARTS:
+    for part in SOURCE:  # what a run needs is what its archive holds
         source = repository / part
         if source.is_dir():
             ignore = shutil.ignore_patterns("__pycache__", "images", "*.egg-info")

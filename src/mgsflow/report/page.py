@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+import pandas as pd
 from docutils.core import publish_parts
 
 from mgsflow import __version__
@@ -25,8 +26,8 @@ TITLES = {
     "figure1": "Figure 1. Architecture",
     "figure2a": "Figure 2a. Properties, predicted against true",
     "figure2b": "Figure 2b. Emission lines, predicted against true",
-    "figure3a": "Figure 3a. Decoding along the latent directions of redshift",
-    "figure3b": "Figure 3b. Decoding along the latent directions of star formation",
+    "figure3a": "Figure 3a. Decoding along latent directions: first property",
+    "figure3b": "Figure 3b. Decoding along latent directions: second property",
     "figure4": "Figure 4. UMAP of latents and photometry",
     "detectability": "Detectability of metallicity",
     "scores": "All scores",
@@ -43,6 +44,7 @@ SKIES = {
     "catalogue": "These are results on <strong>your own catalogue</strong>. The published values "
     "beside them are of other galaxies.",
 }
+LONG = 24  # characters from which a column of words may be wrapped
 REPORT_SOFTWARE = ("matplotlib", "numpy", "pandas")
 
 
@@ -129,31 +131,38 @@ def _section(item: Item) -> str:
 
 def _table(path: Path) -> str:
     shown = read_markdown(path.with_suffix(".md"))
-    left = text_columns(shown)
-    head = _cells("th", map(str, shown.columns), left)
-    rows = "\n".join(_row(row, left) for row in shown.to_numpy().tolist())
+    kinds = _kinds(shown)
+    head = _cells("th", map(str, shown.columns), kinds)
+    rows = "\n".join(_row(row, kinds) for row in shown.to_numpy().tolist())
     table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>"
     return f'<div class="wide">{table}</div>'
 
 
-def _row(row: list[str], left: list[bool]) -> str:
-    kind = ' class="published"' if "published" in row[0] else ""
-    return f"<tr{kind}>{_cells('td', row, left)}</tr>"
+def _kinds(shown: pd.DataFrame) -> list[str]:
+    """The class of each column: of words, of words that may be wrapped, or of numbers."""
+    longest = [max(map(len, cells), default=0) for cells in shown.to_numpy().T.tolist()]
+    words = ["text long" if length > LONG else "text" for length in longest]
+    return [word if left else "" for word, left in zip(words, text_columns(shown), strict=True)]
 
 
-def _cells(tag: str, texts: Iterable[str], left: list[bool]) -> str:
-    """Cells of a row: those of words are marked, and an interval's arms stand above each other."""
-    arms = r'\1<span class="arms"><span>\2</span><span>\3</span></span>'
+def _row(row: list[str], kinds: list[str]) -> str:
+    published = ' class="published"' if "published" in row[0] else ""
+    return f"<tr{published}>{_cells('td', row, kinds)}</tr>"
+
+
+def _cells(tag: str, texts: Iterable[str], kinds: list[str]) -> str:
     cells = []
-    for text, is_left in zip(texts, left, strict=True):
-        kind = ' class="text"' if is_left else ""
-        body = (
-            INTERVAL.sub(arms, escape(text))
-            .replace("M_BH", "M<sub>BH</sub>")
-            .replace("M⋆", "M<sub>★</sub>")
-        )
-        cells.append(f"<{tag}{kind}>{body}</{tag}>")
+    for text, kind in zip(texts, kinds, strict=True):
+        attribute = f' class="{kind}"' if kind else ""
+        cells.append(f"<{tag}{attribute}>{_typeset(text)}</{tag}>")
     return "".join(cells)
+
+
+def _typeset(text: str) -> str:
+    """A cell in HTML: the arms of an interval stand one above the other."""
+    arms = r'\1<span class="arms"><span>\2</span><span>\3</span></span>'
+    body = INTERVAL.sub(arms, escape(text))
+    return body.replace("M_BH", "M<sub>BH</sub>").replace("M⋆", "M<sub>★</sub>")
 
 
 def _figure(path: Path) -> str:

@@ -23,7 +23,7 @@ def summary(*, results: Path) -> None:
     page = results / "report.html"
     if not page.is_file():
         raise UserError(f"{page}: no such file. The run is not complete: run snakemake first.")
-    console = Console()
+    console = Console(markup=False, highlight=False)  # "[N II]" is no command
     table1 = read_markdown(_existing(results / "tables" / "table1.md"))
     lines = [SHORT[name] for name in LINES if SHORT[name] in table1]
     properties = [name for name in table1.columns[1:] if name not in lines]

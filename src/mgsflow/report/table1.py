@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table
 from mgsflow.models.inputs import LABELS
 from mgsflow.report.published import TABLE1
@@ -49,9 +50,18 @@ def published(targets: list[str]) -> pd.DataFrame:
 
 
 def run(scores: pd.DataFrame) -> pd.DataFrame:
-    """This run's rows: baselines in the paper's order, then our variants."""
+    """This run's rows: baselines in the paper's order, then our variants.
+
+    Raises UserError for a method that has no name here: no row may be left out in silence.
+    """
     names = BASELINES | LABELS
-    rows = scores[scores["method"].isin(names)].copy()
+    unnamed = sorted(set(scores["method"]) - set(names))
+    if unnamed:
+        raise UserError(
+            f"--scores: Table 1 has no name for {', '.join(unnamed)}. The scores are another "
+            "version's: rerun the stage scores."
+        )
+    rows = scores.copy()
     rows["order"] = rows["method"].map(list(names).index)
     rows = rows.sort_values("order", kind="stable").drop(columns="order")
     rows["source"] = "this run"
