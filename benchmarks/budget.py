@@ -20,8 +20,10 @@ def budget(results: Path) -> pd.DataFrame:
             rule = prefix if rule.startswith(prefix) else rule
         memory = pd.to_numeric(run["max_rss"], errors="coerce")
         rows.append({"Rule": rule, "seconds": float(run["s"]), "memory": memory})
-    table = pd.DataFrame(rows).groupby("Rule").agg(
-        jobs=("seconds", "size"), seconds=("seconds", "sum"), memory=("memory", "max")
+    table = (
+        pd.DataFrame(rows)
+        .groupby("Rule")
+        .agg(jobs=("seconds", "size"), seconds=("seconds", "sum"), memory=("memory", "max"))
     )
     table = table.sort_values("seconds", ascending=False).reset_index()
     return pd.DataFrame(

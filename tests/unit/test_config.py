@@ -14,7 +14,7 @@ from mgsflow.core.errors import UserError
     [
         ({"telescope": 1}, "telescope: no such key"),
         ({"vae": {"latents": 32}}, "vae.latents: no such key"),
-        ({"vae": {"learning_rate": "1e-4"}}, r"write a decimal point, as in 1\.0e-4"),
+        ({"vae": {"learning_rate": "1e-4"}}, r"write 1.0e-04, with a decimal point"),
         ({"vae": {"latent": 3.5}}, "vae.latent"),
         ({"vae": {"latent": 0}}, "vae.latent: Input should be greater than or equal to 1"),
         ({"seed": True}, "seed"),

@@ -4,6 +4,10 @@ TELEMETRY = [
     *expand(f"{RUN}/flows/{{flow}}/{{variant}}/telemetry.json", flow=FLOWS, variant=VARIANTS),
 ]
 HISTORIES = expand(f"{RUN}/flows/{{flow}}/{{variant}}/history.csv", flow=FLOWS, variant=VARIANTS)
+MODELS = [
+    *([f"{RUN}/vae/model.json"] if HAS_STAMPS else []),
+    *expand(f"{RUN}/flows/{{flow}}/{{variant}}/model.json", flow=FLOWS, variant=VARIANTS),
+]
 DIRECTION_FIGURES = dict(zip(["figure3a", "figure3b"], DIRECTIONS_OF)) if HAS_STAMPS else {}
 TABLES = ["table1", "table2", "scores", "speed", "cost", "sample"]
 TABLES += ["detectability"] if HAS_METALLICITY else []
@@ -436,6 +440,7 @@ rule report:
         images=expand(f"{RUN}/figures/{{name}}.png", name=FIGURES),
         captions=expand(f"{workflow.basedir}/workflow/report/{{name}}.rst", name=TABLES + FIGURES),
         config=f"{RUN}/config.yaml",
+        models=MODELS,
     output:
         f"{RUN}/report.html",
     params:
@@ -458,5 +463,5 @@ rule report:
         "Report"
     shell:
         "mgsflow report --tables {input.tables:q} --figures {input.figures:q} --captions "
-        "{input.captions:q} --config {input.config:q} --run {params.run:q} --sky "
+        "{input.captions:q} --config {input.config:q} --models {input.models:q} --run {params.run:q} --sky "
         "{params.sky} --out {output:q} --threads {threads} 2>&1 | tee {log:q}"

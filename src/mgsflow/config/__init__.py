@@ -103,7 +103,10 @@ def _explain(error: dict[str, Any]) -> str:
         return message
     hint = ""
     if isinstance(value, str) and _is_number(value):
-        hint = f" YAML reads {value} as text: write a decimal point, as in 1.0e-4, and no quotes."
+        hint = (
+            f" YAML reads {value} as text: write {float(value):.1e}, with a decimal point, a sign in "
+            "the exponent and no quotes."
+        )
     return f"{key}: {message}, not {value!r}.{hint}"
 
 
