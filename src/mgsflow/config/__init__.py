@@ -104,8 +104,8 @@ def _explain(error: dict[str, Any]) -> str:
     hint = ""
     if isinstance(value, str) and _is_number(value):
         hint = (
-            f" YAML reads {value} as text: write {float(value):.1e}, with a decimal point, a sign in "
-            "the exponent and no quotes."
+            f" YAML reads {value} as text: write {float(value):.1e}, with a decimal point, a "
+            "sign in the exponent and no quotes."
         )
     return f"{key}: {message}, not {value!r}.{hint}"
 

@@ -89,13 +89,6 @@ class Flows(Section):
         "Residuals that the flows are fitted on: of heads that did not see the row, or of the "
         "early-stopped head that did",
     )
-    context_dropout: float = setting(
-        0.2,
-        "Dropout of the encoding while the flows are fitted: the encoder has seen the training "
-        "rows, and a flow must not trust it more than it deserves on others",
-        ge=0,
-        lt=1,
-    )
     folds: int = setting(5, "Folds of the out-of-fold residuals", ge=2)
     learning_rate: float = setting(1.0e-3, "Learning rate of AdamW", gt=0)
     batch_size: int = setting(512, "Galaxies in a batch", ge=1)

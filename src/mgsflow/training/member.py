@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from mgsflow.config.models import Flows
 from mgsflow.core.progress import say
@@ -74,8 +73,7 @@ def _fit_flow(
         values = part.residual[rows][:, columns] / branch.residual_scale[columns]
         # the chain rule: in training metallicity is given the true core (paper, section 2.3)
         core = part.truth[rows][:, given] if given else None
-        encoding = functional.dropout(part.encoding[rows], flows.context_dropout, flow.training)
-        return -flow.log_prob(values, encoding, core).mean()
+        return -flow.log_prob(values, part.encoding[rows], core).mean()
 
     held = _present(fresh, columns)
     with seeded(derive_seed(seed, phase)):
