@@ -21,7 +21,8 @@ $(ENV)/.complete: $(LOCKS) pyproject.toml
 	  || { echo "Python 3.11 or newer is needed; name one with PYTHON=python3.11" >&2; exit 2; }
 	@$(PYTHON) -m venv --clear $(ENV) \
 	  || { echo "venv is missing: on Debian, apt-get install python3-venv" >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --progress-bar off $(PIP_FLAGS) $(foreach lock,$(LOCKS),-r $(lock))
+	@echo 'Installing the pinned packages into $(ENV): some minutes, once'
+	$(BIN)/python -m pip install $(PIP_FLAGS) $(foreach lock,$(LOCKS),-r $(lock))
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip check
 	@touch $@
