@@ -181,3 +181,12 @@ def test_the_archive_verifies_and_notices_tampering(tiny):
     Path(damaged).write_bytes(content)
     done = tiny.mgsflow("verify", "--path", damaged)
     assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_the_papers_run_plans_its_shards_and_every_rule_but_the_simulation(checkout):
+    done = checkout.snakemake("--dry-run", "--quiet", "progress", configfiles=("config.yaml",))
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
+    assert jobs["stamps"] == "200" and jobs["query_sdss"] == "1" and jobs["train_flow"] == "8"
+    assert not {"simulate_catalogue", "simulate_frames"} & jobs.keys()
+    assert int(jobs["total"]) < 300

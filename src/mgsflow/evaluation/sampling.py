@@ -20,7 +20,7 @@ from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table
 from mgsflow.evaluation.draws import SETS, begin_file, begin_set
 from mgsflow.models.posterior import Posterior
-from mgsflow.training.flow import pick_device
+from mgsflow.training.loop import choose_device
 
 LEVELS = {"q16": 0.16, "q50": 0.50, "q84": 0.84}
 MEASURABLE = f"{METALLICITY}_measurable"
@@ -45,7 +45,7 @@ def sample_posteriors(
     quantiles to --catalogue (FITS).
     """
     torch.set_num_threads(compute.flow_threads)
-    posterior = Posterior.load(property_model, line_model).to(pick_device(compute))
+    posterior = Posterior.load(property_model, line_model).to(choose_device(compute))
     if posterior.variant != variant:
         raise UserError(f"the models were trained on {posterior.variant}, not on {variant}")
     table = read_table(features, ["objid", "set", *posterior.inputs, *posterior.targets])

@@ -26,6 +26,7 @@ from mgsflow.models.storage import fingerprint, save_model
 from mgsflow.training.checkpoints import Checkpoints
 from mgsflow.training.fitting import Curve
 from mgsflow.training.heads import Rows
+from mgsflow.training.loop import choose_device
 from mgsflow.training.member import fit_member
 from mgsflow.training.telemetry import Telemetry
 
@@ -57,7 +58,7 @@ def train_flow(
     --telemetry (JSON). An interrupted training goes on after its last whole member.
     """
     torch.set_num_threads(compute.flow_threads)
-    device = pick_device(compute)
+    device = choose_device(compute)
     goals = _goals(flow, targets)
     data = _read(features, variant, goals, flows, photometry, device)
     digest = fingerprint(*data.arrays())
@@ -88,14 +89,6 @@ class _Data:
 
     def arrays(self) -> list[Tensor]:
         return [t for part in (self.train, self.validation) for t in (part.inputs, part.targets)]
-
-
-def pick_device(compute: Compute) -> torch.device:
-    """The device that `compute.device` names; auto: a GPU if there is one."""
-    if compute.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("compute.device is cuda, but there is no GPU here. Set it to auto or cpu.")
-    use_gpu = compute.device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if use_gpu else "cpu")
 
 
 def _goals(flow: str, targets: Targets) -> list[str]:
