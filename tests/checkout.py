@@ -45,9 +45,9 @@ class Checkout:
             "snakemake", "--profile", "profiles/test", "--configfile", *files, *arguments
         )
 
-    def plan(self, overlay: str = "") -> dict[str, int]:
+    def plan(self, overlay: str = "", **options: tuple[str | Path, ...]) -> dict[str, int]:
         """How many jobs of each rule Snakemake would run."""
-        done = self.snakemake("--dry-run", overlay=overlay)
+        done = self.snakemake("--dry-run", overlay=overlay, **options)
         assert done.returncode == 0, done.stdout + done.stderr
         table = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", done.stdout, re.DOTALL)
         rows = [line.split() for line in table[1].splitlines()] if table else []

@@ -13,6 +13,8 @@ from mgsflow.config.models import Flows
 from mgsflow.config.sample import Targets
 from mgsflow.core.errors import UserError
 from mgsflow.models.branch import Architecture
+from mgsflow.models.flows import ConditionalFlow
+from mgsflow.models.storage import load_tensors
 from mgsflow.training import flow as flow_stage
 from mgsflow.training.heads import Rows, fit_heads
 from mgsflow.training.member import fit_member
@@ -97,8 +99,6 @@ def test_resumed_training_equals_one_that_never_stopped(tmp_path, monkeypatch):
 
 
 def test_members_differ_and_so_do_seeds(tmp_path):
-    from mgsflow.models.storage import load_tensors
-
     table = make_features(120)
     tensors = load_tensors(train(tmp_path / "a", table, "line", TARGETS) / ALL[0])
     name = "heads.encoder.0.weight"
@@ -127,8 +127,6 @@ def test_any_subset_of_the_properties(tmp_path, properties, missing, parts):
 
 
 def flow_stage_tensors(model):
-    from mgsflow.models.storage import load_tensors
-
     return list(load_tensors(model / "members.safetensors"))
 
 
@@ -227,13 +225,24 @@ def test_sampled_metallicity_follows_the_sampled_core():
     assert residual.std((0, 1)).numpy() == pytest.approx(0.5, rel=0.15)
 
 
-def test_in_training_metallicity_is_given_the_true_core():
-    """Its flow's loss hangs on the truth of the core, not on the mean head's word for it."""
-    from mgsflow.training.member import _columns
+def test_in_training_metallicity_is_given_the_true_core(monkeypatch):
+    """The truth itself, and only of galaxies whose metallicity was measured."""
+    seen, log_prob = [], ConditionalFlow.log_prob
 
-    architecture = Architecture.of(3, TARGETS.properties, True, FLOWS)
-    assert _columns(architecture, "metallicity") == ([4], [0, 1, 2, 3])
-    assert _columns(architecture, "core") == ([0, 1, 2, 3], [])
+    def spy(self, inputs, context, given=None):
+        seen.append(given)
+        return log_prob(self, inputs, context, given)
+
+    monkeypatch.setattr(ConditionalFlow, "log_prob", spy)
+    train_rows, held = chain(100, 1), chain(50, 2)
+    flows = FLOWS.model_copy(update={"epochs": 2})
+    architecture = Architecture.of(2, ["metallicity", "log_sfr"], True, flows)
+    fit_member(train_rows, held, architecture, flows, 0)
+    given = torch.cat([values for values in seen if values is not None])
+    targets = torch.cat([train_rows.targets, held.targets])
+    measured = ~torch.isnan(targets[:, 0])
+    assert 0 < measured.sum() < len(measured)
+    assert set(given[:, 0].tolist()) == set(targets[measured, 1].tolist())
 
 
 def test_heads_come_frozen_with_the_weights_of_the_best_epoch():
