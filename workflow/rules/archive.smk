@@ -56,12 +56,13 @@ ARCHIVED = [
 rule archive:
     input:
         files=ARCHIVED,
+        snakefile=f"{workflow.basedir}/Snakefile",
         source=[f"{workflow.basedir}/{path}" for path in source_files(Path(workflow.basedir))],
     output:
         f"{RUN}/archive/{config['run']}.crate.zip",
     params:
         root=subpath(output[0], ancestor=2),
-        repository=workflow.basedir,
+        repository=subpath(input.snakefile, parent=True),
         archive=section("archive"),
         code=code("archive"),
     log:

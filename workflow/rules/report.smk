@@ -28,8 +28,8 @@ rule table1:
     input:
         scores=f"{RUN}/evaluation/scores.parquet",
     output:
-        report(f"{RUN}/tables/table1.csv", caption="../report/table1.rst", category="Tables"),
-        multiext(f"{RUN}/tables/table1", ".md", ".tex"),
+        csv=report(f"{RUN}/tables/table1.csv", caption="../report/table1.rst", category="Tables"),
+        shown=multiext(f"{RUN}/tables/table1", ".md", ".tex"),
     params:
         code=code("table1"),
     log:
@@ -47,7 +47,7 @@ rule table1:
     message:
         "Table 1"
     shell:
-        "mgsflow table1 --scores {input.scores:q} --out {output[0]:q} --threads {threads} "
+        "mgsflow table1 --scores {input.scores:q} --out {output.csv:q} --threads {threads} "
         "2>&1 | tee {log:q}"
 
 
@@ -56,8 +56,8 @@ rule table2:
     input:
         uncertainty=f"{RUN}/evaluation/uncertainty.parquet",
     output:
-        report(f"{RUN}/tables/table2.csv", caption="../report/table2.rst", category="Tables"),
-        multiext(f"{RUN}/tables/table2", ".md", ".tex"),
+        csv=report(f"{RUN}/tables/table2.csv", caption="../report/table2.rst", category="Tables"),
+        shown=multiext(f"{RUN}/tables/table2", ".md", ".tex"),
     params:
         code=code("table2"),
     log:
@@ -75,7 +75,7 @@ rule table2:
     message:
         "Table 2"
     shell:
-        "mgsflow table2 --uncertainty {input.uncertainty:q} --out {output[0]:q} --threads "
+        "mgsflow table2 --uncertainty {input.uncertainty:q} --out {output.csv:q} --threads "
         "{threads} 2>&1 | tee {log:q}"
 
 
@@ -84,8 +84,8 @@ rule table_scores:
     input:
         scores=f"{RUN}/evaluation/scores.parquet",
     output:
-        report(f"{RUN}/tables/scores.csv", caption="../report/scores.rst", category="Tables"),
-        multiext(f"{RUN}/tables/scores", ".md", ".tex"),
+        csv=report(f"{RUN}/tables/scores.csv", caption="../report/scores.rst", category="Tables"),
+        shown=multiext(f"{RUN}/tables/scores", ".md", ".tex"),
     params:
         code=code("table-scores"),
     log:
@@ -103,7 +103,7 @@ rule table_scores:
     message:
         "Table of all scores"
     shell:
-        "mgsflow table-scores --scores {input.scores:q} --out {output[0]:q} --threads "
+        "mgsflow table-scores --scores {input.scores:q} --out {output.csv:q} --threads "
         "{threads} 2>&1 | tee {log:q}"
 
 
@@ -112,12 +112,12 @@ rule table_detectability:
     input:
         detectability=f"{RUN}/evaluation/detectability.json",
     output:
-        report(
+        csv=report(
             f"{RUN}/tables/detectability.csv",
             caption="../report/detectability.rst",
             category="Tables",
         ),
-        multiext(f"{RUN}/tables/detectability", ".md", ".tex"),
+        shown=multiext(f"{RUN}/tables/detectability", ".md", ".tex"),
     params:
         code=code("table-detectability"),
     log:
@@ -136,7 +136,7 @@ rule table_detectability:
         "Table of detectability"
     shell:
         "mgsflow table-detectability --detectability {input.detectability:q} --out "
-        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+        "{output.csv:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 # Seconds a galaxy, training apart.
@@ -144,8 +144,8 @@ rule table_speed:
     input:
         speed=f"{RUN}/evaluation/speed.json",
     output:
-        report(f"{RUN}/tables/speed.csv", caption="../report/speed.rst", category="Tables"),
-        multiext(f"{RUN}/tables/speed", ".md", ".tex"),
+        csv=report(f"{RUN}/tables/speed.csv", caption="../report/speed.rst", category="Tables"),
+        shown=multiext(f"{RUN}/tables/speed", ".md", ".tex"),
     params:
         code=code("table-speed"),
     log:
@@ -163,7 +163,7 @@ rule table_speed:
     message:
         "Table of speed"
     shell:
-        "mgsflow table-speed --speed {input.speed:q} --out {output[0]:q} --threads {threads} "
+        "mgsflow table-speed --speed {input.speed:q} --out {output.csv:q} --threads {threads} "
         "2>&1 | tee {log:q}"
 
 
@@ -172,8 +172,8 @@ rule table_cost:
     input:
         telemetry=TELEMETRY,
     output:
-        report(f"{RUN}/tables/cost.csv", caption="../report/cost.rst", category="Tables"),
-        multiext(f"{RUN}/tables/cost", ".md", ".tex"),
+        csv=report(f"{RUN}/tables/cost.csv", caption="../report/cost.rst", category="Tables"),
+        shown=multiext(f"{RUN}/tables/cost", ".md", ".tex"),
     params:
         code=code("table-cost"),
     log:
@@ -192,7 +192,7 @@ rule table_cost:
         "Table of the training's cost"
     shell:
         "mgsflow table-cost --telemetry {input.telemetry:q} --out "
-        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+        "{output.csv:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 # How many galaxies came, stayed and left.
@@ -200,8 +200,8 @@ rule table_sample:
     input:
         account=f"{RUN}/catalogue/account.json",
     output:
-        report(f"{RUN}/tables/sample.csv", caption="../report/sample.rst", category="Tables"),
-        multiext(f"{RUN}/tables/sample", ".md", ".tex"),
+        csv=report(f"{RUN}/tables/sample.csv", caption="../report/sample.rst", category="Tables"),
+        shown=multiext(f"{RUN}/tables/sample", ".md", ".tex"),
     params:
         code=code("table-sample"),
     log:
@@ -219,7 +219,7 @@ rule table_sample:
     message:
         "Table of the sample"
     shell:
-        "mgsflow table-sample --account {input.account:q} --out {output[0]:q} --threads "
+        "mgsflow table-sample --account {input.account:q} --out {output.csv:q} --threads "
         "{threads} 2>&1 | tee {log:q}"
 
 
@@ -230,8 +230,10 @@ rule figure1:
         property_model=expand(flow_files("property", "model.json"), variant=VARIANTS[0]),
         line_model=expand(flow_files("line", "model.json"), variant=VARIANTS[0]),
     output:
-        report(f"{RUN}/figures/figure1.pdf", caption="../report/figure1.rst", category="Figures"),
-        f"{RUN}/figures/figure1.png",
+        pdf=report(
+            f"{RUN}/figures/figure1.pdf", caption="../report/figure1.rst", category="Figures"
+        ),
+        png=f"{RUN}/figures/figure1.png",
     params:
         code=code("figure1"),
     log:
@@ -250,7 +252,7 @@ rule figure1:
         "Figure 1"
     shell:
         "mgsflow figure1 --vae {input.vae:q} --property-model {input.property_model:q} "
-        "--line-model {input.line_model:q} --out {output[0]:q} --threads {threads} 2>&1 | tee "
+        "--line-model {input.line_model:q} --out {output.pdf:q} --threads {threads} 2>&1 | tee "
         "{log:q}"
 
 
@@ -260,8 +262,10 @@ rule figure2a:
         posteriors=POSTERIORS[0],
         scores=f"{RUN}/evaluation/scores.parquet",
     output:
-        report(f"{RUN}/figures/figure2a.pdf", caption="../report/figure2a.rst", category="Figures"),
-        f"{RUN}/figures/figure2a.png",
+        pdf=report(
+            f"{RUN}/figures/figure2a.pdf", caption="../report/figure2a.rst", category="Figures"
+        ),
+        png=f"{RUN}/figures/figure2a.png",
     params:
         variant=VARIANTS[0],
         code=code("figure2"),
@@ -281,7 +285,7 @@ rule figure2a:
         "Figure 2a"
     shell:
         "mgsflow figure2 --posteriors {input.posteriors:q} --scores {input.scores:q} --kind "
-        "properties --variant {params.variant} --out {output[0]:q} --threads {threads} 2>&1 | "
+        "properties --variant {params.variant} --out {output.pdf:q} --threads {threads} 2>&1 | "
         "tee {log:q}"
 
 
@@ -291,8 +295,10 @@ rule figure2b:
         posteriors=POSTERIORS[0],
         scores=f"{RUN}/evaluation/scores.parquet",
     output:
-        report(f"{RUN}/figures/figure2b.pdf", caption="../report/figure2b.rst", category="Figures"),
-        f"{RUN}/figures/figure2b.png",
+        pdf=report(
+            f"{RUN}/figures/figure2b.pdf", caption="../report/figure2b.rst", category="Figures"
+        ),
+        png=f"{RUN}/figures/figure2b.png",
     params:
         variant=VARIANTS[0],
         code=code("figure2"),
@@ -312,7 +318,7 @@ rule figure2b:
         "Figure 2b"
     shell:
         "mgsflow figure2 --posteriors {input.posteriors:q} --scores {input.scores:q} --kind "
-        "lines --variant {params.variant} --out {output[0]:q} --threads {threads} 2>&1 | tee "
+        "lines --variant {params.variant} --out {output.pdf:q} --threads {threads} 2>&1 | tee "
         "{log:q}"
 
 
@@ -321,8 +327,10 @@ rule figure3a:
     input:
         directions=f"{RUN}/evaluation/directions.h5",
     output:
-        report(f"{RUN}/figures/figure3a.pdf", caption="../report/figure3a.rst", category="Figures"),
-        f"{RUN}/figures/figure3a.png",
+        pdf=report(
+            f"{RUN}/figures/figure3a.pdf", caption="../report/figure3a.rst", category="Figures"
+        ),
+        png=f"{RUN}/figures/figure3a.png",
     params:
         target=DIRECTION_FIGURES.get("figure3a"),
         code=code("figure3"),
@@ -342,7 +350,7 @@ rule figure3a:
         "Figure 3a"
     shell:
         "mgsflow figure3 --directions {input.directions:q} --target {params.target} --out "
-        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+        "{output.pdf:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 # Decoding along the latent directions of the second property named.
@@ -350,8 +358,10 @@ rule figure3b:
     input:
         directions=f"{RUN}/evaluation/directions.h5",
     output:
-        report(f"{RUN}/figures/figure3b.pdf", caption="../report/figure3b.rst", category="Figures"),
-        f"{RUN}/figures/figure3b.png",
+        pdf=report(
+            f"{RUN}/figures/figure3b.pdf", caption="../report/figure3b.rst", category="Figures"
+        ),
+        png=f"{RUN}/figures/figure3b.png",
     params:
         target=DIRECTION_FIGURES.get("figure3b"),
         code=code("figure3"),
@@ -371,7 +381,7 @@ rule figure3b:
         "Figure 3b"
     shell:
         "mgsflow figure3 --directions {input.directions:q} --target {params.target} --out "
-        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+        "{output.pdf:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 # UMAP of latents and photometry.
@@ -379,8 +389,10 @@ rule figure4:
     input:
         umap=f"{RUN}/evaluation/umap.parquet",
     output:
-        report(f"{RUN}/figures/figure4.pdf", caption="../report/figure4.rst", category="Figures"),
-        f"{RUN}/figures/figure4.png",
+        pdf=report(
+            f"{RUN}/figures/figure4.pdf", caption="../report/figure4.rst", category="Figures"
+        ),
+        png=f"{RUN}/figures/figure4.png",
     params:
         code=code("figure4"),
     log:
@@ -399,7 +411,7 @@ rule figure4:
         "Figure 4"
     shell:
         "mgsflow figure4 --umap {input.umap:q} --out "
-        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+        "{output.pdf:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 # Losses of all trainings.
@@ -408,8 +420,10 @@ rule figure_training:
         vae=only_if(HAS_STAMPS, f"{RUN}/vae/history.csv"),
         flows=HISTORIES,
     output:
-        report(f"{RUN}/figures/training.pdf", caption="../report/training.rst", category="Figures"),
-        f"{RUN}/figures/training.png",
+        pdf=report(
+            f"{RUN}/figures/training.pdf", caption="../report/training.rst", category="Figures"
+        ),
+        png=f"{RUN}/figures/training.png",
     params:
         code=code("figure-training"),
     log:
@@ -428,7 +442,7 @@ rule figure_training:
         "Figure of the trainings"
     shell:
         "mgsflow figure-training --vae {input.vae:q} --flows {input.flows:q} --out "
-        "{output[0]:q} --threads {threads} 2>&1 | tee {log:q}"
+        "{output.pdf:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 # One page with every table and figure.
