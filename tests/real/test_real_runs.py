@@ -87,7 +87,7 @@ def test_skyserver_leaves_galaxies_with_redshifts_only(run):
     results = run("skyserver")
     account = stages(results)
     assert account["select"]["came"] == 6521
-    assert account["select"]["reasons"]["class is not GALAXY"] == 3288
+    assert account["select"]["reasons"]["class is not GALAXY (catalogue.where)"] == 3288
     assert targets_of_table1(results) == {"redshift"}
     scores = pd.read_parquet(results / "evaluation/scores.parquet")
     boosting = scores[scores["method"] == "photometry_boosting"].iloc[0]

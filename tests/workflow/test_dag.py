@@ -113,7 +113,7 @@ def test_a_changed_section_reruns_its_own_stages_and_those_below(tiny, below, ov
         ("models/vae.py", "train_vae"),
         ("sample/splits.py", "splits"),
         ("evaluation/scores.py", "scores"),
-        ("report/figure2.py", "figure2"),
+        ("report/figure2.py", "figure2a"),
     ],
 )
 def test_changed_code_reruns_what_depends_on_it(tiny, below, module, own):

@@ -63,7 +63,8 @@ def _cut(table: pd.DataFrame, ledger: Ledger, cuts: list[Cut]) -> pd.DataFrame:
             table = ledger.keep(table, cut.passes(table), cut.reason)
     columns = sorted({name for cut in skipped for name in cut.absent(table)})
     if columns:
-        ledger.note(f"cuts skipped, since there is no {', '.join(columns)}", len(skipped))
+        what = f"{len(skipped)} cuts skipped, since there is no {', '.join(columns)}"
+        ledger.note(what, len(table))
     return table
 
 
