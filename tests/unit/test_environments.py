@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -16,6 +18,21 @@ ENVS = REPOSITORY / "envs"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 RULES = ("data", "train", "report")  # environments that rules run in
+
+
+# The packages of ours whose stages run in an environment; core and config run in all.
+RUNS = {
+    "data": ("sky", "sample"),
+    "train": ("models", "training", "evaluation"),
+    "report": ("report", "archive"),
+}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "pynvml": "nvidia-ml-py",
+    "sklearn": "scikit-learn",
+    "umap": "umap-learn",
+    "yaml": "pyyaml",
+}
 
 
 def pins(name: str) -> dict[str, str]:
@@ -33,6 +50,22 @@ def test_the_lock_pins_everything_that_the_project_asks_for(name):
         requirement = Requirement(text)
         version = locked[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{name}: {version} is not {text}"
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_the_code_imports_the_project_asks_for(name):
+    asked = {canonicalize_name(Requirement(text).name) for text in EXTRAS[name]}
+    for package in (*RUNS[name], "core"):
+        for path in (REPOSITORY / "src/mgsflow" / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                modules = (
+                    [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                )
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    modules = [node.module]
+                for module in (module.split(".")[0] for module in modules):
+                    if module not in sys.stdlib_module_names and module != "mgsflow":
+                        assert canonicalize_name(DISTRIBUTIONS.get(module, module)) in asked, path
 
 
 def test_a_package_has_one_version_in_all_locks():
