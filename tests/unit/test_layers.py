@@ -10,14 +10,14 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[2] / "src/mgsflow"
 # From the ground up. A package may import those below it and itself.
 LAYERS = [
-    {"core"},
-    {"config"},
-    {"sky"},
-    {"sample"},
-    {"models"},
-    {"training"},
-    {"evaluation"},
-    {"report", "archive"},
+    ("core",),
+    ("config",),
+    ("sky",),
+    ("sample",),
+    ("models",),
+    ("training",),
+    ("evaluation",),
+    ("report", "archive"),
 ]
 FLOOR = {package: i for i, layer in enumerate(LAYERS) for package in layer}
 
