@@ -9,7 +9,6 @@ rule simulate_frames:
     output:
         temp(directory(f"{RUN}/sky/sas/{{shard}}")),
     params:
-        shard=lambda wildcards: int(wildcards.shard),
         stamps=section("stamps"),
         simulated=section("simulated"),
         seed=config["seed"],
@@ -30,7 +29,7 @@ rule simulate_frames:
         "Simulate frames, shard {wildcards.shard}"
     shell:
         "mgsflow simulate-frames --selected {input.selected:q} --truth {input.truth:q} "
-        "--shard {params.shard} --stamps {params.stamps:q} --simulated {params.simulated:q} "
+        "--shard {wildcards.shard} --stamps {params.stamps:q} --simulated {params.simulated:q} "
         "--seed {params.seed} --out {output:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
@@ -44,7 +43,6 @@ rule stamps:
         shard=f"{RUN}/stamps/shard-{{shard}}.h5",
         dropped=f"{RUN}/catalogue/dropped/stamps-{{shard}}.parquet",
     params:
-        shard=lambda wildcards: int(wildcards.shard),
         stamps=section("stamps"),
         sky=SKY,
         sdss=section("sdss"),
@@ -66,7 +64,7 @@ rule stamps:
         "Cut stamps, shard {wildcards.shard}"
     shell:
         "mgsflow stamps --selected {input.selected:q} --frames {input.frames:q} "
-        "--shard {params.shard} --stamps {params.stamps:q} --sky {params.sky} "
+        "--shard {wildcards.shard} --stamps {params.stamps:q} --sky {params.sky} "
         "--sdss {params.sdss:q} --catalogue {params.catalogue:q} "
         "--out {output.shard:q} --dropped {output.dropped:q} --threads {threads} "
         "2>&1 | tee {log:q}"
