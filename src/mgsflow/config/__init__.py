@@ -11,10 +11,11 @@ from mgsflow.config.base import Section, setting
 from mgsflow.config.evaluation import Archive, Baselines, Evaluation
 from mgsflow.config.models import Compute, Flows, Posteriors, Vae
 from mgsflow.config.sample import Photometry, Selection, Splits, Stamps, Targets
-from mgsflow.config.sky import Catalogue, Sdss, Simulated
+from mgsflow.config.sky import Catalogue, Network, Sdss, Simulated
 from mgsflow.core.errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
+NATIVE_PIXEL_SCALE = 0.396  # arcsec, of SDSS's frames
 
 
 class Settings(Section):
@@ -28,6 +29,7 @@ class Settings(Section):
         "sdss", "Where galaxies come from: the section of this name says how"
     )
     sdss: Sdss = Sdss()
+    network: Network = Network()
     catalogue: Catalogue = Catalogue()
     simulated: Simulated = Simulated()
     selection: Selection = Selection()
@@ -49,10 +51,11 @@ class Settings(Section):
         _check_variants(self.flows.variants, provider != "none", self.photometry.bands)
         if self.sky == "catalogue" and not self.catalogue.path:
             raise ValueError("catalogue.path: sky is `catalogue`, so name the catalogue's file")
-        if self.sky == "catalogue" and provider == "frames":
-            raise ValueError("stamps.provider: a catalogue of your own has `files` or `none`")
         if self.sky != "catalogue" and provider == "files":
             raise ValueError("stamps.provider: `files` belongs to `sky: catalogue`")
+        if self.sky == "simulated" and provider in ("legacy", "jpeg"):
+            raise ValueError("stamps.provider: a simulated sky has `frames` or `none`")
+        _check_cutouts(self.stamps)
         if self.sky == "simulated" and provider == "frames" and not self.simulated.stamps:
             raise ValueError("simulated.stamps is false: set stamps.provider to `none` as well")
         if provider == "files" and not self.catalogue.stamp_folder:
@@ -62,6 +65,18 @@ class Settings(Section):
         if provider != "none" and self.splits.vae == 0:
             raise ValueError("splits.vae: with stamps, a share of the sample must train the VAE")
         return self
+
+
+def _check_cutouts(stamps: Stamps) -> None:
+    """What the cutout services can give."""
+    strange = [band for band in stamps.bands if band not in ("g", "r", "i")]
+    if stamps.provider in ("legacy", "jpeg") and strange:
+        raise ValueError(f"stamps.bands: cutouts have the bands g, r, i, not {', '.join(strange)}")
+    if stamps.provider == "legacy" and stamps.pixel_scale != NATIVE_PIXEL_SCALE:
+        raise ValueError(
+            f"stamps.pixel_scale: the Legacy Surveys' viewer conserves flux at the frames' own "
+            f"{NATIVE_PIXEL_SCALE} arcsec only; other scales can be had of `provider: frames`"
+        )
 
 
 def _check_variants(variants: list[str], stamps: bool, bands: list[str]) -> None:

@@ -17,6 +17,28 @@ Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 class Selection(Section):
     """Which galaxies belong to the sample. A cut on a column that a catalogue lacks is skipped."""
 
+    spectral_class: str | None = setting(
+        "GALAXY", "Class of the spectrum (SpecObj's class); null: any"
+    )
+    good_redshift: bool = setting(True, "Redshifts without a warning only (zWarning = 0)")
+    legacy_primary: bool = setting(
+        True,
+        "The legacy survey's best spectrum only (legacyPrimary = 1): a later one by BOSS has no "
+        "MPA-JHU measurements",
+    )
+    target_bits: list[int] = setting(
+        [64, 128, 256],
+        "Bits of legacy_target1, of which a target has one or more: GALAXY, GALAXY_BIG and "
+        "GALAXY_BRIGHT_CORE are the Main Galaxy Sample (Strauss et al. 2002); empty: any target",
+    )
+    reliable: bool = setting(True, "Reliable MPA-JHU measurements only (reliable = 1)")
+    clean_photometry: bool = setting(True, "Clean photometry only (clean = 1)")
+    match_radius: float | None = setting(
+        3.0,
+        "Farthest that the photometric object may lie from the spectrum's fibre; null: anywhere",
+        "arcsec",
+        gt=0,
+    )
     redshift_min: float = setting(
         0.002, "Least redshift; below it velocities are not distances", ge=-1
     )
@@ -32,8 +54,22 @@ class Selection(Section):
         "mag / arcsec2",
     )
     sample_size: int | None = setting(
-        250_000, "Galaxies to keep, chosen by a seeded hash of objid; null: all", ge=1
+        250_000, "Galaxies to keep, chosen by a seeded hash; null: all", ge=1
     )
+    sample_by: Literal["galaxy", "field"] = setting(
+        "galaxy",
+        "What the hash is of: objid, or the field, which keeps whole fields and halves the "
+        "frames to read",
+    )
+
+    @model_validator(mode="after")
+    def _leaves_galaxies(self) -> Selection:
+        if self.redshift_min >= self.redshift_max:
+            raise ValueError("redshift_min must be below redshift_max")
+        wrong = [bit for bit in self.target_bits if bit <= 0 or bit & (bit - 1) or bit > 2**30]
+        if wrong:
+            raise ValueError(f"target_bits: {wrong} are no single bits (64, 128, 256, ...)")
+        return self
 
 
 class BlackHole(Section):
@@ -119,16 +155,28 @@ class Photometry(Section):
 class Stamps(Section):
     """The images of the galaxies."""
 
-    provider: Literal["none", "frames", "files"] = setting(
+    provider: Literal["none", "frames", "legacy", "jpeg", "files"] = setting(
         "frames",
-        "SAS corrected frames; image files of `catalogue.stamp_folder`; or none, photometry alone",
+        "SAS corrected frames; FITS cutouts of the Legacy Surveys' layer sdss; SkyServer's JPEG "
+        "cutouts; image files of `catalogue.stamp_folder`; or none, photometry alone",
     )
     bands: list[Band] = setting(["g", "r", "i"], "Bands of a stamp, in order", min_length=1)
     size: int = setting(160, "Side of a stamp", "pixels", ge=16, multiple_of=8)
     pixel_scale: float = setting(0.396, "Pixel scale", "arcsec / pixel", gt=0)
-    shards: int = setting(200, "Files that the stamps are divided among; each is one job", ge=1)
-    edge: Literal["pad", "drop"] = setting(
-        "drop", "A stamp across its field's edge: filled with the sky level 0, or dropped; counted"
+    shards: int = setting(
+        200, "Files that the stamps are divided among, by runs of fields; each is one job", ge=1
+    )
+    edge: Literal["mosaic", "mask"] = setting(
+        "mosaic",
+        "A stamp across its field's edge: filled from the next field of the same scan, or not. "
+        "What no frame covers is masked: set to 0, the level of the sky, and counted",
+    )
+    masked_max: float = setting(
+        0.1,
+        "Largest masked share of a stamp; galaxies above it are dropped and counted",
+        "fraction",
+        ge=0,
+        le=1,
     )
 
 

@@ -11,7 +11,7 @@ from mgsflow.core.quantities import QUANTITIES
 
 
 class Sdss(Section):
-    """SDSS's services, read where `sky` is `sdss`."""
+    """SDSS's services, read where `sky` is `sdss` and where stamps come from one of them."""
 
     data_release: int = setting(17, "SDSS data release", ge=8, le=17)
     skyserver_url: str = setting(
@@ -20,12 +20,43 @@ class Sdss(Section):
     sas_url: str = setting(
         "https://data.sdss.org/sas", "Base address of the Science Archive Server, for the frames"
     )
+    legacy_url: str = setting(
+        "https://www.legacysurvey.org/viewer/fits-cutout",
+        "Address of the Legacy Surveys' FITS cutouts, for `stamps.provider: legacy`",
+    )
+    jpeg_url: str = setting(
+        "https://skyserver.sdss.org/dr17/SkyServerWS/ImgCutout/getjpeg",
+        "Address of SkyServer's colour cutouts, for `stamps.provider: jpeg`",
+    )
     chunk_rows: int = setting(
         50_000, "Rows asked for in one query; SkyServer's own limit is 500,000", ge=1, le=500_000
     )
-    request_interval: float = setting(1.0, "Least time between two requests", "s", ge=0)
-    timeout: float = setting(600.0, "Longest wait for one reply", "s", gt=0)
-    attempts: int = setting(5, "How often a request is tried before the run stops", ge=1)
+    reply_file: str = setting(
+        "",
+        "The query's result, where you downloaded it yourself (CSV or FITS, from CasJobs for "
+        "instance): SkyServer is then not asked. `mgsflow sql` prints the query",
+    )
+
+
+class Network(Section):
+    """How SDSS's services are asked. It cannot change a result: a change reruns nothing."""
+
+    downloads: int = setting(4, "Images that a job downloads at once", ge=1, le=64)
+    request_interval: float = setting(
+        1.0,
+        "Least time between two requests of a job to SkyServer or to a cutout service; frames, "
+        "which are files, are not held back",
+        "s",
+        ge=0,
+    )
+    query_timeout: float = setting(600.0, "Longest silence of SkyServer in a query", "s", gt=0)
+    image_timeout: float = setting(60.0, "Longest silence of a server of images", "s", gt=0)
+    attempts: int = setting(8, "How often a request is tried before the job stops", ge=1)
+    keep_downloads: bool = setting(
+        False,
+        "Keep frames and cutouts in results/RUN/downloads once they are cut: over 1 TB for the "
+        "paper's run. Without it a job deletes each of its own as soon as it is done with it",
+    )
 
 
 class Catalogue(Section):
