@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.core.quantities import BANDS
-from mgsflow.sky.reply import COLUMNS, FIRST_LINE
+from mgsflow.sky.columns import COLUMNS, FIRST_LINE
 
 FIRST_OBJID = 1237648674532688079
 FIRST_SPECOBJID = 299489676941617152
@@ -22,7 +22,8 @@ def served_rows(n: int) -> pd.DataFrame:
     shape = {"petroMag_r": 17.0, "petroR50_r": 2.0, "petroR90_r": 5.0}
     galspec = {"lgm_tot_p50": 10.5, "sfr_tot_p50": 0.2, "oh_p50": 8.9}
     values = integers | flags | shape | galspec
-    values |= {"ra": 183.7, "dec": 0.1, "z": 0.1, "zErr": 1e-5, "v_disp": 120.0, "v_disp_err": 8.0}
+    values |= {"ra": 183.7, "dec": 0.1, "fiber_ra": 183.7, "fiber_dec": 0.1}
+    values |= {"z": 0.1, "zErr": 1e-5, "v_disp": 120.0, "v_disp_err": 8.0}
     for line, flux in (
         ("h_alpha", 90.0),
         ("h_beta", 30.0),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 import pytest
@@ -16,8 +16,8 @@ from skyserver_replies import FIRST_SPECOBJID, reply_text, served_rows
 
 from mgsflow.config import Sdss, Selection
 from mgsflow.core.errors import UserError
-from mgsflow.sky.reply import COLUMNS, read_reply
-from mgsflow.sky.sdss import count_query, query, query_sdss
+from mgsflow.sky.reply import read_reply
+from mgsflow.sky.sdss import query, query_sdss
 from mgsflow.sky.skyserver import SkyServer
 
 ROWS = served_rows(23)
@@ -250,34 +250,3 @@ def test_requests_keep_their_distance_and_heed_the_server(service):
     for _ in range(2):
         server.ask(query(Selection(), 5, 0), len)
     assert [pause for pause in pauses if pause] == [2.0, 7.0]
-
-
-def test_the_query_is_short_enough_for_the_server():
-    sql = query(Selection(redshift_min=0.00123, redshift_max=0.29999), 500_000, 2**63 - 1)
-    lines = [line.split("--")[0] for line in sql.split("\n")]  # as astroquery sends it
-    sent = urlencode({"cmd": " " + " ".join(lines), "format": "csv", "searchtool": "SQL"})
-    assert len(sent) < 2048
-    assert "@" not in sql
-
-
-def test_the_query_asks_for_the_columns_that_the_reply_has():
-    listed = re.search(r"SELECT TOP \d+(.*?)\n--", query(Selection(), 1, 0), re.DOTALL)[1]
-    assert [name.strip().split(".")[1] for name in listed.split(",")] == ROWS_ORDER.split()
-
-
-ROWS_ORDER = """
-    objid specobjid ra dec run rerun camcol field class z zErr zWarning legacyPrimary
-    legacy_target1 clean petroMag_r petroR50_r petroR90_r modelMag_u modelMag_g modelMag_r
-    modelMag_i modelMag_z modelMagErr_u modelMagErr_g modelMagErr_r modelMagErr_i modelMagErr_z
-    extinction_u extinction_g extinction_r extinction_i extinction_z v_disp v_disp_err reliable
-    lgm_tot_p50 sfr_tot_p50 oh_p50 bptclass h_alpha_flux h_alpha_flux_err h_beta_flux
-    h_beta_flux_err nii_6584_flux nii_6584_flux_err oiii_5007_flux oiii_5007_flux_err
-"""
-
-
-def test_the_count_has_the_joins_and_cuts_of_the_chunks():
-    rows, count = query(Selection(), 5, 0), count_query(Selection())
-    for clause in ("legacyPrimary = 1", "legacy_target1 & 448", "JOIN galSpecInfo", "PhotoPrimary"):
-        assert clause in rows and clause in count
-    assert "TOP" not in count and "ORDER" not in count
-    assert set(ROWS_ORDER.split()) == set(COLUMNS)

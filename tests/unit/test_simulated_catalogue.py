@@ -51,7 +51,7 @@ def test_reply_is_skyservers(sky, reply):
     text = (sky / "reply" / "chunk-0000.csv").read_text().splitlines()
     assert text[0] == "#Table1"
     assert text[1].split(",") == list(REPLY_COLUMNS)
-    assert len(set(REPLY_COLUMNS)) == 48
+    assert len(set(REPLY_COLUMNS)) == 50
     assert reply["objid"].dtype == reply["specobjid"].dtype == np.int64
     assert reply["specobjid"].is_unique
     assert not reply.isna().any().any()  # missing is -9999

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from astropy.table import MaskedColumn, Table
 
 from mgsflow.core.errors import UserError
-from mgsflow.sky.reply import FIRST_LINE
+from mgsflow.sky.columns import FIRST_LINE
 
 
 def read_file(path: Path, kind: str) -> pd.DataFrame:
@@ -24,7 +25,7 @@ def read_file(path: Path, kind: str) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"{path}: no such file. See catalogue.path.")
     try:
-        table = {"csv": _read_csv, "fits": _read_fits, "parquet": _read_parquet}[kind](path)
+        table = {"csv": _read_csv, "fits": read_fits, "parquet": _read_parquet}[kind](path)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(
             f"{path}: cannot be read as {kind} ({error}). Set catalogue.format to what it is."
@@ -47,7 +48,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return pq.read_table(path).to_pandas(integer_object_nulls=True, ignore_metadata=True)
 
 
-def _read_fits(path: Path) -> pd.DataFrame:
+def read_fits(path: Path | BinaryIO) -> pd.DataFrame:
+    """The columns of a FITS table, plain or gzipped, as they are; those of arrays are left out."""
     table = Table.read(path, format="fits", character_as_bytes=False)
     flat = [name for name in table.colnames if table[name].ndim == 1]
     return pd.DataFrame({name: _plain(table[name]) for name in flat})

@@ -13,32 +13,41 @@ _LARGEST = 2**63 - 1
 _BLANK = ("", "nan", "na", "n/a", "null", "none", "<na>")
 _FEW = 3  # so many identifiers may end in what looks like a float's zeros by chance
 _REPEATED = 0.1  # share of repeated identifiers above which they are no keys
-_ADVICE = (
+CATALOGUE_ADVICE = (
     "The digits cannot be had back. Export the catalogue again with the identifier as an integer "
     "or as text, or give `objid: null` in catalogue.columns to number the rows instead."
 )
 
 
-def read_identifiers(column: pd.Series, source: str) -> np.ndarray:
+def read_identifiers(
+    column: pd.Series,
+    source: str,
+    *,
+    advice: str = CATALOGUE_ADVICE,
+    beyond_is_missing: bool = False,
+) -> np.ndarray:
     """int64 identifiers, shape (n,), of integers or of text; none (blank, <= 0) is -1.
 
     Nothing passes through a float. Raises UserError where a spreadsheet or a float has taken the
     last digits (1.23765E+18), since different galaxies then share what is left; `source` names the
-    file in it.
+    file in it, and `advice` says what to do. What is beyond int64 raises as well, or is -1 where
+    `beyond_is_missing`: SDSS's specobjid has 64 bits without a sign, its objid 63.
     """
     where = f"{source}: column {column.name}"
     if column.dtype.kind in "iu":
-        if len(column) and int(column.max()) > _LARGEST:
-            raise UserError(f"{where}: {column.max()} is beyond int64, which no objid is.")
-        identifiers = column.to_numpy(np.int64)
+        values = column.to_numpy()
     elif column.dtype.kind == "f":
-        identifiers = _from_floats(column.to_numpy(), where)
+        values = _from_floats(column.to_numpy(), where, advice)
     else:
-        identifiers = _from_text(column, where)
+        values = _from_text(column, where, advice)
+    beyond = values > _LARGEST
+    if beyond.any() and not beyond_is_missing:
+        raise UserError(f"{where}: {values[beyond][0]} is beyond int64, which no objid is.")
+    identifiers = np.where(beyond, 0, values).astype(np.int64)
     return np.where(identifiers > 0, identifiers, MISSING_IDENTIFIER)
 
 
-def refuse_rounded(objid: np.ndarray, source: str) -> None:
+def refuse_rounded(objid: np.ndarray, source: str, advice: str = CATALOGUE_ADVICE) -> None:
     """Raises UserError where integers were floats before, and are all a float's neighbours.
 
     Near 1.2e18 those are the multiples of 256, which of true objids one in 256 is. Not for
@@ -48,7 +57,7 @@ def refuse_rounded(objid: np.ndarray, source: str) -> None:
     if len(large) > _FEW and (large.astype(np.float64).astype(np.int64) == large).all():
         raise UserError(
             f"{source}: all identifiers (the first is {large[0]}) are multiples of a power of two, "
-            f"as a float leaves them: they went through one. {_ADVICE}"
+            f"as a float leaves them: they went through one. {advice}"
         )
 
 
@@ -59,11 +68,11 @@ def refuse_repeated(identifiers: np.ndarray, source: str) -> None:
     if len(known) > _FEW and repeated.mean() > _REPEATED:
         raise UserError(
             f"{source}: {int(repeated.sum())} of {len(known)} rows share their identifier with "
-            f"another row (first {known[repeated].iloc[0]}): it is no key. {_ADVICE}"
+            f"another row (first {known[repeated].iloc[0]}): it is no key. {CATALOGUE_ADVICE}"
         )
 
 
-def _from_floats(values: np.ndarray, where: str) -> np.ndarray:
+def _from_floats(values: np.ndarray, where: str, advice: str) -> np.ndarray:
     """Small integers that a table with gaps holds as floats; an SDSS objid is never so small."""
     known = np.isfinite(values)
     exact = 2 ** (np.finfo(values.dtype).nmant + 1)
@@ -71,12 +80,13 @@ def _from_floats(values: np.ndarray, where: str) -> np.ndarray:
         example = values[known][0]
         raise UserError(
             f"{where} holds floating-point numbers (the first is {example:.6g}). An SDSS objid has "
-            f"19 digits and a float keeps 16: the last ones are lost. {_ADVICE}"
+            f"19 digits and a float keeps 16: the last ones are lost. {advice}"
         )
     return np.where(known, values, MISSING_IDENTIFIER).astype(np.int64)
 
 
-def _from_text(column: pd.Series, where: str) -> np.ndarray:
+def _from_text(column: pd.Series, where: str, advice: str) -> np.ndarray:
+    """int64, or Python's integers of any size where one needs more."""
     text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
     text = text.mask(text.str.lower().isin(_BLANK), str(MISSING_IDENTIFIER))
     good = text.str.fullmatch(r"[+-]?\d+").to_numpy(dtype=bool)
@@ -84,9 +94,7 @@ def _from_text(column: pd.Series, where: str) -> np.ndarray:
         row = int(np.flatnonzero(~good)[0])
         raise UserError(
             f"{where}, row {row + 1}: {text.iloc[row]!r} is not an integer. Where a spreadsheet or "
-            f"a float wrote it so, its last digits are lost. {_ADVICE}"
+            f"a float wrote it so, its last digits are lost. {advice}"
         )
-    values = [int(value) for value in text]
-    if values and max(values) > _LARGEST:
-        raise UserError(f"{where}: {max(values)} is beyond int64, which no objid is.")
-    return np.array(values, dtype=np.int64)
+    values = [max(int(value), MISSING_IDENTIFIER) for value in text]
+    return np.array(values, dtype=object if max(values, default=0) > _LARGEST else np.int64)

@@ -1,10 +1,12 @@
--- The Main Galaxy Sample with its photometry and the MPA-JHU measurements: one row a spectrum, in
--- the order of specobjid, after which the next chunk goes on.
+-- The Main Galaxy Sample with its photometry and the MPA-JHU measurements: one row a spectrum.
+-- The same text for SDSS data releases 8 to 17. Names after an at sign are settings, put in by
+-- `mgsflow sql` (the whole query, for CasJobs) and `mgsflow query-sdss` (chunk by chunk).
 --
 -- The cuts here only bound what is downloaded; `mgsflow select` makes the exact ones and counts
 -- each. SkyServer refuses a query string above 2048 characters: hence the short aliases.
-SELECT TOP @chunk_rows
-    p.objid, s.specobjid, p.ra, p.dec, p.run, p.rerun, p.camcol, p.field,
+SELECT
+    p.objid, s.specobjid, p.ra, p.dec, s.ra AS fiber_ra, s.dec AS fiber_dec,
+    p.run, p.rerun, p.camcol, p.field,
     s.class, s.z, s.zErr, s.zWarning, s.legacyPrimary, s.legacy_target1,
     p.clean, p.petroMag_r, p.petroR50_r, p.petroR90_r,
     p.modelMag_u, p.modelMag_g, p.modelMag_r, p.modelMag_i, p.modelMag_z,
@@ -19,12 +21,11 @@ SELECT TOP @chunk_rows
 FROM SpecObjAll AS s
 -- PhotoPrimary leaves out secondary detections, and spectra without an object (bestObjID 0).
 JOIN PhotoPrimary AS p ON p.objid = s.bestObjID
-JOIN galSpecInfo AS i ON i.specobjid = s.specobjid
-JOIN galSpecExtra AS e ON e.specobjid = s.specobjid
-JOIN galSpecLine AS l ON l.specobjid = s.specobjid
-WHERE s.specobjid > @after
-AND s.legacyPrimary = 1
--- 64 GALAXY, 128 GALAXY_BIG, 256 GALAXY_BRIGHT_CORE
-AND (s.legacy_target1 & 448) > 0
-AND s.z BETWEEN @redshift_min AND @redshift_max
-ORDER BY s.specobjid
+LEFT JOIN galSpecInfo AS i ON i.specobjid = s.specobjid
+LEFT JOIN galSpecExtra AS e ON e.specobjid = s.specobjid
+LEFT JOIN galSpecLine AS l ON l.specobjid = s.specobjid
+WHERE s.z BETWEEN @redshift_min AND @redshift_max
+AND (s.legacyPrimary = 1 OR @legacy_primary = 0)
+AND ((s.legacy_target1 & @target_bits) <> 0 OR @target_bits = 0)
+-- Where reliable measurements are asked for, spectra without any need not come.
+AND (i.reliable IS NOT NULL OR @reliable = 0)

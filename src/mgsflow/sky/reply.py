@@ -1,139 +1,139 @@
-"""SkyServer's reply, as the service or the simulated sky gave it, in our names."""
+"""SkyServer's reply, as the service, CasJobs or the simulated sky gave it, in our names."""
 
 from __future__ import annotations
 
+import gzip
 import io
+import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from astropy.utils.exceptions import AstropyUserWarning
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import BANDS, FLUX_OF_LINE
+from mgsflow.sky.columns import (
+    COLUMNS,
+    GAPPY_INTEGERS,
+    IDENTIFIERS,
+    REALS,
+    TEXTS,
+    check_header,
+    spelled_as_ours,
+)
+from mgsflow.sky.files import read_fits
 from mgsflow.sky.identifiers import read_identifiers, refuse_rounded
+from mgsflow.sky.reply_csv import BLANK, csv_body, read_rows
 
-FIRST_LINE = "#Table1"
 MISSING = (-9999.0, -1000.0)  # galSpec's and the photometry's
-
-# SkyServer's column: ours. Columns without a quantity of ours serve the selection only.
-IDENTIFIERS = {"objid": "objid", "specobjid": "specobjid"}
-INTEGERS = {
-    "run": "run",
-    "rerun": "rerun",
-    "camcol": "camcol",
-    "field": "field",
-    "zWarning": "z_warning",
-    "legacyPrimary": "legacy_primary",
-    "legacy_target1": "legacy_target1",
-    "clean": "clean",
-    "reliable": "reliable",
-    "bptclass": "bpt_class",
-}
-REALS = {
-    "ra": "ra",
-    "dec": "dec",
-    "z": "redshift",
-    "zErr": "redshift_err",
-    "petroMag_r": "petro_mag_r",
-    "petroR50_r": "petro_r50_r",
-    "petroR90_r": "petro_r90_r",
-    **{f"modelMag_{band}": f"mag_{band}" for band in BANDS},
-    **{f"modelMagErr_{band}": f"mag_err_{band}" for band in BANDS},
-    **{f"extinction_{band}": f"extinction_{band}" for band in BANDS},
-    "v_disp": "velocity_dispersion",
-    "v_disp_err": "velocity_dispersion_err",
-    "lgm_tot_p50": "log_stellar_mass",
-    "sfr_tot_p50": "log_sfr",
-    "oh_p50": "metallicity",
-}
-for _line, _flux in FLUX_OF_LINE.items():
-    _served = _line.removeprefix("log1p_") + "_flux"
-    REALS |= {_served: _flux, f"{_served}_err": f"{_flux}_err"}
-TEXTS = {"class": "class"}
-COLUMNS = IDENTIFIERS | INTEGERS | REALS | TEXTS
+_GZIP, _FITS = b"\x1f\x8b", b"SIMPLE"
+_ADVICE = (
+    "The digits cannot be had back. Download the result again, and let no spreadsheet write it."
+)
 
 
-def read_reply(folder: Path) -> pd.DataFrame:
-    """All chunks of a reply in one table with our names; a missing value is NaN.
+def read_reply(path: Path) -> pd.DataFrame:
+    """The reply at `path` in one table with our names; a missing value is NaN.
 
-    Identifiers are int64, never through a float; those of galaxies that have none are -1. Raises
-    UserError where a file is not a reply of SkyServer (an HTML or error page, for instance), is
-    cut off, or lacks a column.
+    It is a folder of chunk-*.csv, or one file of all rows that was downloaded by hand: CSV, plain
+    or gzipped, or FITS. Identifiers are int64, never through a float; those of galaxies that have
+    none are -1, and so is a specobjid beyond int64 (plates from 8192 on). Raises UserError where a
+    file is not a reply to our query (an HTML or error page, for instance), is cut off, or lacks a
+    column. That whole rows are missing from a file nothing in it can tell.
     """
-    chunks = sorted(Path(folder).glob("chunk-*.csv"))
-    if not chunks:
-        raise UserError(f"{folder}: holds no chunk-*.csv. Remove the folder and query again.")
-    parts = [parse_reply(path.read_text(encoding="utf-8"), str(path)) for path in chunks]
-    table = pd.concat(parts, ignore_index=True)
-    refuse_rounded(table["objid"].to_numpy(), f"{folder}: column objid")
+    path = Path(path)
+    table = _read_file(path) if path.is_file() else _read_chunks(path)
+    refuse_rounded(table["objid"].to_numpy(), f"{path}: column objid", _ADVICE)
     return table
 
 
 def parse_reply(text: str, source: str) -> pd.DataFrame:
     """One reply of SkyServer to our query, from its text; `source` names it in errors."""
-    body = reply_body(text, source)
-    theirs = {name.lower(): name for name in COLUMNS}  # SQL does not mind the case
-    header = [name.strip() for name in body.partition("\n")[0].split(",")]
-    header = [theirs.get(name.lower(), name) for name in header]
-    absent = [name for name in COLUMNS if name not in header]
-    if absent:
-        raise UserError(f"{source}: no column {', '.join(absent)}; it has {', '.join(header)}.")
-    raw = _read_csv(body, header, source)
-    return pd.DataFrame({ours: _convert(raw[name], source) for name, ours in COLUMNS.items()})
+    return _in_our_names(read_rows(text.encode(), source), source)
 
 
-def _read_csv(body: str, header: list[str], source: str) -> pd.DataFrame:
-    """The table, its numbers float64 (integers below 2**53 are exact) and all else text."""
-    numbers = INTEGERS | REALS
-    text = {name: str for name in header if name not in numbers}
-    options = {"names": header, "header": 0, "index_col": False}
+def reply_body(text: str, source: str, columns: list[str] | None = None) -> str:
+    """The CSV of a reply from its header on, which must have all `columns`: see csv_body."""
+    return csv_body(text.encode(), source, columns).decode()
+
+
+def specobjids(text: str, source: str) -> list[int]:
+    """The specobjid of each row as it came, of any size: what chunks are asked for by."""
+    column = read_rows(text.encode(), source, ["specobjid"])["specobjid"]
+    if column.isna().any():
+        raise UserError(f"{source}: a row has no specobjid.")
+    return [int(value) for value in column]
+
+
+def _read_chunks(folder: Path) -> pd.DataFrame:
+    chunks = sorted(folder.glob("chunk-*.csv"))
+    if not chunks:
+        raise UserError(f"{folder}: holds no chunk-*.csv. Remove the folder and query again.")
+    parts = [_in_our_names(read_rows(path.read_bytes(), str(path)), str(path)) for path in chunks]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    """A result that was downloaded by hand; what kind it is, its first bytes say."""
     try:
-        return pd.read_csv(io.StringIO(body), dtype=text | dict.fromkeys(numbers, float), **options)
-    except ValueError:
-        pass  # some text that is no number: read it as such, and name it
-    raw = pd.read_csv(io.StringIO(body), dtype=str, **options)
-    for name in numbers:
-        wrong = raw[name].notna() & pd.to_numeric(raw[name], errors="coerce").isna()
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            raise UserError(
-                f"{source}: column {name}, row {row + 1}: {raw[name].iloc[row]!r} is no number. "
-                "Remove the file and query again."
-            )
-    raise UserError(f"{source}: broken CSV. Remove it and query again.")
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data.startswith(_GZIP) else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read ({error}). Download it again.") from None
+    rows = _fits_rows(data, path) if data.startswith(_FITS) else read_rows(data, str(path))
+    if rows.empty:
+        raise UserError(f"{path}: holds no rows. Download it again (sdss.reply_file).")
+    return _in_our_names(rows, str(path))
 
 
-def reply_body(text: str, source: str) -> str:
-    """The CSV below the first line, every row of as many fields as the header. Or UserError."""
-    first, _, body = text.partition("\n")
-    if first.strip() != FIRST_LINE:
-        raise UserError(
-            f"{source}: not a reply of SkyServer's SQL service: it begins with "
-            f"{first.strip()[:80]!r}, not with {FIRST_LINE}. It may be an error page: open it, "
-            "remove it and query again."
-        )
-    lines = body.splitlines()
-    fields = lines[0].count(",") if lines else 0
-    for number, line in enumerate(lines, start=2):
-        # a row with too few fields is one that was cut off; pandas would fill it up in silence
-        if line and line.count(",") != fields:
-            raise UserError(
-                f"{source}, line {number}: {line.count(',') + 1} fields, not {fields + 1} as in "
-                "its header: the reply was cut off. Remove it and query again."
-            )
-    return body
+def _fits_rows(data: bytes, path: Path) -> pd.DataFrame:
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", ".*truncated", AstropyUserWarning)
+            rows = read_fits(io.BytesIO(data))
+    except (OSError, ValueError, TypeError, AstropyUserWarning) as error:
+        raise UserError(f"{path}: cannot be read as FITS ({error}). Download it again.") from None
+    rows.columns = spelled_as_ours(rows.columns)
+    check_header(list(rows.columns), str(path))
+    return rows
+
+
+def _in_our_names(rows: pd.DataFrame, source: str) -> pd.DataFrame:
+    return pd.DataFrame({ours: _convert(rows[name], source) for name, ours in COLUMNS.items()})
 
 
 def _convert(column: pd.Series, source: str) -> pd.Series | np.ndarray:
-    name = column.name
+    name = str(column.name)
     if name in TEXTS:
         return column.str.strip()
     if name in IDENTIFIERS:
-        return read_identifiers(column, source)
+        return read_identifiers(
+            column, source, advice=_ADVICE, beyond_is_missing=name == "specobjid"
+        )
+    numbers = _numbers(column, source)
     if name in REALS:
-        return column.mask(column.isin(MISSING))
-    wrong = column % 1 != 0  # true of NaN as well
+        return numbers.mask(numbers.isin(MISSING))
+    wrong = numbers % 1 != 0  # true of NaN as well
+    if name in GAPPY_INTEGERS:
+        wrong &= numbers.notna()
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise UserError(f"{source}: column {name}, row {row + 1}: {column[row]} is no integer.")
-    return column.astype(np.int64)
+        raise UserError(f"{source}: column {name}, row {row + 1}: {numbers[row]} is no integer.")
+    return numbers if name in GAPPY_INTEGERS else numbers.astype(np.int64)
+
+
+def _numbers(column: pd.Series, source: str) -> pd.Series:
+    """float64. Raises UserError that names the first text which is no number."""
+    if column.dtype.kind in "fiub":
+        return column.astype(np.float64)
+    known = column.notna() & ~column.isin(BLANK)
+    numbers = pd.to_numeric(column.where(known), errors="coerce").astype(np.float64)
+    wrong = known & numbers.isna()
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise UserError(
+            f"{source}: column {column.name}, row {row + 1}: {column.iloc[row]!r} is no number. "
+            "Remove the file and query again."
+        )
+    return numbers

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 
-import pandas as pd
-
-from mgsflow.config import Sdss, Selection
+from mgsflow.config import Network, Sdss, Selection
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path, read_json, sha256, write_json, write_text
 from mgsflow.core.progress import say
-from mgsflow.sky.reply import parse_reply, reply_body
+from mgsflow.sky.query import count_query, query
+from mgsflow.sky.reply import parse_reply, reply_body, specobjids
 from mgsflow.sky.skyserver import SkyServer
 
-QUERY = files("mgsflow.sky").joinpath("main_galaxy_sample.sql")
 
-
-def query_sdss(*, sdss: Sdss, selection: Selection, partial: Path, out: Path) -> None:
+def query_sdss(
+    *, sdss: Sdss, network: Network, selection: Selection, partial: Path, out: Path
+) -> None:
     """Ask SkyServer for the Main Galaxy Sample, chunk by chunk in the order of specobjid.
 
     The folder `out` receives every reply as it came, chunk-0000.csv and so on, and the SQL. Until
@@ -29,39 +26,21 @@ def query_sdss(*, sdss: Sdss, selection: Selection, partial: Path, out: Path) ->
     interrupted goes on after the last whole chunk. How many rows there are is asked first, and
     nothing is taken for complete with fewer.
     """
-    server = SkyServer(sdss)
+    server = SkyServer(sdss, network)
     folder = Path(partial) / _fingerprint(sdss, selection)
     total = _count(server, folder / "count.json", selection)
     after = done = number = 0
     while done < total:
-        rows = _chunk(server, _chunk_path(folder, number), selection, sdss.chunk_rows, after)
-        if rows.empty or done + len(rows) > total:
+        ids = _chunk(server, _chunk_path(folder, number), selection, sdss.chunk_rows, after)
+        if not ids or done + len(ids) > total:
             raise UserError(
-                f"{sdss.skyserver_url}: chunk {number} has {len(rows)} rows after the first {done} "
+                f"{sdss.skyserver_url}: chunk {number} has {len(ids)} rows after the first {done} "
                 f"of {total}. The data base was changed meanwhile, or the service is at fault: "
                 f"remove {folder} and query again."
             )
-        after, done, number = int(rows["specobjid"].iloc[-1]), done + len(rows), number + 1
+        after, done, number = ids[-1], done + len(ids), number + 1
         say(f"query-sdss: {done} of {total} rows, {number} chunks")
     _publish(folder, number, query(selection, sdss.chunk_rows, 0), out)
-
-
-def query(selection: Selection, rows: int, after: int) -> str:
-    """The SQL of one chunk: at most `rows` rows with specobjid above `after`."""
-    values = {
-        "chunk_rows": rows,
-        "after": after,
-        "redshift_min": selection.redshift_min,
-        "redshift_max": selection.redshift_max,
-    }
-    return re.sub(r"@(\w+)", lambda name: str(values[name[1]]), QUERY.read_text(encoding="utf-8"))
-
-
-def count_query(selection: Selection) -> str:
-    """The SQL that counts the rows of all chunks: the same joins and cuts."""
-    sql = query(selection, 0, 0)
-    rest = sql[sql.index("\nFROM ") : sql.index("\nORDER BY")]
-    return f"SELECT COUNT(*) AS n{rest}"
 
 
 def _fingerprint(sdss: Sdss, selection: Selection) -> str:
@@ -88,22 +67,20 @@ def _count(server: SkyServer, path: Path, selection: Selection) -> int:
 
 
 def _read_count(text: str) -> int:
-    lines = reply_body(text, "its reply").split()
+    lines = reply_body(text, "its reply", ["n"]).split()
     if len(lines) != 2 or not lines[1].isdecimal() or not text.endswith("\n"):
         raise UserError(f"its reply is not a count of rows: {text.strip()[:200]!r}")
     return int(lines[1])
 
 
-def _chunk(
-    server: SkyServer, path: Path, selection: Selection, size: int, after: int
-) -> pd.DataFrame:
-    """The rows of one chunk: those kept before, if they are whole, else asked for now."""
+def _chunk(server: SkyServer, path: Path, selection: Selection, size: int, after: int) -> list[int]:
+    """The specobjids of one chunk: kept before, if it is whole, else asked for now."""
     if _is_whole(path):
-        return parse_reply(path.read_text(encoding="utf-8"), str(path))
-    text, rows = server.ask(query(selection, size, after), lambda text: _read(text, size, after))
+        return specobjids(path.read_text(encoding="utf-8"), str(path))
+    text, ids = server.ask(query(selection, size, after), lambda text: _read(text, size, after))
     write_text(path, text)
     write_text(path.with_suffix(".sha256"), sha256(path))
-    return rows
+    return ids
 
 
 def _is_whole(path: Path) -> bool:
@@ -111,17 +88,17 @@ def _is_whole(path: Path) -> bool:
     return path.exists() and digest.exists() and digest.read_text() == sha256(path)
 
 
-def _read(text: str, size: int, after: int) -> pd.DataFrame:
-    """A chunk's rows. Raises UserError where they are not the answer to its question."""
-    rows = parse_reply(text, "its reply")
+def _read(text: str, size: int, after: int) -> list[int]:
+    """A chunk's specobjids. Raises UserError where it is not the answer to its question."""
+    parse_reply(text, "its reply")
     if not text.endswith("\n"):
         raise UserError("its reply does not end with a line's end: it was cut off")
-    order = [after, *rows["specobjid"].tolist()]
-    if len(rows) > size or any(b <= a for a, b in pairwise(order)):
+    ids = specobjids(text, "its reply")
+    if len(ids) > size or any(b <= a for a, b in pairwise([after, *ids])):
         raise UserError(
             f"its reply is not of at most {size} rows in the order of specobjid after {after}"
         )
-    return rows
+    return ids
 
 
 def _publish(folder: Path, chunks: int, sql: str, out: Path) -> None:

@@ -34,8 +34,10 @@ from mgsflow.sky.simulated.spectra import LINES, add_lines, measure_spectra
 
 CHUNK_ROWS = 50_000
 MAIN_GALAXY_TARGET = 64  # bit of legacy_target1
+FIBRE_SCATTER = 0.1  # arcsec, of a fibre about its object in each direction
 REPLY_COLUMNS = [
-    *("objid", "specobjid", "ra", "dec", "run", "rerun", "camcol", "field", "class"),
+    *("objid", "specobjid", "ra", "dec", "fiber_ra", "fiber_dec"),
+    *("run", "rerun", "camcol", "field", "class"),
     *("z", "zErr", "zWarning", "legacyPrimary", "legacy_target1", "clean"),
     *("petroMag_r", "petroR50_r", "petroR90_r"),
     *(f"{name}_{b}" for name in ("modelMag", "modelMagErr", "extinction") for b in BANDS),
@@ -146,6 +148,7 @@ def make_reply(objects: pd.DataFrame, simulated: Simulated, seed: int) -> pd.Dat
             objects[["objid", "ra", "dec", "run", "camcol", "field"]],
             measure_photometry(objects, random),
             measure_spectra(objects, random),
+            _place_fibres(objects, seed),
         ],
         axis=1,
     ).assign(
@@ -161,6 +164,15 @@ def make_reply(objects: pd.DataFrame, simulated: Simulated, seed: int) -> pd.Dat
     return spoil(reply, objects["kind"].to_numpy(), random)[REPLY_COLUMNS]
 
 
+def _place_fibres(objects: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Where the fibres were: beside their objects, by a generator that nothing else shares."""
+    random = generator(seed, "simulate-catalogue", "fibres")
+    east, north = random.normal(0.0, FIBRE_SCATTER / 3600, (2, len(objects)))
+    dec = objects["dec"].to_numpy()
+    ra = (objects["ra"].to_numpy() + east / np.cos(np.radians(dec))) % 360
+    return pd.DataFrame({"fiber_ra": ra, "fiber_dec": dec + north})
+
+
 def _duplicates(
     objects: pd.DataFrame, simulated: Simulated, random: np.random.Generator
 ) -> pd.DataFrame:
@@ -174,8 +186,8 @@ def _duplicates(
 
 
 def write_reply(path: Path, rows: pd.DataFrame) -> None:
-    """A reply of SkyServer: `#Table1`, the header, the rows; reals but ra and dec have 4 bytes."""
-    double = ("ra", "dec")
+    """A reply of SkyServer: `#Table1`, the header, the rows; reals but positions have 4 bytes."""
+    double = ("ra", "dec", "fiber_ra", "fiber_dec")
     single = [n for n in rows if rows[n].dtype.kind == "f" and n not in double]
     rows = rows.astype(dict.fromkeys(single, "float32")).round(dict.fromkeys(double, 9))
     options = csv.WriteOptions(include_header=False, quoting_style="none")

@@ -1,0 +1,71 @@
+"""The columns of SkyServer's reply to our query, and our names of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from mgsflow.core.errors import UserError
+from mgsflow.core.quantities import BANDS, FLUX_OF_LINE
+
+FIRST_LINE = "#Table1"  # above the header, from release 12 on
+
+# SkyServer's column: ours. Columns without a quantity of ours serve the selection only.
+IDENTIFIERS = {"objid": "objid", "specobjid": "specobjid"}
+INTEGERS = {
+    "run": "run",
+    "rerun": "rerun",
+    "camcol": "camcol",
+    "field": "field",
+    "zWarning": "z_warning",
+    "legacyPrimary": "legacy_primary",
+    "legacy_target1": "legacy_target1",
+    "clean": "clean",
+}
+# Integers too, but a spectrum without MPA-JHU measurements has none: NaN.
+GAPPY_INTEGERS = {"reliable": "reliable", "bptclass": "bpt_class"}
+REALS = {
+    "ra": "ra",
+    "dec": "dec",
+    "fiber_ra": "fiber_ra",
+    "fiber_dec": "fiber_dec",
+    "z": "redshift",
+    "zErr": "redshift_err",
+    "petroMag_r": "petro_mag_r",
+    "petroR50_r": "petro_r50_r",
+    "petroR90_r": "petro_r90_r",
+    **{f"modelMag_{band}": f"mag_{band}" for band in BANDS},
+    **{f"modelMagErr_{band}": f"mag_err_{band}" for band in BANDS},
+    **{f"extinction_{band}": f"extinction_{band}" for band in BANDS},
+    "v_disp": "velocity_dispersion",
+    "v_disp_err": "velocity_dispersion_err",
+    "lgm_tot_p50": "log_stellar_mass",
+    "sfr_tot_p50": "log_sfr",
+    "oh_p50": "metallicity",
+}
+for _line, _flux in FLUX_OF_LINE.items():
+    _served = _line.removeprefix("log1p_") + "_flux"
+    REALS |= {_served: _flux, f"{_served}_err": f"{_flux}_err"}
+TEXTS = {"class": "class"}
+NUMBERS = INTEGERS | GAPPY_INTEGERS | REALS
+COLUMNS = IDENTIFIERS | NUMBERS | TEXTS
+
+
+def spelled_as_ours(header: Iterable[str]) -> list[str]:
+    """The header's names, those of COLUMNS in its spelling: SQL does not mind the case."""
+    known = {name.lower(): name for name in COLUMNS}
+    return [known.get(name.strip().lower(), name.strip()) for name in header]
+
+
+def check_header(header: list[str], source: str) -> None:
+    """Raises UserError where a column of the query's is not there, or there twice."""
+    absent = [name for name in COLUMNS if name not in header]
+    if absent:
+        raise UserError(
+            f"{source}: no column {', '.join(absent)}; it has {', '.join(header)}. It is not the "
+            "result of the query that `mgsflow sql` prints, or part of it only."
+        )
+    count = Counter(header)
+    twice = [name for name in COLUMNS if count[name] > 1]
+    if twice:
+        raise UserError(f"{source}: column {', '.join(twice)} is there twice.")

@@ -1,0 +1,34 @@
+"""The SQL that asks SDSS's data base for the Main Galaxy Sample, with the cuts of the settings."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+from mgsflow.config import Selection
+
+QUERY = files("mgsflow.sky").joinpath("main_galaxy_sample.sql")
+
+
+def whole_query(selection: Selection) -> str:
+    """The SQL of all rows, in no order."""
+    values = {
+        "redshift_min": selection.redshift_min,
+        "redshift_max": selection.redshift_max,
+        "legacy_primary": int(selection.legacy_primary),
+        "target_bits": sum(set(selection.target_bits)),
+        "reliable": int(selection.reliable),
+    }
+    return re.sub(r"@(\w+)", lambda name: str(values[name[1]]), QUERY.read_text(encoding="utf-8"))
+
+
+def query(selection: Selection, rows: int, after: int) -> str:
+    """The SQL of one chunk: at most `rows` rows with specobjid above `after`, in its order."""
+    whole = re.sub(r"^SELECT$", f"SELECT TOP {rows}", whole_query(selection), flags=re.MULTILINE)
+    return f"{whole}AND s.specobjid > {after}\nORDER BY s.specobjid"
+
+
+def count_query(selection: Selection) -> str:
+    """The SQL that counts the rows of all chunks: the same joins and cuts."""
+    whole = whole_query(selection)
+    return "SELECT COUNT(*) AS n" + whole[whole.index("\nFROM ") :]

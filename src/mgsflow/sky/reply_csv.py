@@ -1,0 +1,100 @@
+"""The rows of a reply in CSV, as SkyServer and CasJobs write it."""
+
+from __future__ import annotations
+
+import csv
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from mgsflow.core.errors import UserError
+from mgsflow.sky.columns import COLUMNS, FIRST_LINE, NUMBERS, check_header, spelled_as_ours
+
+BLANK = ("", "null", "NULL", "Null", "nan", "NaN", "NAN")  # CasJobs writes null, SkyServer none
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def csv_body(data: bytes, source: str, columns: list[str] | None = None) -> bytes:
+    """The CSV from its header on, without the line `#Table1` that SkyServer puts above it.
+
+    Releases before 12 leave that line out. The header must then have all `columns` (those of our
+    query), or an error page could be taken for it. Raises UserError otherwise.
+    """
+    data = data.removeprefix(_BYTE_ORDER_MARK)
+    first, _, body = data.partition(b"\n")
+    if first.strip() == FIRST_LINE.encode():
+        return body
+    if set(COLUMNS if columns is None else columns) <= set(_header(first)):
+        return data
+    beginning = first.strip()[:80].decode(errors="replace")
+    raise UserError(
+        f"{source}: not a reply of SkyServer's SQL service: it begins with {beginning!r}, neither "
+        f"with {FIRST_LINE} nor with a header of all columns. It may be an error page, or "
+        "the result of another query: open it, remove it and query again."
+    )
+
+
+def read_rows(data: bytes, source: str, columns: list[str] | None = None) -> pd.DataFrame:
+    """The rows of a reply, its numbers float64 (integers below 2**53 are exact) and all else text.
+
+    With `columns` only those. Blank fields and `null` are missing. Raises UserError where it is no
+    reply, lacks a column or was cut off.
+    """
+    body = csv_body(data, source)
+    first, _, rows = body.partition(b"\n")
+    header = _header(first)
+    check_header(header, source)
+    wanted = list(COLUMNS if columns is None else columns)
+    if not rows.strip():
+        return pd.DataFrame({name: pd.Series(dtype=_type(name)) for name in wanted})
+    above = data.removeprefix(_BYTE_ORDER_MARK).count(b"\n") - rows.count(b"\n")
+    try:
+        return _read(rows, header, wanted, above, source)
+    except pa.ArrowInvalid:  # text that is no number: read it as such, for the caller to name it
+        return _read(rows, header, wanted, above, source, numbers=())
+
+
+def _read(
+    rows: bytes,
+    header: list[str],
+    wanted: list[str],
+    above: int,
+    source: str,
+    numbers: tuple[str, ...] = tuple(NUMBERS),
+) -> pd.DataFrame:
+    cut_off: list[arrow_csv.InvalidRow] = []
+
+    def note(row: arrow_csv.InvalidRow) -> str:
+        cut_off.append(row)
+        return "skip"
+
+    types = {name: pa.float64() if name in numbers else pa.string() for name in wanted}
+    table = arrow_csv.read_csv(
+        pa.BufferReader(rows),
+        # one thread: several do not know the numbers of their lines
+        read_options=arrow_csv.ReadOptions(column_names=header, use_threads=False),
+        parse_options=arrow_csv.ParseOptions(invalid_row_handler=note),
+        convert_options=arrow_csv.ConvertOptions(
+            include_columns=wanted,
+            column_types=types,
+            null_values=list(BLANK),
+            strings_can_be_null=True,
+        ),
+    )
+    if cut_off:
+        row = cut_off[0]
+        raise UserError(
+            f"{source}, line {row.number + above}: {row.actual_columns} fields, not "
+            f"{row.expected_columns} as in its header: it was cut off. Remove it and query again."
+        )
+    return table.to_pandas()
+
+
+def _header(line: bytes) -> list[str]:
+    text = line.decode("utf-8", errors="replace").strip()
+    return spelled_as_ours(next(csv.reader([text]), []))
+
+
+def _type(name: str) -> str:
+    return "float64" if name in NUMBERS else "str"
