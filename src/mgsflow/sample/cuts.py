@@ -10,9 +10,6 @@ import pandas as pd
 
 from mgsflow.config import Selection
 
-# Bits of legacy_target1: GALAXY, GALAXY_BIG, GALAXY_BRIGHT_CORE (Strauss et al. 2002)
-MAIN_SAMPLE = 64 | 128 | 256
-
 
 @dataclass(frozen=True)
 class Cut:
@@ -28,27 +25,62 @@ class Cut:
 
 
 def cuts_of(selection: Selection) -> list[Cut]:
-    """All cuts, in the order in which a row that fails several is counted."""
-    return [*_spectrum_cuts(), *_redshift_cuts(selection), *_brightness_cuts(selection)]
-
-
-def _spectrum_cuts() -> list[Cut]:
+    """The cuts of the settings, in the order in which a row that fails several is counted."""
     return [
-        Cut("class is not GALAXY", ("class",), lambda t: t["class"] == "GALAXY"),
-        Cut("zWarning is not 0", ("z_warning",), lambda t: t["z_warning"] == 0),
-        Cut(
-            "not the legacy survey's primary spectrum (legacyPrimary)",
-            ("legacy_primary",),
-            lambda t: t["legacy_primary"] == 1,
-        ),
-        Cut(
-            "not a target of the Main Galaxy Sample (legacy_target1)",
-            ("legacy_target1",),
-            lambda t: (t["legacy_target1"] & MAIN_SAMPLE) != 0,
-        ),
-        Cut("galSpec is not reliable", ("reliable",), lambda t: t["reliable"] == 1),
-        Cut("photometry is not clean", ("clean",), lambda t: t["clean"] == 1),
+        *_spectrum_cuts(selection),
+        *_photometry_cuts(selection),
+        *_redshift_cuts(selection),
+        *_brightness_cuts(selection),
     ]
+
+
+def _spectrum_cuts(selection: Selection) -> list[Cut]:
+    cuts = []
+    if selection.spectral_class is not None:
+        cuts.append(_equal("class", selection.spectral_class, "class is not {}"))
+    if selection.good_redshift:
+        cuts.append(_equal("z_warning", 0, "zWarning is not {}"))
+    if selection.legacy_primary:
+        what = "not the legacy survey's primary spectrum (legacyPrimary)"
+        cuts.append(_equal("legacy_primary", 1, what))
+    if selection.target_bits:
+        cuts.append(_target(selection.target_bits))
+    if selection.reliable:
+        cuts.append(_equal("reliable", 1, "galSpec is not reliable"))
+    return cuts
+
+
+def _photometry_cuts(selection: Selection) -> list[Cut]:
+    cuts = []
+    if selection.match_radius is not None:
+        # bestObjID is the match by flux in release 8 and by position from release 9 on. Where the
+        # two differ, the one by flux may be another object arcseconds away: with this cut a
+        # spectrum brings the galaxy under its fibre or none, whatever the release.
+        cuts.append(_match(selection.match_radius))
+    if selection.clean_photometry:
+        cuts.append(_equal("clean", 1, "photometry is not clean"))
+    return cuts
+
+
+def _equal(column: str, value: str | int, reason: str) -> Cut:
+    return Cut(reason.format(value), (column,), lambda t: t[column] == value)
+
+
+def _target(bits: list[int]) -> Cut:
+    mask = sum(set(bits))
+    return Cut(
+        f"not a target of bit {' or '.join(map(str, bits))} (legacy_target1)",
+        ("legacy_target1",),
+        lambda t: (t["legacy_target1"] & mask) != 0,
+    )
+
+
+def _match(radius: float) -> Cut:
+    return Cut(
+        f"farther than {radius:g} arcsec from the spectrum's fibre, or without position",
+        ("ra", "dec", "fiber_ra", "fiber_dec"),
+        lambda t: separation(t["ra"], t["dec"], t["fiber_ra"], t["fiber_dec"]) <= radius,
+    )
 
 
 def _redshift_cuts(selection: Selection) -> list[Cut]:
@@ -102,3 +134,15 @@ def surface_brightness(table: pd.DataFrame) -> pd.Series:
     """
     radius = table["petro_r50_r"].where(table["petro_r50_r"] > 0)
     return petrosian_magnitude(table) + 2.5 * np.log10(2 * np.pi * radius**2)
+
+
+def separation(ra1: pd.Series, dec1: pd.Series, ra2: pd.Series, dec2: pd.Series) -> pd.Series:
+    """The great circle between two positions in degrees, in arcsec: by haversines.
+
+    The sine is of half the difference in right ascension, so that 359.9999 and 0.0001 are close,
+    and that of small angles loses no digits, as the cosine of the angle would.
+    """
+    d_ra, d_dec = np.radians(ra2 - ra1) / 2, np.radians(dec2 - dec1) / 2
+    product = np.cos(np.radians(dec1)) * np.cos(np.radians(dec2))
+    haversine = np.sin(d_dec) ** 2 + product * np.sin(d_ra) ** 2
+    return np.degrees(2 * np.arcsin(np.sqrt(np.minimum(haversine, 1.0)))) * 3600

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mgsflow.config import Catalogue, Selection
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import Ledger
 from mgsflow.core.progress import say
-from mgsflow.core.quantities import QUANTITIES
+from mgsflow.core.quantities import MISSING_IDENTIFIER, QUANTITIES
 from mgsflow.core.seeds import derive_seed, hash_uniform
 from mgsflow.core.tables import write_table
 from mgsflow.sample.cuts import Cut, cuts_of
 from mgsflow.sky.catalogue import INTEGERS, read_catalogue
+from mgsflow.sky.fields import FIELD_COLUMNS
 from mgsflow.sky.reply import read_reply
 
 
@@ -31,14 +33,15 @@ def select(
 ) -> None:
     """Select the sample's galaxies from SkyServer's `reply`, or from your own catalogue `source`.
 
-    A cut on a column that the catalogue lacks is skipped, and said to be. `out` has one row a
-    galaxy in our names and units, sorted by objid, which for SDSS is the order of run, camcol and
-    field; `dropped` the others with their reasons.
+    `reply` is the folder of its chunks, or one file with all rows that you downloaded. A cut on a
+    column that the catalogue lacks is skipped, and said to be. `out` has one row a galaxy in our
+    names and units, sorted by objid, which for SDSS is the order of run, camcol and field;
+    `dropped` the others with their reasons.
     """
     table, ledger = _read(sky, reply, source, catalogue)
     table = _cut(table, ledger, cuts_of(selection))
     table = _one_row_a_galaxy(table, ledger)
-    table = _choose(table, ledger, selection.sample_size, seed)
+    table = _choose(table, ledger, selection, seed)
     ledger.write(dropped, len(table))
     write_table(out, _canonical(table))
     say(f"select: {len(table)} galaxies of {ledger.came} rows")
@@ -50,7 +53,7 @@ def _read(
     if sky == "catalogue":
         return read_catalogue(catalogue, source or Path(catalogue.path))
     if reply is None:
-        raise UserError(f"--reply: with `sky: {sky}` name the folder of SkyServer's reply.")
+        raise UserError(f"--reply: with `sky: {sky}` name SkyServer's reply.")
     table = read_reply(reply)
     return table, Ledger("select", len(table))
 
@@ -71,20 +74,51 @@ def _cut(table: pd.DataFrame, ledger: Ledger, cuts: list[Cut]) -> pd.DataFrame:
 def _one_row_a_galaxy(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
     """One row each: of several spectra of a galaxy the one with the least specobjid stays."""
     table = ledger.keep(table, table["objid"] > 0, "it has no identifier (objid)")
-    order = [name for name in ("objid", "specobjid") if name in table]
-    table = table.sort_values(order, kind="stable", ignore_index=True)
+    order = [name for name in ("objid", "specobjid", "redshift") if name in table]
+    keys = table[order]
+    if "specobjid" in keys:  # one that is missing was too large for int64
+        known = keys["specobjid"] != MISSING_IDENTIFIER
+        keys = keys.assign(specobjid=keys["specobjid"].where(known, np.iinfo(np.int64).max))
+    table = table.loc[keys.sort_values(order, kind="stable").index].reset_index(drop=True)
     return ledger.keep(table, ~table["objid"].duplicated(), "another row has the same objid")
 
 
-def _choose(
-    table: pd.DataFrame, ledger: Ledger, sample_size: int | None, seed: int
-) -> pd.DataFrame:
-    """The galaxies with the least hashes: a choice that no order of arrival can change."""
-    if sample_size is None or len(table) <= sample_size:
+def _choose(table: pd.DataFrame, ledger: Ledger, selection: Selection, seed: int) -> pd.DataFrame:
+    """The first `sample_size` galaxies in an order that depends on nothing but who they are.
+
+    It is that of a seeded hash of objid; by field, that of a hash of the field, and within a field
+    that of objid: whole fields, but for the last.
+    """
+    size = selection.sample_size
+    if size is None or len(table) <= size:
         return table
-    uniform = hash_uniform(table["objid"].to_numpy(), derive_seed(seed, "select"))
-    rank = pd.Series(uniform).rank(method="first")
-    return ledger.keep(table, rank <= sample_size, f"beyond {sample_size} (selection.sample_size)")
+    if selection.sample_by == "field":
+        table = _in_a_field(table, ledger)
+    objid = table["objid"].to_numpy()
+    keys = [objid, hash_uniform(objid, derive_seed(seed, "select"))]  # lexsort's last one leads
+    if selection.sample_by == "field":
+        field = _field_numbers(table)
+        keys += [field, hash_uniform(field, derive_seed(seed, "select", "field"))]
+    chosen = np.zeros(len(table), dtype=bool)
+    chosen[np.lexsort(keys)[:size]] = True
+    return ledger.keep(table, chosen, f"beyond {size} (selection.sample_size)")
+
+
+def _in_a_field(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
+    absent = [name for name in FIELD_COLUMNS if name not in table]
+    if absent:
+        raise UserError(
+            f"selection.sample_by is `field`, and there is no column {', '.join(absent)}. Name it "
+            "in catalogue.columns, or set selection.sample_by to `galaxy`."
+        )
+    known = table[FIELD_COLUMNS].notna().all(axis=1)
+    return ledger.keep(table, known, "it has no field (run, camcol, field)")
+
+
+def _field_numbers(table: pd.DataFrame) -> np.ndarray:
+    """int64, shape (n,): one number a field."""
+    run, camcol, field = (table[name].to_numpy(np.int64) for name in FIELD_COLUMNS)
+    return (run << 40) | (camcol << 32) | field
 
 
 def _canonical(table: pd.DataFrame) -> pd.DataFrame:
