@@ -74,6 +74,7 @@ TOOLS = {
     tool.name: tool
     for tool in (
         _stage("config", "config.write", "print the default configuration or its schema"),
+        _stage("sql", "sky.sql", "print the query for CasJobs, where SkyServer is not to be asked"),
         _stage("summary", "report.summary", "print Table 1 and where the report is"),
         _stage("verify", "archive.verify", "verify an archive file by file, packed or unpacked"),
     )
