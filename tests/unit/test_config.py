@@ -20,7 +20,14 @@ from mgsflow.core.errors import UserError
         ({"seed": True}, "seed"),
         ({"run": "../elsewhere"}, "run: "),
         ({"sky": "catalogue"}, "catalogue.path"),
-        ({"sky": "catalogue", "catalogue": {"path": "x"}}, "stamps.provider"),
+        ({"stamps": {"provider": "files"}}, "belongs to `sky: catalogue`"),
+        ({"sky": "simulated", "stamps": {"provider": "jpeg"}}, "has `frames` or `none`"),
+        (
+            {"sky": "catalogue", "catalogue": {"path": "x"}, "stamps": {"provider": "files"}},
+            "catalogue.stamp_folder",
+        ),
+        ({"stamps": {"provider": "legacy", "bands": ["u", "g"]}}, "not u"),
+        ({"stamps": {"provider": "legacy", "pixel_scale": 0.5}}, "stamps.pixel_scale"),
         ({"stamps": {"provider": "none"}}, "needs stamps"),
         ({"photometry": {"bands": []}}, "needs photometry.bands"),
         ({"flows": {"variants": []}}, "flows.variants"),
@@ -32,12 +39,26 @@ from mgsflow.core.errors import UserError
         ({"simulated": {"galaxies": -5}}, "simulated.galaxies"),
         ({"simulated": {"redshift_min": 0.4}}, "redshift_min must be below"),
         ({"selection": {"sample_size": 0}}, "selection.sample_size"),
+        ({"selection": {"target_bits": [64, 448]}}, r"\[448\] are no single bits"),
+        ({"selection": {"target_bits": [0]}}, r"\[0\] are no single bits"),
+        ({"selection": {"match_radius": 0.0}}, "selection.match_radius"),
+        ({"selection": {"sample_by": "run"}}, "selection.sample_by"),
         ({"vae": {"kl_weight": float("nan")}}, "vae.kl_weight"),
     ],
 )
 def test_wrong_settings_are_refused_in_words(config, words):
     with pytest.raises(UserError, match=words):
         validate(config)
+
+
+@pytest.mark.parametrize("provider", ["frames", "legacy", "jpeg"])
+def test_a_catalogue_may_have_its_stamps_from_sdss(provider):
+    config = {
+        "sky": "catalogue",
+        "catalogue": {"path": "own.parquet"},
+        "stamps": {"provider": provider},
+    }
+    assert validate(config).stamps.provider == provider
 
 
 def test_all_wrong_keys_are_named_at_once():
