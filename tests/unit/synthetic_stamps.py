@@ -7,7 +7,7 @@ import pandas as pd
 
 from mgsflow.core.tables import write_table
 from mgsflow.sample.index import index_stamps
-from mgsflow.sample.shards import Layout, ShardWriter
+from mgsflow.sample.shards import Layout, create_shard
 
 LAYOUT = Layout("frames", ("g", "r", "i"), 16, 0.396, "float16")
 COLOUR = (0.5, 1.0, 1.4)  # flux in g, r, i over that in r
@@ -34,7 +34,7 @@ def write_run(folder, count=96, shards=2, layout=LAYOUT, seed=0):
     paths = []
     for number, rows in enumerate(np.array_split(np.arange(count), shards)):
         paths.append(folder / f"shard-{number:03d}.h5")
-        with ShardWriter(paths[-1], layout) as writer:
+        with create_shard(paths[-1], layout, len(rows)) as writer:
             for row in rows:
                 writer.add(ids[row], stamps[row])
     index_stamps(shards=paths, out=folder / "index.parquet")

@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
 
-from mgsflow.config import Catalogue, Sdss, Stamps
+from mgsflow.config import Catalogue, Network, Sdss, Stamps
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import read_account
 from mgsflow.core.tables import write_table
@@ -41,7 +41,8 @@ def _provider(folder, format, size=SIZE, bands=("g", "r", "i")):
 
 
 def _cut(provider, *objid):
-    return list(provider.cut(pd.DataFrame({"objid": np.array(objid or [OBJID], np.int64)})))
+    galaxies = pd.DataFrame({"objid": np.array(objid or [OBJID], np.int64)})
+    return [cut for batch in provider.batches(galaxies) for cut in provider.cut(batch)]
 
 
 def _wcs(scale=0.396, columns_west=True, rows_north=True, angle=0.0):
@@ -173,6 +174,9 @@ def test_stage_divides_files_by_objid_and_accounts_for_all(tmp_path):
             stamps=Stamps(provider="files", size=SIZE, shards=3),
             sky="catalogue",
             sdss=Sdss(),
+            network=Network(),
+            partial=tmp_path / "partial",
+            downloads=tmp_path / "downloads",
             catalogue=Catalogue(stamp_folder=str(folder), stamp_format="fits"),
             out=out,
             dropped=dropped,

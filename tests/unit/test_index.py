@@ -6,7 +6,7 @@ import pytest
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table
 from mgsflow.sample.index import index_stamps
-from mgsflow.sample.shards import Layout, ShardWriter, StampSet
+from mgsflow.sample.shards import Layout, StampSet, create_shard
 
 LAYOUT = Layout("frames", ("r",), 16, 0.396, "float16")
 
@@ -15,7 +15,7 @@ def _write(folder, *shards):
     """Shards whose stamps hold their own shard and row; returns their paths."""
     paths = [folder / f"shard-{number:03d}.h5" for number in range(len(shards))]
     for number, (path, ids) in enumerate(zip(paths, shards, strict=True)):
-        with ShardWriter(path, LAYOUT) as writer:
+        with create_shard(path, LAYOUT, len(ids)) as writer:
             for row, objid in enumerate(ids):
                 writer.add(objid, np.full(LAYOUT.shape, 100 * number + row, np.float16))
     return paths

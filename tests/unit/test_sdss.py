@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 from skyserver_replies import FIRST_SPECOBJID, reply_text, served_rows
 
-from mgsflow.config import Sdss, Selection
+from mgsflow.config import Network, Sdss, Selection
 from mgsflow.core.errors import UserError
 from mgsflow.sky.reply import read_reply
 from mgsflow.sky.sdss import query, query_sdss
@@ -57,7 +58,7 @@ class Service:
 
     def _select(self, sql: str) -> str:
         low, high = map(float, re.search(r"s\.z BETWEEN (\S+) AND (\S+)", sql).groups())
-        after = int(re.search(r"s\.specobjid > (\d+)", sql)[1])
+        after = int((re.search(r"s\.specobjid > (\d+)", sql) or [0, 0])[1])
         rows = self.rows[self.rows["z"].between(low, high) & (self.rows["specobjid"] > after)]
         if "COUNT(*)" in sql:
             return f"#Table1\nn\n{len(rows)}\n"
@@ -73,9 +74,10 @@ def service() -> Iterator[Service]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             status, text, broken = service.answer(self.path)
-            body = text.encode()
+            body = gzip.compress(text.encode())
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Encoding", "gzip")  # or each reply would be asked for twice
             for name, value in service.headers.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -91,15 +93,20 @@ def service() -> Iterator[Service]:
         server.shutdown()
 
 
-def settings(service: Service, **others) -> Sdss:
-    values = {"chunk_rows": 10, "request_interval": 0.0, "attempts": 3, "timeout": 10.0}
-    return Sdss(skyserver_url=service.url, **(values | others))
+def settings(service: Service, chunk_rows: int = 10) -> Sdss:
+    return Sdss(skyserver_url=service.url, chunk_rows=chunk_rows)
 
 
-def ask(service: Service, folder: Path, **others) -> pd.DataFrame:
+def network(**others) -> Network:
+    values = {"request_interval": 0.0, "attempts": 3, "query_timeout": 10.0, "backoff": 0.0}
+    return Network(**(values | others))
+
+
+def ask(service: Service, folder: Path, chunk_rows: int = 10, **others) -> pd.DataFrame:
     """The reply's table, as the stages query-sdss and select would have it."""
     query_sdss(
-        sdss=settings(service, **others),
+        sdss=settings(service, chunk_rows),
+        network=network(**others),
         selection=Selection(),
         partial=folder / "partial",
         out=folder / "reply",
@@ -220,7 +227,7 @@ def test_a_wrong_query_or_address_is_said_at_once(service, tmp_path):
     with pytest.raises(UserError, match=r"refuses the query: #Error\s+Invalid object name"):
         ask(service, tmp_path)
     service.faults = {1: 404}
-    with pytest.raises(UserError, match="the server answers 404"):
+    with pytest.raises(UserError, match="the server answers 404: it has no SQL service"):
         ask(service, tmp_path)
     assert len(service.requests) == 2
 
@@ -246,7 +253,7 @@ def test_requests_keep_their_distance_and_heed_the_server(service):
         now += seconds
         pauses.append(seconds)
 
-    server = SkyServer(settings(service, request_interval=2.0), sleep, lambda: now)
+    server = SkyServer(settings(service), network(request_interval=2.0), sleep, lambda: now)
     for _ in range(2):
         server.ask(query(Selection(), 5, 0), len)
     assert [pause for pause in pauses if pause] == [2.0, 7.0]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mgsflow.core.errors import UserError
-from mgsflow.sample.shards import Layout, ShardReader, ShardWriter, StampSet, shard_number
+from mgsflow.sample.shards import Layout, ShardReader, StampSet, create_shard, shard_number
 from mgsflow.sample.stretch import Stretch
 
 LAYOUT = Layout("frames", ("g", "r"), 16, 0.396, "float16")
@@ -17,7 +17,7 @@ def write_shard(path, objid, seed=0, layout=LAYOUT):
     """A shard of random stamps; returns them."""
     generator = np.random.default_rng(seed)
     pixels = generator.normal(0, 30, (len(objid), *layout.shape)).astype(layout.dtype)
-    with ShardWriter(path, layout) as writer:
+    with create_shard(path, layout, len(objid)) as writer:
         for one, stamp in zip(objid, pixels, strict=True):
             writer.add(one, stamp)
     return pixels
@@ -47,15 +47,19 @@ def test_more_stamps_than_a_block(tmp_path):
     assert np.array_equal(ShardReader(tmp_path / "shard-000.h5").stamps, pixels)
 
 
-def test_writer_that_fails_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), ShardWriter(tmp_path / "shard-000.h5", LAYOUT) as writer:
-        writer.add(1, np.zeros(LAYOUT.shape, np.float16))
+def test_writer_that_fails_or_lacks_stamps_leaves_nothing(tmp_path):
+    path, stamp = tmp_path / "shard-000.h5", np.zeros(LAYOUT.shape, np.float16)
+    with pytest.raises(ZeroDivisionError), create_shard(path, LAYOUT, 1) as writer:
+        writer.add(1, stamp)
         1 / 0  # noqa: B018
+    with pytest.raises(ValueError, match="1 stamps were added to a shard of 2"):
+        with create_shard(path, LAYOUT, 2) as writer:
+            writer.add(1, stamp)
     assert not list(tmp_path.iterdir())
 
 
 def test_writer_refuses_another_layout(tmp_path):
-    with ShardWriter(tmp_path / "shard-000.h5", LAYOUT) as writer:
+    with create_shard(tmp_path / "shard-000.h5", LAYOUT, 0) as writer:
         with pytest.raises(ValueError, match="float32"):
             writer.add(1, np.zeros(LAYOUT.shape, np.float32))
         with pytest.raises(ValueError, match="not of"):

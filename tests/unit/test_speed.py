@@ -22,7 +22,7 @@ from mgsflow.models.standardise import Standardiser
 from mgsflow.models.storage import save_model
 from mgsflow.models.vae import TrainedVae, load_vae
 from mgsflow.sample.index import index_stamps
-from mgsflow.sample.shards import ShardWriter
+from mgsflow.sample.shards import create_shard
 
 IMAGES, PHOTOMETRY = "images_photometry-observed", "photometry-observed"
 FLOWS = Flows(encoding=8, encoder_hidden=[8], head_hidden=8, couplings=2, coupling_hidden=8)
@@ -64,7 +64,7 @@ def run(tmp_path_factory) -> Path:
     stamps = random.normal(0, 2, (N, *LAYOUT.shape)).astype(np.float16)
     np.save(folder / "stamps.npy", stamps[np.argsort(objid)])
     for number, rows in enumerate(np.array_split(np.arange(N), 2)):
-        with ShardWriter(folder / f"shard-{number:03d}.h5", LAYOUT) as shard:
+        with create_shard(folder / f"shard-{number:03d}.h5", LAYOUT, len(rows)) as shard:
             for row in rows:
                 shard.add(objid[row], stamps[row])
     index_stamps(shards=sorted(folder.glob("shard-*.h5")), out=folder / "index.parquet")

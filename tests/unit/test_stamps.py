@@ -14,7 +14,7 @@ from synthetic_frames import (
     write_frame,
 )
 
-from mgsflow.config import Catalogue, Sdss, Stamps
+from mgsflow.config import Catalogue, Network, Sdss, Stamps
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import read_account
 from mgsflow.core.tables import write_table
@@ -23,7 +23,7 @@ from mgsflow.sample.frames import LocalFrames
 from mgsflow.sample.shards import ORIENTATION, ShardReader
 from mgsflow.sample.stamps import stamps
 
-SETTINGS = Stamps(size=64, shards=1, edge="drop")
+SETTINGS = Stamps(size=64, shards=1, edge="mask", masked_max=0.0)
 # real bands of a field are offset by a few pixels and hardly turned against one another
 OFFSET = {"g": (2.6, -4.3), "r": (0.0, 0.0), "i": (-3.7, 1.9)}
 FLUX = {"g": 20.0, "r": 40.0, "i": 60.0}
@@ -39,6 +39,9 @@ def _run(tmp_path, galaxies, settings=SETTINGS, shard=0, sky="simulated", **opti
         stamps=settings,
         sky=sky,
         sdss=Sdss(),
+        network=Network(),
+        partial=tmp_path / "partial",
+        downloads=tmp_path / "downloads",
         catalogue=options.pop("catalogue", Catalogue()),
         out=out,
         dropped=dropped,
@@ -92,7 +95,7 @@ def test_shard_says_what_it_holds(tmp_path):
         assert file.attrs["orientation"] == ORIENTATION
 
 
-def test_galaxy_at_the_edge_is_dropped_or_padded_and_counted(tmp_path):
+def test_galaxy_at_the_edge_is_dropped_or_masked_and_counted(tmp_path):
     inside = CENTRE
     edge = east_north(*CENTRE, 0, (250 - 15) * 0.396)  # 15 pixels from the northern edge
     beyond = east_north(*CENTRE, 0, (250 + 30) * 0.396)
@@ -102,18 +105,21 @@ def test_galaxy_at_the_edge_is_dropped_or_padded_and_counted(tmp_path):
     shard, (entries, account) = _run(tmp_path, galaxies)
     assert list(shard.objid) == [10**18]
     assert dict(zip(entries["objid"], entries["reason"], strict=True)) == {
-        10**18 + 1: "its stamp crosses the edge of its field",
+        10**18 + 1: "no image covers more than 0% of its stamp (stamps.masked_max)",
         10**18 + 2: "its position is outside the frames of its field",
     }
     assert account["came"] == account["kept"] + len(entries)
 
-    shard, (entries, account) = _run(tmp_path, galaxies, Stamps(size=64, shards=1, edge="pad"))
+    keep = Stamps(size=64, shards=1, edge="mask", masked_max=0.5)
+    shard, (entries, account) = _run(tmp_path, galaxies, keep)
     assert list(shard.objid) == [10**18, 10**18 + 1]
     assert list(entries["objid"]) == [10**18 + 2]
     assert list(account["noted"].values()) == [1]
-    padded = shard.stamps[1].astype(float)
-    assert (padded[:, -10:] == 0).all()  # north of the field there is nothing
-    assert padded[1].sum() == pytest.approx(FLUX["r"], rel=0.01)
+    masked = shard.stamps[1].astype(float)
+    assert (masked[:, -10:] == 0).all()  # north of the field there is nothing
+    # of the 32 rows above the galaxy 15 are there, and 1.9 fewer in i, whose frame lies lower
+    assert shard.masked == pytest.approx([0, (32 - 15 + 1.9) / 64], abs=1 / 64)
+    assert masked[1].sum() == pytest.approx(FLUX["r"], rel=0.01)
 
 
 def test_pixels_that_are_no_number_drop_only_the_galaxies_they_touch(tmp_path):
@@ -140,6 +146,12 @@ def test_field_without_a_frame_is_dropped_with_its_band(tmp_path):
     assert set(entries["reason"]) == {"its field has no frame in band i"}
 
 
+def _cuts(cutter, galaxies):
+    batches = cutter.batches(galaxies)
+    cutter.expect(batches)
+    return {cut.objid: cut for batch in batches for cut in cutter.cut(batch)}
+
+
 def test_each_frame_is_read_once_whatever_the_order_of_galaxies(tmp_path):
     sky = [CENTRE, east_north(*CENTRE, 10, 5)]
     _write_field(tmp_path, sky, field=57)
@@ -153,10 +165,10 @@ def test_each_frame_is_read_once_whatever_the_order_of_galaxies(tmp_path):
             return super().read(name)
 
     order = galaxies.iloc[[2, 0, 3, 1]]
-    cuts = {cut.objid: cut for cut in FrameCutter(Counting(tmp_path), SETTINGS).cut(order)}
+    cuts = _cuts(FrameCutter(Counting(tmp_path), SETTINGS), order)
     assert len(reads) == len(set(reads)) == 6
     assert set(cuts) == set(galaxies["objid"])
-    again = {cut.objid: cut for cut in FrameCutter(LocalFrames(tmp_path), SETTINGS).cut(galaxies)}
+    again = _cuts(FrameCutter(LocalFrames(tmp_path), SETTINGS), galaxies)
     assert all(np.array_equal(cuts[objid].stamp, again[objid].stamp) for objid in cuts)
 
 

@@ -22,9 +22,13 @@ except UserError as error:
 RUN = f"results/{config['run']}"
 
 
-def section(name):
-    """One section of the settings as JSON with sorted keys: all that a rule knows of the run."""
-    return json.dumps(config[name], sort_keys=True)
+def section(name, *keys):
+    """One section of the settings as JSON with sorted keys, or `keys` of it: all that a rule knows.
+
+    A change in what a rule is given reruns it.
+    """
+    chosen = {key: config[name][key] for key in keys or config[name]}
+    return json.dumps(chosen, sort_keys=True)
 
 
 def code(stage):
@@ -43,9 +47,12 @@ def flow_files(flow, name):
 
 
 # What the run has. A part that is left out has no jobs at all.
+SKY = config["sky"]
 TARGETS = config["targets"]
 VARIANTS = config["flows"]["variants"]
 HAS_STAMPS = config["stamps"]["provider"] != "none"
+# Whether the images come over the network, and not from a simulated sky or from files.
+FROM_SERVICES = SKY != "simulated" and config["stamps"]["provider"] in ("frames", "legacy", "jpeg")
 HAS_BANDS = bool(config["photometry"]["bands"])
 HAS_REDSHIFT = "redshift" in TARGETS["properties"]
 HAS_METALLICITY = "metallicity" in TARGETS["properties"]
@@ -53,9 +60,12 @@ REST_FRAME = any(variant.endswith("rest_frame") for variant in VARIANTS)
 IMAGES = any("images" in variant for variant in VARIANTS)
 FLOWS = [f for f, t in (("property", TARGETS["properties"]), ("line", TARGETS["lines"])) if t]
 SHARDS = [f"{i:03d}" for i in range(config["stamps"]["shards"])] if HAS_STAMPS else []
-SKY = config["sky"]
 ENVS = f"{workflow.basedir}/envs"
 THREADS = config["compute"]
+# The cuts that SkyServer makes; a change in another asks it for nothing again.
+QUERY_CUTS = ("redshift_min", "redshift_max", "legacy_primary", "target_bits", "reliable")
+# How the services are asked: no param of a rule, since it changes no result and reruns nothing.
+NETWORK = section("network")
 
 
 wildcard_constraints:

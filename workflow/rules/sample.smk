@@ -53,8 +53,8 @@ rule query_sdss:
     output:
         reply=directory(f"{RUN}/sky/served"),
     params:
-        sdss=section("sdss"),
-        selection=section("selection"),
+        sdss=section("sdss", "data_release", "skyserver_url", "chunk_rows"),
+        selection=section("selection", *QUERY_CUTS),
         partial=f"{RUN}/checkpoints/query-sdss",
         code=code("query-sdss"),
     log:
@@ -73,6 +73,7 @@ rule query_sdss:
         "Ask SkyServer for the sample"
     shell:
         "mgsflow query-sdss --sdss {params.sdss:q} --selection {params.selection:q} "
+        "--network {NETWORK:q} "
         "--partial {params.partial:q} --out {output.reply:q} "
         "2>&1 | tee {log:q}"
 
@@ -82,7 +83,7 @@ rule select:
     input:
         reply={
             "simulated": f"{RUN}/sky/reply",
-            "sdss": f"{RUN}/sky/served",
+            "sdss": config["sdss"]["reply_file"] or f"{RUN}/sky/served",
             "catalogue": [],
         }[SKY],
         source=only_if(SKY == "catalogue", config["catalogue"]["path"]),

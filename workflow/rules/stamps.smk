@@ -33,7 +33,7 @@ rule simulate_frames:
         "--seed {params.seed} --out {output:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
-# The stamps of a shard's galaxies, from frames or image files.
+# The stamps of a shard's galaxies, from frames, a cutout service or image files.
 rule stamps:
     input:
         selected=f"{RUN}/catalogue/selected.parquet",
@@ -45,17 +45,20 @@ rule stamps:
     params:
         stamps=section("stamps"),
         sky=SKY,
-        sdss=section("sdss"),
+        sdss=section("sdss", "data_release", "sas_url", "legacy_url", "jpeg_url"),
         catalogue=section("catalogue"),
+        partial=f"{RUN}/checkpoints/stamps/{{shard}}",
+        downloads=f"{RUN}/downloads",
         code=code("stamps"),
     log:
         f"{RUN}/logs/stamps-{{shard}}.log",
     benchmark:
         f"{RUN}/benchmarks/stamps-{{shard}}.tsv"
-    threads: 1
+    threads: THREADS["stamp_threads"]
     resources:
         mem_mb=2000,
         runtime=240,
+        downloads=int(FROM_SERVICES),
     conda:
         f"{ENVS}/data.yaml"
     container:
@@ -65,7 +68,8 @@ rule stamps:
     shell:
         "mgsflow stamps --selected {input.selected:q} --frames {input.frames:q} "
         "--shard {wildcards.shard} --stamps {params.stamps:q} --sky {params.sky} "
-        "--sdss {params.sdss:q} --catalogue {params.catalogue:q} "
+        "--sdss {params.sdss:q} --catalogue {params.catalogue:q} --network {NETWORK:q} "
+        "--partial {params.partial:q} --downloads {params.downloads:q} "
         "--out {output.shard:q} --dropped {output.dropped:q} --threads {threads} "
         "2>&1 | tee {log:q}"
 

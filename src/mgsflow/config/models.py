@@ -111,4 +111,7 @@ class Compute(Section):
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Device of training and sampling")
     vae_threads: int = setting(8, "CPU threads of the VAE's training and encoding", ge=1)
     flow_threads: int = setting(4, "CPU threads of the flows' training and sampling", ge=1)
+    stamp_threads: int = setting(
+        2, "CPU threads of a job that cuts stamps; unpacking frames is most of its work", ge=1
+    )
     threads: int = setting(4, "CPU threads of every other stage", ge=1)

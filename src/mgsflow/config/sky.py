@@ -52,6 +52,9 @@ class Network(Section):
     query_timeout: float = setting(600.0, "Longest silence of SkyServer in a query", "s", gt=0)
     image_timeout: float = setting(60.0, "Longest silence of a server of images", "s", gt=0)
     attempts: int = setting(8, "How often a request is tried before the job stops", ge=1)
+    backoff: float = setting(
+        2.0, "Wait after a request that failed; doubles each time, up to 300 s", "s", ge=0
+    )
     keep_downloads: bool = setting(
         False,
         "Keep frames and cutouts in results/RUN/downloads once they are cut: over 1 TB for the "

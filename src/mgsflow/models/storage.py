@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -18,6 +16,7 @@ from torch import Tensor
 from mgsflow import __version__
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path, read_json, sha256, write_json
+from mgsflow.core.fingerprint import fingerprint as core_fingerprint
 
 WEIGHTS_DIGEST = "weights_sha256"
 _PACKAGES = ("torch", "numpy", "nflows", "safetensors")
@@ -100,26 +99,7 @@ def software_versions() -> dict[str, str]:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Hexadecimal SHA-256 of data: arrays, tensors, bytes, and what JSON can hold.
-
-    Kind, type and shape of each part count too, so that no two lists of parts share their bytes.
-    """
-    digest = hashlib.sha256()
-    for part in parts:
-        kind, data = _bytes_of(part)
-        digest.update(f"{kind}:{len(data)};".encode())
-        digest.update(data)
-    return digest.hexdigest()
-
-
-def _bytes_of(part: Any) -> tuple[str, bytes | memoryview]:
-    if isinstance(part, bytes):
-        return "bytes", part
-    if isinstance(part, Tensor):
-        part = part.detach().cpu().numpy()
-    if isinstance(part, np.ndarray):
-        if part.dtype.hasobject:
-            raise TypeError("an array of objects has no bytes of its own: convert it first")
-        array = np.ascontiguousarray(part)
-        return f"array/{array.dtype.str}/{array.shape}", array.tobytes()
-    return "json", json.dumps(part, sort_keys=True).encode()
+    """`core.fingerprint` of parts that may be tensors as well."""
+    return core_fingerprint(
+        *(part.detach().cpu().numpy() if isinstance(part, Tensor) else part for part in parts)
+    )

@@ -2,91 +2,190 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+import threading
+from collections import Counter
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from mgsflow.config import Stamps
 from mgsflow.sample.frames import Frame, FrameName, MissingFrameError
-from mgsflow.sample.resample import Grid, Placement, centre_is_inside, is_inside, place, resample
+from mgsflow.sample.provider import Batch, Cut, finite_cut
+from mgsflow.sample.resample import (
+    Grid,
+    Placement,
+    centre_is_inside,
+    is_inside,
+    place,
+    resample,
+    rows_beyond,
+)
 from mgsflow.sample.shards import Layout
 from mgsflow.sky.fields import FIELD_COLUMNS
 
-
-class Cut(NamedTuple):
-    """A galaxy's stamp in the layout's dtype (bands, size, size), or why there is none.
-
-    `padded`: part of the stamp lies beyond the image and was filled.
-    """
-
-    objid: int
-    stamp: np.ndarray | None
-    reason: str = ""
-    padded: bool = False
-
-
-class Provider(Protocol):
-    """Where stamps come from: one Cut for each row of `galaxies`, in an order of its own."""
-
-    layout: Layout
-
-    def cut(self, galaxies: pd.DataFrame) -> Iterator[Cut]: ...
+Field = tuple[int, int, int]  # run, camcol, field
 
 
 class FrameSource(Protocol):
     def read(self, name: FrameName) -> Frame: ...
 
+    def drop(self, name: FrameName) -> None: ...
+
+    def stop(self) -> None: ...
+
 
 class FrameCutter:
-    """Stamps out of SAS frames, every band resampled once onto the galaxy's own grid."""
+    """Stamps out of frames, every band resampled once onto the galaxy's own grid.
 
-    def __init__(self, source: FrameSource, stamps: Stamps) -> None:
+    A stamp across the first or last row of its field goes on in the neighbouring field of the same
+    run and camera column, whose frames overlap by 128 rows (`stamps.edge: mosaic`). Across the
+    sides lies another run's strip, of another seeing: that part stays masked. `working` is held
+    while stamps are cut, so that fields in work may be more than processors.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        stamps: Stamps,
+        working: AbstractContextManager = nullcontext(),  # noqa: B008
+    ) -> None:
         self._source = source
-        self._pad = stamps.edge == "pad"
+        self._working = working
+        self._mosaic = stamps.edge == "mosaic"
         self._grid = Grid(stamps.size, stamps.pixel_scale)
+        self._frames = _FramesInUse(source, tuple(stamps.bands))
         self.layout = Layout(
             "frames", tuple(stamps.bands), stamps.size, stamps.pixel_scale, "float16"
         )
 
-    def cut(self, galaxies: pd.DataFrame) -> Iterator[Cut]:
-        """Cut all galaxies (columns objid, ra, dec, run, camcol, field), field by field."""
+    def batches(self, galaxies: pd.DataFrame) -> list[Batch]:
+        """A batch a field, from galaxies with the columns objid, ra, dec, run, camcol, field."""
+        batches = []
         for key, members in galaxies.groupby(FIELD_COLUMNS, sort=True):
-            run, camcol, field = (int(part) for part in key)
-            names = [FrameName(run, camcol, field, band) for band in self.layout.bands]
-            yield from self._cut_field(members, names)
+            field = tuple(int(part) for part in key)
+            batches.append(Batch("-".join(map(str, field)), members.sort_values("objid")))
+        return batches
 
-    def _cut_field(self, galaxies: pd.DataFrame, names: list[FrameName]) -> Iterator[Cut]:
-        objid = galaxies["objid"].to_numpy(np.int64)
+    def expect(self, batches: list[Batch]) -> None:
+        """Frames are kept until the last of these batches that may need them is done."""
+        self._frames.expect([_field_of(batch) for batch in batches], self._mosaic)
+
+    def cut(self, batch: Batch) -> list[Cut]:
+        """The stamps of a field's galaxies."""
+        field = _field_of(batch)
+        objid = batch.galaxies["objid"].to_numpy(np.int64)
         try:
-            frames = [self._source.read(name) for name in names]
+            frames = [self._frames.get(FrameName(*field, band)) for band in self.layout.bands]
         except MissingFrameError as missing:
-            band = str(missing).split()[1]
-            yield from (
-                Cut(int(one), None, f"its field has no frame in band {band}") for one in objid
-            )
-            return
-        ra, dec = galaxies["ra"].to_numpy(float), galaxies["dec"].to_numpy(float)
-        placements = [place(frame.wcs, ra, dec, self._grid) for frame in frames]
-        for one, places in zip(objid, zip(*placements, strict=True), strict=True):
-            yield self._cut_galaxy(int(one), frames, places)
+            reason = f"its field has no frame in band {missing.band}"
+            return [Cut(int(one), None, reason) for one in objid]
+        ra, dec = (batch.galaxies[name].to_numpy(float) for name in ("ra", "dec"))
+        with self._working:
+            places = list(zip(*(place(f.wcs, ra, dec, self._grid) for f in frames), strict=True))
+        return [
+            self._cut_galaxy(int(objid[i]), (ra[i], dec[i]), field, frames, places[i])
+            for i in range(len(objid))
+        ]
 
-    def _cut_galaxy(self, objid: int, frames: list[Frame], places: tuple[Placement, ...]) -> Cut:
+    def done(self, batch: Batch) -> None:
+        """The field's stamps are safe; frames that no further field needs are dropped."""
+        self._frames.release(_field_of(batch))
+
+    def stop(self) -> None:
+        self._source.stop()
+
+    def _cut_galaxy(
+        self,
+        objid: int,
+        position: tuple[float, float],
+        field: Field,
+        frames: list[Frame],
+        places: tuple[Placement, ...],
+    ) -> Cut:
         pairs = list(zip(frames, places, strict=True))
         if not all(centre_is_inside(p, self._grid, f.pixels.shape) for f, p in pairs):
             return Cut(objid, None, "its position is outside the frames of its field")
-        whole = all(is_inside(p, self._grid, f.pixels.shape) for f, p in pairs)
-        if not whole and not self._pad:
-            return Cut(objid, None, "its stamp crosses the edge of its field")
-        stamp = np.stack([resample(f.pixels, p, self._grid) for f, p in pairs])
-        return finite_cut(objid, stamp, padded=not whole)
+        views = [
+            self._views(frame, placement, field, band, position)
+            for (frame, placement), band in zip(pairs, self.layout.bands, strict=True)
+        ]
+        with self._working:
+            stamps, masked = zip(*(resample(view, self._grid) for view in views), strict=True)
+        return finite_cut(objid, np.stack(stamps), float(np.any(masked, axis=0).mean()))
+
+    def _views(
+        self,
+        frame: Frame,
+        placement: Placement,
+        field: Field,
+        band: str,
+        position: tuple[float, float],
+    ) -> list[tuple[np.ndarray, Placement]]:
+        """The frames that a stamp is made of, its own field's first."""
+        views = [(frame.pixels, placement)]
+        if not self._mosaic or is_inside(placement, self._grid, frame.pixels.shape):
+            return views
+        run, camcol, number = field
+        for step in rows_beyond(placement, self._grid, frame.pixels.shape):
+            try:
+                beside = self._frames.get(FrameName(run, camcol, number + step, band))
+            except MissingFrameError:
+                continue  # the scan begins or ends here
+            ra, dec = (np.array([angle]) for angle in position)
+            views.append((beside.pixels, place(beside.wcs, ra, dec, self._grid)[0]))
+        return views
 
 
-def finite_cut(objid: int, stamp: np.ndarray, padded: bool = False) -> Cut:
-    """A Cut of float nanomaggies, stored as float16, or refused if a pixel is no number there."""
-    with np.errstate(over="ignore"):
-        half = stamp.astype(np.float16)
-    if not np.isfinite(half).all():
-        return Cut(objid, None, "its stamp has pixels that are no number or beyond float16")
-    return Cut(objid, half, padded=padded)
+class _FramesInUse:
+    """Frames that several fields need, each read once and kept until the last is done."""
+
+    def __init__(self, source: FrameSource, bands: tuple[str, ...]) -> None:
+        self._source = source
+        self._bands = bands
+        self._lock = threading.Lock()
+        self._frames: dict[FrameName, Future[Frame]] = {}
+        self._users: Counter[Field] = Counter()
+        self._steps: tuple[int, ...] = (0,)
+
+    def expect(self, fields: list[Field], mosaic: bool) -> None:
+        self._steps = (-1, 0, 1) if mosaic else (0,)
+        self._users = Counter(beside for field in fields for beside in self._around(field))
+
+    def get(self, name: FrameName) -> Frame:
+        """The frame, read by whoever asks first. Raises what reading it raised."""
+        with self._lock:
+            known = self._frames.get(name)
+            future = known or self._frames.setdefault(name, Future())
+        if known is None:
+            try:
+                future.set_result(self._source.read(name))
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result()
+
+    def release(self, field: Field) -> None:
+        for beside in self._around(field):
+            self._users[beside] -= 1
+            if self._users[beside] <= 0:
+                self._drop(beside)
+
+    def _around(self, field: Field) -> list[Field]:
+        run, camcol, number = field
+        return [(run, camcol, number + step) for step in self._steps]
+
+    def _drop(self, field: Field) -> None:
+        for band in self._bands:
+            name = FrameName(*field, band)
+            with self._lock:
+                used = self._frames.pop(name, None)
+            if used is not None:
+                self._source.drop(name)
+
+
+def _field_of(batch: Batch) -> Field:
+    first = batch.galaxies.iloc[0]
+    run, camcol, field = (int(first[name]) for name in FIELD_COLUMNS)
+    return run, camcol, field

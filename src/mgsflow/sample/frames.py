@@ -7,13 +7,11 @@ with a gnomonic WCS; the other HDUs (calibration, sky, astrometry) are not neede
 from __future__ import annotations
 
 import bz2
-import http.client
 import io
-import time
-import urllib.error
-import urllib.request
+import threading
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +19,11 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
-from mgsflow.config import Sdss
+from mgsflow.config import Network, Sdss
 from mgsflow.core.errors import UserError
-from mgsflow.core.progress import say
+from mgsflow.sky.client import BadReplyError, Client, MissingError
+from mgsflow.sky.downloads import Downloads
 from mgsflow.sky.fields import frame_path
-
-_RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LONGEST_WAIT = 300.0  # seconds
 
 
 class MissingFrameError(Exception):
@@ -36,10 +32,6 @@ class MissingFrameError(Exception):
     def __init__(self, name: FrameName) -> None:
         super().__init__(str(name))
         self.band = name.band
-
-
-class BrokenFrameError(Exception):
-    """The bytes are no whole frame: truncated, damaged, or a page in place of data."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +57,17 @@ class FrameName:
     def __str__(self) -> str:
         return f"frame {self.band} of run {self.run}, camcol {self.camcol}, field {self.field}"
 
+    def contradicts(self, header: fits.Header) -> bool:
+        """Whether the header says that it is of another frame."""
+        cards = {"RUN": self.run, "CAMCOL": self.camcol, "FRAME": self.field, "FILTER": self.band}
+        return any(card in header and header[card] != value for card, value in cards.items())
 
-def read_frame(data: bytes) -> Frame:
-    """A frame from the bytes of its file, compressed or not. Raises BrokenFrameError."""
+
+def read_frame(data: bytes, name: FrameName | None = None) -> Frame:
+    """A frame from the bytes of its file, compressed or not.
+
+    Raises BadReplyError where it is not whole, or not the frame `name`.
+    """
     try:
         plain = bz2.decompress(data) if data[:3] == b"BZh" else data
         with fits.open(io.BytesIO(plain), memmap=False) as hdus:
@@ -75,9 +75,11 @@ def read_frame(data: bytes) -> Frame:
             header = hdus[0].header
             wcs = quiet_wcs(header)
     except Exception as error:  # bz2, FITS and WCS fail on damaged bytes in many ways
-        raise BrokenFrameError(str(error)) from None
+        raise BadReplyError(f"not a whole frame ({error})") from None
     if pixels.ndim != 2 or not wcs.has_celestial:
-        raise BrokenFrameError("its first HDU is not an image with a celestial WCS")
+        raise BadReplyError("its first HDU is not an image with a celestial WCS")
+    if name is not None and name.contradicts(header):
+        raise BadReplyError(f"its header is not that of {name}")
     return Frame(pixels, wcs)
 
 
@@ -99,22 +101,39 @@ class LocalFrames:
         """The frame. Raises MissingFrameError, or UserError where the file is no whole frame."""
         path = name.path(self.root)
         try:
-            return read_frame(path.read_bytes())
+            return read_frame(path.read_bytes(), name)
         except FileNotFoundError:
             raise MissingFrameError(name) from None
-        except BrokenFrameError as error:
-            raise UserError(
-                f"{path}: not a whole frame ({error}). Remove it and get it again."
-            ) from None
+        except BadReplyError as error:
+            raise UserError(f"{path}: {error}. Remove it and get it again.") from None
+
+    def drop(self, name: FrameName) -> None:
+        """The folder is not ours: nothing is removed."""
+
+    def stop(self) -> None:
+        """Reading a local file does not wait."""
 
 
 class SasFrames:
-    """Frames of the Science Archive Server, held in memory for as long as they are cut."""
+    """Frames of the Science Archive Server, on disk from their download until they are dropped.
 
-    def __init__(self, sdss: Sdss, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._sdss = sdss
+    `working` is held while bytes are unpacked, so that downloads may be more than processors.
+    """
+
+    def __init__(
+        self,
+        sdss: Sdss,
+        client: Client,
+        downloads: Downloads,
+        working: AbstractContextManager = nullcontext(),  # noqa: B008
+    ) -> None:
+        self._release = sdss.data_release
         self._base = f"{sdss.sas_url.rstrip('/')}/{release_folder(sdss.data_release)}"
-        self._sleep = sleep
+        self._client = client
+        self._downloads = downloads
+        self._working = working
+        self._checking = threading.Lock()
+        self._has_frames = False
 
     def read(self, name: FrameName) -> Frame:
         """The frame, tried as often as the settings say.
@@ -122,36 +141,58 @@ class SasFrames:
         Raises MissingFrameError where the server says that there is none (404 or 410), and
         UserError where it did not deliver: such a galaxy is not dropped, the run stops.
         """
-        url = f"{self._base}/{name.path(Path()).as_posix()}"
-        for attempt in range(1, self._sdss.attempts + 1):
+        path = name.path(Path())
+        url = f"{self._base}/{path.as_posix()}"
+        try:
+            frame = self._downloads.fetch(url, path, self._reader(name), self_checking=True)
+        except MissingError:
+            self._check_base()
+            raise MissingFrameError(name) from None
+        self._has_frames = True
+        return frame
+
+    def drop(self, name: FrameName) -> None:
+        """No galaxy needs the frame any more."""
+        self._downloads.drop(name.path(Path()))
+
+    def stop(self) -> None:
+        """Let no thread wait for the server any longer."""
+        self._downloads.stop()
+
+    def _reader(self, name: FrameName) -> Callable[[bytes], Frame]:
+        def read(data: bytes) -> Frame:
+            with self._working:
+                return read_frame(data, name)
+
+        return read
+
+    def _check_base(self) -> None:
+        """Raises UserError where no frame can be had, which would drop every galaxy."""
+        with self._checking:
+            if self._has_frames:
+                return
             try:
-                return read_frame(self._fetch(url))
-            except urllib.error.HTTPError as error:
-                if error.code in (404, 410):
-                    raise MissingFrameError(name) from None
-                if error.code not in _RETRY_STATUS:
-                    raise UserError(f"{url}: the server answers {error}. {_ADVICE}") from None
-                fault, wait = error, _retry_after(error)
-            except (OSError, http.client.HTTPException, BrokenFrameError) as error:
-                fault, wait = error, None
-            self._pause(url, attempt, fault, wait)
-        raise UserError(
-            f"{url}: no whole frame in {self._sdss.attempts} attempts ({fault}). {_ADVICE}"
-        )
-
-    def _fetch(self, url: str) -> bytes:
-        with urllib.request.urlopen(url, timeout=self._sdss.timeout) as reply:
-            return reply.read()  # raises IncompleteRead where Content-Length is not met
-
-    def _pause(self, url: str, attempt: int, fault: Exception, wait: float | None) -> None:
-        if attempt == self._sdss.attempts:
-            return
-        wait = min(2.0**attempt if wait is None else wait, _LONGEST_WAIT)
-        say(f"{url}: {fault}; attempt {attempt + 1} in {wait:.0f} s")
-        self._sleep(wait)
+                self._client.get(f"{self._base}/301/", bytes, self_checking=True)
+            except MissingError:
+                raise UserError(
+                    f"{self._base}/301/: the server has no such folder, so it has no frames of "
+                    f"data release {self._release} at all. Check sdss.sas_url and "
+                    "sdss.data_release."
+                ) from None
+            self._has_frames = True
 
 
-_ADVICE = "Check sdss.sas_url and sdss.data_release, or run again later."
+def sas_frames(
+    sdss: Sdss,
+    network: Network,
+    folder: Path,
+    partial: Path,
+    working: AbstractContextManager = nullcontext(),  # noqa: B008
+) -> SasFrames:
+    """The frames of SAS, as the settings say; downloads lie below `folder`."""
+    client = Client(network, "sdss.sas_url and sdss.data_release")
+    downloads = Downloads(client, folder, partial, network.keep_downloads)
+    return SasFrames(sdss, client, downloads, working)
 
 
 def release_folder(release: int) -> str:
@@ -160,11 +201,3 @@ def release_folder(release: int) -> str:
         return "dr8/groups/boss/photoObj/frames"
     instrument = "boss" if release <= 12 else "eboss"
     return f"dr{release}/{instrument}/photoObj/frames"
-
-
-def _retry_after(error: urllib.error.HTTPError) -> float | None:
-    """Seconds that the server asks to wait, where it says so in seconds."""
-    try:
-        return max(0.0, float(error.headers.get("Retry-After", "")))
-    except ValueError:
-        return None

@@ -16,11 +16,12 @@ from mgsflow.sample.shards import open_shards
 _COLUMNS = (
     Quantity("shard", "", "Number of the shard, as in shard-NNN.h5"),
     Quantity("row", "", "Row of the stamp within its shard, from 0"),
+    Quantity("masked", "", "Share of the stamp that no image covers, and that is 0"),
 )
 
 
 def index_stamps(*, shards: list[Path], out: Path) -> None:
-    """Index the stamps of all shards by objid: columns objid, shard, row, in this order of rows.
+    """Index the stamps of all shards by objid: columns objid, shard, row, masked.
 
     Refuses shards of different layouts, a galaxy that two rows hold, and shards that are all empty.
     """
@@ -31,6 +32,7 @@ def index_stamps(*, shards: list[Path], out: Path) -> None:
                 "objid": reader.objid,
                 "shard": np.full(len(reader), number, np.int32),
                 "row": np.arange(len(reader), dtype=np.int64),
+                "masked": reader.masked,
             }
         )
         for number, reader in sorted(readers.items())
@@ -47,7 +49,8 @@ def index_stamps(*, shards: list[Path], out: Path) -> None:
 
 
 def _refuse_duplicates(index: pd.DataFrame, shards: list[Path]) -> None:
-    twice = index[index["objid"].duplicated(keep=False)].sort_values("objid")
+    places = index[["objid", "shard", "row"]]  # integers all: a row of them is no float
+    twice = places[places["objid"].duplicated(keep=False)].sort_values("objid")
     if len(twice):
         first, second = twice.iloc[0], twice.iloc[1]
         raise UserError(

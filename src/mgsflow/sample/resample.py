@@ -8,6 +8,7 @@ replaces one at every pixel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,9 +85,22 @@ def _offset_sky(
 
 def is_inside(placement: Placement, grid: Grid, shape: tuple[int, int]) -> bool:
     """Whether the whole stamp lies within a frame of `shape` (rows, columns)."""
+    return bool(_within(_corners(placement, grid), shape).all())
+
+
+def rows_beyond(placement: Placement, grid: Grid, shape: tuple[int, int]) -> list[int]:
+    """On which sides of a frame's rows the stamp juts out: -1 before the first, 1 after the last.
+
+    Rows run along the scan, so that these are the steps to the fields that hold the rest.
+    """
+    y, _ = _corners(placement, grid)
+    return [-1] * bool((y < -0.5).any()) + [1] * bool((y > shape[0] - 0.5).any())
+
+
+def _corners(placement: Placement, grid: Grid) -> np.ndarray:
+    """The stamp's outer corners in the frame: (2, 4)."""
     edge = np.array([-0.5, grid.size - 0.5])
-    corners = placement(edge[:, None], edge[None, :]).reshape(2, -1)
-    return bool(_within(corners, shape).all())
+    return placement(edge[:, None], edge[None, :]).reshape(2, -1)
 
 
 def centre_is_inside(placement: Placement, grid: Grid, shape: tuple[int, int]) -> bool:
@@ -99,36 +113,54 @@ def _within(position: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return (y >= -0.5) & (y <= shape[0] - 0.5) & (x >= -0.5) & (x <= shape[1] - 0.5)
 
 
-def resample(pixels: np.ndarray, placement: Placement, grid: Grid) -> np.ndarray:
-    """The stamp at `placement`, float32 (size, size), in flux a pixel of the stamp.
+def resample(
+    frames: Sequence[tuple[np.ndarray, Placement]], grid: Grid
+) -> tuple[np.ndarray, np.ndarray]:
+    """A stamp out of overlapping frames, and which of its pixels none of them covers.
+
+    `frames` are pixels (rows, columns) with the stamp's placement in them; each pixel of the stamp
+    is of the first that covers it. The stamp is float32 (size, size), in flux a pixel of the stamp,
+    and 0, the level of the sky, where `masked` (size, size) is true.
 
     Cubic splines, once. Where a pixel of the stamp is larger than the frame's, the mean of several
     points within it is taken, so that nothing is skipped. Multiplied by the ratio of the pixels'
-    areas it conserves flux. Beyond the frame's edge the stamp is 0, the level of the sky.
+    areas it conserves flux.
     """
-    finer = max(1, round(np.sqrt(placement.area) + 0.3))
-    fine = _refine(placement, finer)
+    finer = max(1, round(np.sqrt(frames[0][1].area) + 0.3))
     side = grid.size * finer
-    crop, corner = _crop(pixels, fine, side)
-    if crop.size == 0:
-        return np.zeros((grid.size, grid.size), np.float32)
+    stamp = np.zeros((side, side), np.float32)
+    open_ = np.ones((side, side), bool)
+    for pixels, placement in frames:
+        fine = _refine(placement, finer)
+        if is_inside(placement, grid, pixels.shape):
+            covered = open_
+        else:
+            row = np.arange(side)
+            covered = open_ & _within(fine(row[:, None], row[None, :]), pixels.shape)
+        if covered.any():
+            values = _interpolate(pixels, fine, side) * np.float32(placement.area)
+            stamp[covered] = values[covered]
+            open_ = open_ & ~covered
+    if finer > 1:
+        blocks = (grid.size, finer, grid.size, finer)
+        stamp = stamp.reshape(blocks).mean(axis=(1, 3))
+        open_ = open_.reshape(blocks).any(axis=(1, 3))
+    return stamp, open_
+
+
+def _interpolate(pixels: np.ndarray, placement: Placement, side: int) -> np.ndarray:
+    crop, corner = _crop(pixels, placement, side)
     coefficients = ndimage.spline_filter(crop, 3, output=np.float32, mode="nearest")
-    stamp = ndimage.affine_transform(
+    return ndimage.affine_transform(
         coefficients,
-        fine.matrix,
-        fine.offset - corner,
+        placement.matrix,
+        placement.offset - corner,
         (side, side),
         np.float32,
         order=3,
         mode="nearest",
         prefilter=False,
     )
-    if not is_inside(placement, grid, pixels.shape):
-        row = np.arange(side)
-        stamp *= _within(fine(row[:, None], row[None, :]), pixels.shape)
-    if finer > 1:
-        stamp = stamp.reshape(grid.size, finer, grid.size, finer).mean(axis=(1, 3))
-    return stamp * np.float32(placement.area)
 
 
 def _refine(placement: Placement, finer: int) -> Placement:

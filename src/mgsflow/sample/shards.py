@@ -9,22 +9,21 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import h5py
 import numpy as np
 import pandas as pd
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.files import atomic_path, remove
+from mgsflow.core.files import atomic_path
 from mgsflow.sample.stretch import Stretch
 
 ORIENTATION = "row 0 south, column 0 east: north up and east left with the origin below"
 NANOMAGGIES = "nanomaggy"
 COUNTS = "8-bit colour map"
-_BLOCK = 256  # stamps copied at once
 
 
 @dataclass(frozen=True)
@@ -58,74 +57,60 @@ class Layout:
         )
 
 
+@contextmanager
+def create_shard(path: Path, layout: Layout, count: int) -> Iterator[ShardWriter]:
+    """A shard of `count` stamps to be added one by one; it gets its name when all are there."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        writer = ShardWriter(file, layout, count)
+        yield writer
+        writer.finish()
+
+
 class ShardWriter:
-    """Writes one shard, stamp by stamp, in memory that does not grow.
+    """What `create_shard` gives: takes stamp by stamp, in memory that does not grow."""
 
-    Contiguous HDF5 wants its length beforehand, which only the last stamp tells: the stamps go to
-    a spool beside the shard first.
-    """
-
-    def __init__(self, path: Path, layout: Layout) -> None:
-        self.path = Path(path)
+    def __init__(self, file: h5py.File, layout: Layout, count: int) -> None:
         self.layout = layout
+        self._file = file
+        self._count = count
+        self._stamps = file.create_dataset("stamps", (count, *layout.shape), layout.dtype)
         self._objid: list[int] = []
-        self._spool_path = self.path.with_name(f".{self.path.stem}.spool")
-
-    def __enter__(self) -> ShardWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._spool = self._spool_path.open("wb")
-        return self
-
-    def add(self, objid: int, stamp: np.ndarray) -> None:
-        """Append a stamp, shape (bands, size, size), in the layout's dtype."""
-        if stamp.shape != self.layout.shape or str(stamp.dtype) != self.layout.dtype:
-            raise ValueError(f"a stamp of {stamp.shape} {stamp.dtype}, not of {self.layout}")
-        self._spool.write(np.ascontiguousarray(stamp).data)
-        self._objid.append(int(objid))
+        self._masked: list[float] = []
+        self._digest = hashlib.sha256()
 
     def __len__(self) -> int:
         return len(self._objid)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._spool.close()
-        try:
-            if kind is None:
-                self._write()
-        finally:
-            remove(self._spool_path)
+    def add(self, objid: int, stamp: np.ndarray, masked: float = 0.0) -> None:
+        """Append a stamp, shape (bands, size, size), in the layout's dtype.
 
-    def _write(self) -> None:
-        with atomic_path(self.path) as temporary, h5py.File(temporary, "w") as file:
-            shape = (len(self), *self.layout.shape)
-            stamps = file.create_dataset("stamps", shape, self.layout.dtype)
-            digest = hashlib.sha256()
-            for start, block in self._blocks():
-                stamps[start : start + len(block)] = block
-                digest.update(block.data)
-            file["objid"] = np.array(self._objid, dtype=np.int64)
-            file.attrs["provider"] = self.layout.provider
-            file.attrs["bands"] = list(self.layout.bands)
-            file.attrs["pixel_scale"] = self.layout.pixel_scale
-            file.attrs["unit"] = self.layout.unit
-            file.attrs["orientation"] = ORIENTATION
-            file.attrs["stamps_sha256"] = digest.hexdigest()
+        `masked` is the share of its pixels that no image covers.
+        """
+        if stamp.shape != self.layout.shape or str(stamp.dtype) != self.layout.dtype:
+            raise ValueError(f"a stamp of {stamp.shape} {stamp.dtype}, not of {self.layout}")
+        stamp = np.ascontiguousarray(stamp)
+        self._stamps[len(self)] = stamp
+        self._digest.update(stamp.data)
+        self._objid.append(int(objid))
+        self._masked.append(masked)
 
-    def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        per_stamp = int(np.prod(self.layout.shape))
-        with self._spool_path.open("rb") as spool:
-            for start in range(0, len(self), _BLOCK):
-                count = min(_BLOCK, len(self) - start)
-                block = np.fromfile(spool, self.layout.dtype, count * per_stamp)
-                yield start, block.reshape(count, *self.layout.shape)
+    def finish(self) -> None:
+        """Write what describes the stamps. Raises ValueError unless all were added."""
+        if len(self) != self._count:
+            raise ValueError(f"{len(self)} stamps were added to a shard of {self._count}")
+        file = self._file
+        file["objid"] = np.array(self._objid, dtype=np.int64)
+        file["masked"] = np.array(self._masked, dtype=np.float32)
+        file.attrs["provider"] = self.layout.provider
+        file.attrs["bands"] = list(self.layout.bands)
+        file.attrs["pixel_scale"] = self.layout.pixel_scale
+        file.attrs["unit"] = self.layout.unit
+        file.attrs["orientation"] = ORIENTATION
+        file.attrs["stamps_sha256"] = self._digest.hexdigest()
 
 
 class ShardReader:
-    """One shard: `layout`, `objid` (n,), and `stamps`, a read-only map (n, bands, size, size).
+    """One shard: `layout`, `objid` and `masked` (n,), and `stamps`, a map (n, bands, size, size).
 
     Raises UserError if the file is absent, is no shard, or is shorter than it says.
     """
@@ -138,6 +123,7 @@ class ShardReader:
             with h5py.File(self.path, "r") as file:
                 self.layout = Layout.of(file)
                 self.objid = file["objid"][:].astype(np.int64, casting="safe")
+                self.masked = file["masked"][:]
                 self.digest = str(file.attrs["stamps_sha256"])
                 self._dtype = file["stamps"].dtype
                 self._shape = file["stamps"].shape

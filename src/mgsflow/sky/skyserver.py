@@ -1,4 +1,4 @@
-"""SkyServer's SQL service: a polite client that takes nothing for a reply that is none."""
+"""SkyServer's SQL service."""
 
 from __future__ import annotations
 
@@ -9,61 +9,61 @@ from typing import TypeVar
 import requests
 from astroquery.sdss import SDSS, conf
 
-from mgsflow.config import Sdss
+from mgsflow.config import Network, Sdss
 from mgsflow.core.errors import UserError
-from mgsflow.core.progress import say
+from mgsflow.sky.client import BadReplyError, Client, MissingError
 
 Result = TypeVar("Result")
-_RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LONGEST_WAIT = 300.0  # seconds
 _SQL_ERRORS = ("sql statement", "syntax", "invalid object name", "invalid column name")
-_ADVICE = "Check sdss.skyserver_url and sdss.data_release, or run again later: nothing is lost."
-
-
-class _TransientError(Exception):
-    """No usable reply this time; `wait` is what the server asked for, in seconds."""
-
-    def __init__(self, message: str, wait: float | None = None) -> None:
-        super().__init__(message)
-        self.wait = wait
 
 
 class SkyServer:
-    """Asks queries one after the other, no faster than the settings allow.
-
-    `sleep` and `clock` are those of `time`, replaced in tests.
-    """
+    """Asks queries one after the other, no faster than the settings allow."""
 
     def __init__(
         self,
         sdss: Sdss,
-        sleep: Callable[[float], None] = time.sleep,
+        network: Network,
+        sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sdss = sdss
-        self._sleep = sleep
-        self._clock = clock
-        self._last = -float("inf")
+        self._client = Client(
+            network,
+            "sdss.skyserver_url and sdss.data_release",
+            interval=network.request_interval,
+            timeout=network.query_timeout,
+            sleep=sleep,
+            clock=clock,
+        )
 
     def ask(self, sql: str, read: Callable[[str], Result]) -> tuple[str, Result]:
         """The reply to `sql` as it came, and what `read` makes of it.
 
         A reply that `read` refuses with UserError (an HTML page with status 200, rows cut off) is
-        asked for again, as is one that fails. Raises UserError when `sdss.attempts` are used up,
-        or at once where the server says that the query itself is wrong.
+        asked for again, as is one that fails. Raises UserError when the attempts are used up, or
+        at once where the server says that the query itself is wrong.
         """
-        for attempt in range(1, self._sdss.attempts + 1):
-            try:
-                text = self._fetch(sql)
-                return text, self._read(text, read)
-            except _TransientError as error:
-                fault = error
-            if attempt < self._sdss.attempts:
-                self._pause(attempt, fault)
-        raise UserError(
-            f"{self._sdss.skyserver_url}: no usable reply in {self._sdss.attempts} attempts "
-            f"({fault}). {_ADVICE}"
-        )
+        what = self._sdss.skyserver_url
+        try:
+            content, result = self._client.ask(
+                lambda: self._send(sql), lambda content: self._read(_text(content), read), what
+            )
+        except MissingError as error:
+            raise UserError(
+                f"{error}: it has no SQL service for data release {self._sdss.data_release}. "
+                "Check sdss.skyserver_url and sdss.data_release."
+            ) from None
+        return _text(content), result
+
+    def _send(self, sql: str) -> requests.Response:
+        with conf.set_temp("skyserver_baseurl", self._sdss.skyserver_url.rstrip("/")):
+            return SDSS.query_sql_async(
+                sql,
+                timeout=self._client.timeout,
+                data_release=self._sdss.data_release,
+                cache=False,
+            )
 
     def _read(self, text: str, read: Callable[[str], Result]) -> Result:
         try:
@@ -75,45 +75,8 @@ class SkyServer:
                     f"{self._sdss.skyserver_url} refuses the query: {text.strip()[:500]}\n"
                     f"Has data release {self._sdss.data_release} these tables and columns?"
                 ) from None
-            raise _TransientError(str(error)) from None
-
-    def _fetch(self, sql: str) -> str:
-        self._sleep(max(0.0, self._last + self._sdss.request_interval - self._clock()))
-        try:
-            with conf.set_temp("skyserver_baseurl", self._sdss.skyserver_url.rstrip("/")):
-                reply = SDSS.query_sql_async(
-                    sql,
-                    timeout=self._sdss.timeout,
-                    data_release=self._sdss.data_release,
-                    cache=False,
-                )
-        except (requests.RequestException, OSError) as error:
-            raise _TransientError(str(error)) from None
-        finally:
-            self._last = self._clock()
-        _check_status(reply)
-        return reply.content.decode("utf-8", errors="replace")
-
-    def _pause(self, attempt: int, fault: _TransientError) -> None:
-        wait = self._sdss.request_interval * 2.0**attempt if fault.wait is None else fault.wait
-        wait = min(wait, _LONGEST_WAIT)
-        say(f"SkyServer: {fault}; attempt {attempt + 1} in {wait:.0f} s")
-        self._sleep(wait)
+            raise BadReplyError(str(error)) from None
 
 
-def _check_status(reply: requests.Response) -> None:
-    if reply.status_code in _RETRY_STATUS:
-        raise _TransientError(f"status {reply.status_code}", _retry_after(reply))
-    if reply.status_code != requests.codes.ok:
-        raise UserError(
-            f"{reply.url.split('?')[0]}: the server answers {reply.status_code} {reply.reason}: "
-            f"{reply.text.strip()[:300]}\n{_ADVICE}"
-        )
-
-
-def _retry_after(reply: requests.Response) -> float | None:
-    """Seconds that the server asks to wait, where it says so in seconds."""
-    try:
-        return max(0.0, float(reply.headers.get("Retry-After", "")))
-    except ValueError:
-        return None
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", errors="replace")

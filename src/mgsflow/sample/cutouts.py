@@ -1,0 +1,167 @@
+"""Stamps from cutout services: one request a galaxy, north up and east left already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from mgsflow.config import Network, Sdss, Stamps
+from mgsflow.core.errors import UserError
+from mgsflow.sample.images import NoImageError, RefusedError, UnreadableError, read_fits, read_jpeg
+from mgsflow.sample.provider import Batch, Cut, batches_of, finite_cut
+from mgsflow.sample.shards import Layout
+from mgsflow.sky.client import BadReplyError, Client, MissingError
+from mgsflow.sky.downloads import Downloads
+
+_NO_IMAGE = "the cutout service has no image there"
+_SUSPICIOUS = 4  # galaxies without an image, and none with: the address is wrong
+
+
+class Service(Protocol):
+    """What one cutout service asks for and answers."""
+
+    layout: Layout
+    url: str
+    suffix: str
+
+    def parameters(self, ra: float, dec: float) -> dict[str, object]:
+        """Of the request for the stamp at `ra`, `dec` (deg)."""
+        ...
+
+    def read(self, data: bytes) -> np.ndarray:
+        """Pixels (bands, size, size); all 0 where the service has no image."""
+        ...
+
+    def cut(self, objid: int, pixels: np.ndarray) -> Cut: ...
+
+
+class LegacyCutouts:
+    """FITS cutouts of the Legacy Surveys' viewer, layer sdss: coadded frames, in nanomaggies.
+
+    A cube (bands, y, x) with a gnomonic WCS whose centre is the galaxy (legacysurvey/imagine,
+    `MapLayer.write_cutout`). Pixels that no frame covers are 0.
+    """
+
+    suffix = ".fits"
+
+    def __init__(self, sdss: Sdss, stamps: Stamps) -> None:
+        self.url = sdss.legacy_url
+        self.layout = Layout(
+            "legacy", tuple(stamps.bands), stamps.size, stamps.pixel_scale, "float16"
+        )
+
+    def parameters(self, ra: float, dec: float) -> dict[str, object]:
+        layout = self.layout
+        return {
+            "ra": f"{ra:.7f}",
+            "dec": f"{dec:.7f}",
+            "layer": "sdss",
+            "pixscale": layout.pixel_scale,
+            "bands": "".join(layout.bands),
+            "size": layout.size,
+        }
+
+    def read(self, data: bytes) -> np.ndarray:
+        try:
+            return _of_size(read_fits(data, self.layout), self.layout)
+        except NoImageError:
+            return np.zeros(self.layout.shape, np.float32)
+
+    def cut(self, objid: int, pixels: np.ndarray) -> Cut:
+        # noise is never exactly 0, the lack of an image is
+        return finite_cut(objid, pixels, float((pixels == 0).any(axis=0).mean()))
+
+
+class JpegCutouts:
+    """SkyServer's colour cutouts: 8 bits, the SDSS colour map, first row north."""
+
+    suffix = ".jpg"
+
+    def __init__(self, sdss: Sdss, stamps: Stamps) -> None:
+        self.url = sdss.jpeg_url
+        self.layout = Layout("jpeg", tuple(stamps.bands), stamps.size, stamps.pixel_scale, "uint8")
+
+    def parameters(self, ra: float, dec: float) -> dict[str, object]:
+        size = self.layout.size
+        return {
+            "ra": f"{ra:.7f}",
+            "dec": f"{dec:.7f}",
+            "scale": self.layout.pixel_scale,
+            "width": size,
+            "height": size,
+        }
+
+    def read(self, data: bytes) -> np.ndarray:
+        return _of_size(read_jpeg(data, self.layout), self.layout)
+
+    def cut(self, objid: int, pixels: np.ndarray) -> Cut:
+        return Cut(objid, np.ascontiguousarray(pixels))
+
+
+class CutoutProvider:
+    """Stamps of a cutout service; a file of each is kept until its stamp is safe."""
+
+    def __init__(self, service: Service, network: Network, folder: Path, partial: Path) -> None:
+        client = Client(
+            network, f"sdss.{service.layout.provider}_url", interval=network.request_interval
+        )
+        self._service = service
+        self._answers = False
+        self._downloads = Downloads(client, folder, partial, network.keep_downloads)
+        self.layout = service.layout
+
+    def batches(self, galaxies: pd.DataFrame) -> list[Batch]:
+        """Galaxies (columns objid, ra, dec) in order of objid."""
+        return batches_of(galaxies)
+
+    def expect(self, batches: list[Batch]) -> None: ...
+
+    def cut(self, batch: Batch) -> list[Cut]:
+        """Fetch the stamps of a batch."""
+        columns = (batch.galaxies[name] for name in ("objid", "ra", "dec"))
+        rows = zip(*columns, strict=True)
+        cuts = [self._cut_galaxy(int(o), float(ra), float(dec)) for o, ra, dec in rows]
+        if not self._answers and len(cuts) >= _SUSPICIOUS:
+            raise UserError(
+                f"{self._service.url}: not one image of {len(cuts)} galaxies, but status 404. "
+                f"Check sdss.{self.layout.provider}_url."
+            )
+        return cuts
+
+    def done(self, batch: Batch) -> None:
+        for objid in batch.galaxies["objid"]:
+            self._downloads.drop(self._name(int(objid)))
+
+    def stop(self) -> None:
+        self._downloads.stop()
+
+    def _cut_galaxy(self, objid: int, ra: float, dec: float) -> Cut:
+        parameters = self._service.parameters(ra, dec)
+        try:
+            pixels = self._downloads.fetch(
+                self._service.url, self._name(objid), self._read, parameters
+            )
+        except MissingError:
+            return Cut(objid, None, _NO_IMAGE)
+        self._answers = True
+        if not pixels.any():
+            return Cut(objid, None, _NO_IMAGE)
+        return self._service.cut(objid, pixels)
+
+    def _read(self, data: bytes) -> np.ndarray:
+        try:
+            return self._service.read(data)
+        except (UnreadableError, RefusedError) as error:
+            raise BadReplyError(str(error)) from None
+
+    def _name(self, objid: int) -> Path:
+        return Path(self.layout.provider) / f"{objid}{self._service.suffix}"
+
+
+def _of_size(pixels: np.ndarray, layout: Layout) -> np.ndarray:
+    if pixels.shape != layout.shape:
+        raise BadReplyError(f"an image of {pixels.shape}, not of {layout.shape} as asked for")
+    return pixels

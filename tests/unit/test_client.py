@@ -1,0 +1,175 @@
+"""The HTTP client: what is tried again, when, and what is said when it is no use."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+
+import pytest
+import requests
+
+from mgsflow.config import Network
+from mgsflow.core.errors import UserError
+from mgsflow.sky.client import BadReplyError, Client, MissingError
+
+URL = "http://127.0.0.1:9/file"
+BUSY, GONE = 503, 404
+
+
+def reply(body=b"whole", status=200, url=URL, **headers) -> requests.Response:
+    made = requests.Response()
+    made.status_code, made._content, made.url, made.reason = status, body, url, "Reason"
+    made.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return made
+
+
+def read(content: bytes) -> str:
+    if not content.startswith(b"whole"):
+        raise BadReplyError("not whole")
+    return content.decode()
+
+
+class Service:
+    """Gives what it is told to, one after another; exceptions are raised. Time passes in sleep."""
+
+    def __init__(self, *replies, attempts=8, interval=0.0):
+        self.replies, self.asked, self.pauses, self.now = list(replies), [], [], 0.0
+        network = Network(attempts=attempts)
+        self.client = Client(
+            network, "sdss.some_url", interval=interval, sleep=self.sleep, clock=lambda: self.now
+        )
+
+    def sleep(self, seconds):
+        self.pauses.append(seconds)
+        self.now += seconds
+
+    def send(self):
+        self.asked.append(self.now)
+        given = self.replies.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    def ask(self, **options):
+        return self.client.ask(self.send, read, URL, **({"self_checking": True} | options))
+
+
+FAULTS = {
+    "busy": reply(status=BUSY),
+    "too many requests": reply(status=429),
+    "damaged": reply(b"who"),
+    "empty": reply(b""),
+    "reset": requests.ConnectionError("reset"),
+    "time-out": requests.ReadTimeout("silence"),
+    "cut off": requests.exceptions.ChunkedEncodingError("cut off"),
+    "socket": OSError("gone"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_tried_again(fault):
+    service = Service(FAULTS[fault], reply())
+    assert service.ask() == (b"whole", "whole")
+    assert len(service.asked) == 2
+    assert len(service.pauses) == 1 and 1 <= service.pauses[0] <= 2
+
+
+def test_pauses_grow_and_end():
+    service = Service(*[reply(status=BUSY)] * 12, reply(), attempts=13)
+    service.ask()
+    for number, pause in enumerate(service.pauses, start=1):
+        assert min(2.0**number, 600) / 2 <= pause <= min(2.0**number, 300)
+
+
+@pytest.mark.parametrize(
+    "asked, least, most",
+    [("7", 7, 7), ("0", 0, 0), (formatdate(usegmt=True), 0, 0), ("100000", 300, 300)],
+)
+def test_the_servers_wish_is_heeded(asked, least, most):
+    service = Service(reply(status=BUSY, Retry_After=asked), reply())
+    service.ask()
+    assert least <= service.pauses[0] <= most
+
+
+def test_a_date_to_come_back_at_is_waited_for():
+    import time
+
+    service = Service(
+        reply(status=429, Retry_After=formatdate(time.time() + 60, usegmt=True)), reply()
+    )
+    service.ask()
+    assert 50 < service.pauses[0] <= 60
+
+
+def test_attempts_end_with_words():
+    service = Service(*[reply(status=BUSY)] * 4, attempts=4)
+    with pytest.raises(UserError, match=r"127\.0\.0\.1:9.*4 attempts \(status 503\).*some_url"):
+        service.ask()
+    assert len(service.asked) == 4
+
+
+def test_an_address_that_never_answered_is_given_up_soon():
+    service = Service(*[requests.ConnectionError("no such host")] * 8)
+    with pytest.raises(UserError, match=r"3 attempts \(ConnectionError: no such host"):
+        service.ask()
+    assert len(service.asked) == 3
+    known = Service(reply(), *[requests.ConnectionError("down")] * 5, reply(), attempts=6)
+    known.ask()
+    assert known.ask() == (b"whole", "whole")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 414, 501])
+def test_a_refusal_is_not_tried_again(status):
+    service = Service(reply(b"you may not", status=status))
+    with pytest.raises(UserError, match=rf"answers {status} Reason: you may not\s.*some_url"):
+        service.ask()
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_is_not_there_is_missing_at_once(status):
+    with pytest.raises(MissingError):
+        Service(reply(status=status)).ask()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [requests.exceptions.MissingSchema("Invalid URL 'sdss'"), requests.exceptions.InvalidURL()],
+)
+def test_a_wrong_address_is_the_users(wrong):
+    with pytest.raises(UserError, match="Check sdss.some_url"):
+        Service(wrong).ask()
+
+
+def test_unprotected_bytes_count_once_they_came_twice():
+    service = Service(reply(b"whole, a bit flipped"), reply(b"whole"), reply(b"whole"))
+    assert service.ask(self_checking=False) == (b"whole", "whole")
+    assert not service.replies
+
+
+@pytest.mark.parametrize(
+    "protected", [reply(url="https://x/y"), reply(Content_Encoding="gzip")], ids=["TLS", "gzip"]
+)
+def test_protected_bytes_are_asked_for_once(protected):
+    service = Service(protected)
+    assert service.ask(self_checking=False)[0] == b"whole"
+    assert len(service.asked) == 1
+
+
+def test_replies_that_never_agree_are_no_reply():
+    service = Service(*[reply(b"whole %d" % i) for i in range(20)], attempts=3)
+    with pytest.raises(UserError, match="no two of 4 replies agree"):
+        service.ask(self_checking=False)
+
+
+def test_requests_keep_their_distance():
+    service = Service(*[reply()] * 4, interval=2.0)
+    for _ in range(4):
+        service.ask()
+    assert service.asked == [0, 2, 4, 6]
+
+
+def test_a_stopped_client_does_not_wait(monkeypatch):
+    client = Client(Network(), "sdss.some_url")
+    client.stop()
+    replies = iter([reply(status=BUSY, Retry_After="200")] * 2)
+    with pytest.raises(UserError, match="1 attempts"):
+        client.ask(lambda: next(replies), read, URL)
