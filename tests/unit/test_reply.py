@@ -10,6 +10,7 @@ from skyserver_replies import FIRST_OBJID, reply_text, served_rows, write_reply
 from mgsflow.config import Simulated
 from mgsflow.core.errors import UserError
 from mgsflow.core.quantities import LINE_FLUXES
+from mgsflow.sky.columns import FIRST_LINE
 from mgsflow.sky.reply import parse_reply, read_reply, reply_body
 from mgsflow.sky.simulated.serve import simulate_catalogue
 
@@ -52,7 +53,7 @@ def test_sql_does_not_mind_the_case_of_a_column():
     [
         (lambda text: "<!DOCTYPE html><html>down</html>", "not a reply of SkyServer.*DOCTYPE"),
         (lambda text: "", "not a reply of SkyServer"),
-        (lambda text: text.replace("#Table1\nobjid,", ""), "not a reply of SkyServer"),
+        (lambda text: text.replace("#Table1\nobjid,", ""), "no column objid; it has specobjid"),
         (lambda text: text.replace(",oh_p50", ",oh_p16"), "no column oh_p50; it has objid"),
         (lambda text: text[:-80], "line 6: .* fields, not 50"),
         (lambda text: text.replace(str(FIRST_OBJID + 1), "1.23765E+18"), r"row 2: '1.23765E\+18'"),
@@ -103,3 +104,11 @@ def test_real_replies_are_replies(real_data):
 def test_an_empty_chunk_has_no_rows():
     table = parse_reply(reply_text(served_rows(2).iloc[:0]), "reply")
     assert table.empty and isinstance(table, pd.DataFrame)
+
+
+def test_releases_before_12_answer_without_the_first_line():
+    text = reply_text(served_rows(3)).removeprefix(f"{FIRST_LINE}\n")
+    assert parse_reply(text, "reply")["objid"].tolist() == [FIRST_OBJID + i for i in range(3)]
+    assert reply_body("n\n23\n", "reply", ["n"]) == "n\n23\n"
+    with pytest.raises(UserError, match="not a reply of SkyServer"):
+        reply_body("m\n23\n", "reply", ["n"])

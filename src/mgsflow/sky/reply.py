@@ -6,6 +6,7 @@ import gzip
 import io
 import warnings
 import zlib
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from mgsflow.sky.reply_csv import BLANK, csv_body, read_rows
 
 MISSING = (-9999.0, -1000.0)  # galSpec's and the photometry's
 _GZIP, _FITS = b"\x1f\x8b", b"SIMPLE"
+_DAMAGE = "(?s).*(truncated|corrupted)"  # what astropy warns of, and reads on
 _ADVICE = (
     "The digits cannot be had back. Download the result again, and let no spreadsheet write it."
 )
@@ -53,8 +55,8 @@ def parse_reply(text: str, source: str) -> pd.DataFrame:
     return _in_our_names(read_rows(text.encode(), source), source)
 
 
-def reply_body(text: str, source: str, columns: list[str] | None = None) -> str:
-    """The CSV of a reply from its header on, which must have all `columns`: see csv_body."""
+def reply_body(text: str, source: str, columns: Container[str] = COLUMNS) -> str:
+    """The CSV of a reply from its header on, where it has `columns`: see csv_body."""
     return csv_body(text.encode(), source, columns).decode()
 
 
@@ -90,7 +92,7 @@ def _read_file(path: Path) -> pd.DataFrame:
 def _fits_rows(data: bytes, path: Path) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", ".*truncated", AstropyUserWarning)
+            warnings.filterwarnings("error", _DAMAGE, AstropyUserWarning)
             rows = read_fits(io.BytesIO(data))
     except (OSError, ValueError, TypeError, AstropyUserWarning) as error:
         raise UserError(f"{path}: cannot be read as FITS ({error}). Download it again.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Container
 
 import pandas as pd
 import pyarrow as pa
@@ -15,23 +16,23 @@ BLANK = ("", "null", "NULL", "Null", "nan", "NaN", "NAN")  # CasJobs writes null
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def csv_body(data: bytes, source: str, columns: list[str] | None = None) -> bytes:
+def csv_body(data: bytes, source: str, columns: Container[str] = COLUMNS) -> bytes:
     """The CSV from its header on, without the line `#Table1` that SkyServer puts above it.
 
-    Releases before 12 leave that line out. The header must then have all `columns` (those of our
-    query), or an error page could be taken for it. Raises UserError otherwise.
+    Releases before 12 leave that line out: some of `columns` must then be in the first line, as
+    they are in no error page. Raises UserError otherwise.
     """
     data = data.removeprefix(_BYTE_ORDER_MARK)
     first, _, body = data.partition(b"\n")
     if first.strip() == FIRST_LINE.encode():
         return body
-    if set(COLUMNS if columns is None else columns) <= set(_header(first)):
+    if any(name in columns for name in _header(first)):
         return data
     beginning = first.strip()[:80].decode(errors="replace")
     raise UserError(
         f"{source}: not a reply of SkyServer's SQL service: it begins with {beginning!r}, neither "
-        f"with {FIRST_LINE} nor with a header of all columns. It may be an error page, or "
-        "the result of another query: open it, remove it and query again."
+        f"with {FIRST_LINE} nor with the names of columns. It may be an error page: open it, "
+        "remove it and query again."
     )
 
 
