@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mgsflow import __version__
+from mgsflow.core.disk import describe_full_disk, is_full_disk
 from mgsflow.core.errors import UserError
 from mgsflow.stages import STAGES, TOOLS, Stage
 
@@ -41,17 +42,23 @@ def main(arguments: list[str] | None = None) -> int:
         parser.parse_args(arguments or ["--help"])
         return 2
     stage = (STAGES | TOOLS)[arguments[0]]
+    values: dict[str, object] = {}
     try:
         _set_threads(arguments)
         function = getattr(importlib.import_module(stage.module), stage.function)
-        function(**_stage_arguments(stage, function, arguments[1:]))
+        values = _stage_arguments(stage, function, arguments[1:])
+        function(**values)
     except UserError as error:
         print(f"mgsflow {stage.name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"mgsflow {stage.name}: interrupted", file=sys.stderr)
         return 130
-    except Exception:
+    except Exception as error:
+        if is_full_disk(error):
+            paths = [value for value in values.values() if isinstance(value, Path)]
+            print(f"mgsflow {stage.name}: {describe_full_disk(paths)}", file=sys.stderr)
+            return 2
         traceback.print_exc()
         print(
             f"mgsflow {stage.name}: this is a fault of mgsflow {__version__}, not of your input; "

@@ -12,12 +12,18 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from mgsflow.config import validate
 from mgsflow.core.code import code_digest
 from mgsflow.core.errors import UserError
+from mgsflow.plan import describe
 from mgsflow.stages import STAGES
 
 try:
-    config.update(validate(config).model_dump(mode="json"))
+    settings = validate(config)
+    config.update(settings.model_dump(mode="json"))
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+# What a run on SDSS's services asks for, said before it starts and in a dry run.
+if workflow.is_main_process and settings.sky == "sdss":
+    print(describe(settings), file=sys.stderr)
 
 RUN = f"results/{config['run']}"
 

@@ -1,0 +1,43 @@
+"""A full disk, told from other faults and said in words."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_TEXTS = ("No space left on device", "Disk quota exceeded", "File too large")
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or one behind it, is that of a full disk, a quota or a file limit.
+
+    HDF5 and Arrow raise errors of their own that only quote the system's.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        if any(text in str(error) for text in _TEXTS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def describe_full_disk(paths: Iterable[Path]) -> str:
+    """What to do, with the least free of the file systems that hold `paths`."""
+    folders = {_existing(Path(path)) for path in paths}
+    free = sorted((shutil.disk_usage(folder).free, str(folder)) for folder in folders)
+    where = f"{free[0][1]} has {free[0][0] / 1e6:,.0f} MB free" if free else "see `df`"
+    return (
+        f"the disk is full, or a quota or limit of file size is reached: {where}. Nothing "
+        "half-written was taken for complete, and what is complete is kept: make room and run again."
+    )
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
