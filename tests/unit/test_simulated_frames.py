@@ -16,14 +16,16 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table
 from mgsflow.sky.fields import frame_path, shard_of_fields
 from mgsflow.sky.simulated.camera import CAMERA
-from mgsflow.sky.simulated.frames import simulate_frames, sky_on_pixels, write_field
+from mgsflow.sky.simulated.frame_file import sky_on_pixels
+from mgsflow.sky.simulated.frames import frame_bytes, simulate_frames
 from mgsflow.sky.simulated.images import draw_field, observe
 from mgsflow.sky.simulated.placement import field_wcs
+from mgsflow.sky.simulated.scene import Sky
 from mgsflow.sky.simulated.serve import make_objects
 
 SETTINGS = Simulated(galaxies=36, galaxies_per_field=12)
 BANDS = ["g", "r"]
-STAMPS = Stamps(bands=BANDS, shards=3)
+STAMPS = Stamps(bands=BANDS, shards=3, edge="mask")
 REAL_DATA = Path(os.environ.get("MGSFLOW_REAL_DATA", "../shared/real"))
 REAL_FRAME = REAL_DATA / "sas_frame" / "frame-r-001000-1-0100.fits.bz2"
 
@@ -183,20 +185,21 @@ def test_position_angle_runs_from_north_to_east(objects):
 
 
 def test_noise_is_the_cameras():
-    random = np.random.default_rng(1)
+    noise = np.random.default_rng(1).standard_normal((1489, 2048), dtype=np.float32)
     calibration, sky = np.full(2048, 0.005), np.full((1489, 2048), 140.0, dtype=np.float32)
-    image = observe(np.full((1489, 2048), 0.5), calibration, sky, "r", random)
+    image = observe(np.full((1489, 2048), 0.5), calibration, sky, "r", noise)
     assert image.mean() == pytest.approx(0.5, abs=1e-3)
     variance = (100 + 140) / CAMERA["r"].gain + CAMERA["r"].dark_variance + 1 / 12  # rounding
     assert image.std() == pytest.approx(0.005 * np.sqrt(variance), rel=0.01)
 
 
-def test_a_seed_gives_the_same_bytes(rendered, tmp_path):
-    folder, objects = rendered
-    write_field(tmp_path, objects, ["r"], SETTINGS, seed=3)
-    field = objects.iloc[0][["run", "camcol", "field"]]
-    again, first = (frame_path(root, *field, "r").read_bytes() for root in (tmp_path, folder))
-    assert again == first
+@pytest.mark.parametrize("band", BANDS)
+def test_one_frame_on_demand_is_the_stages(objects, rendered, band):
+    """Whichever bands are rendered beside it."""
+    folder, of_field = rendered
+    name = tuple(of_field.iloc[0][["run", "camcol", "field"]])
+    first = frame_path(folder, *name, band).read_bytes()
+    assert frame_bytes(Sky(objects, SETTINGS, seed=3), name, band) == first
     assert bz2.decompress(first)[:6] == b"SIMPLE"
 
 

@@ -45,6 +45,7 @@ CAMERA = {
     "i": Band(5.165, 7.84, 0.00674, 20.2, 0.97, (5.8, 2.6), 2.086, 0.01),
     "z": Band(4.745, 0.81, 0.0322, 18.9, 0.97, (-5.2, -4.4), 1.479, 0.01),
 }
+LARGEST_OFFSET = max(max(map(abs, band.offset)) for band in CAMERA.values())  # pixels
 
 
 def flux_error(flux: Array, half_light: Array, band: Band) -> Array:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import bz2
-import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from astropy.io import fits
-from astropy.wcs import WCS
 
 from mgsflow.config import Simulated, Stamps
 from mgsflow.core.errors import UserError
@@ -18,14 +14,14 @@ from mgsflow.core.progress import say, track
 from mgsflow.core.seeds import generator
 from mgsflow.core.tables import read_table
 from mgsflow.sky.fields import FIELD_COLUMNS, frame_path, shard_of_fields
-from mgsflow.sky.simulated.camera import CAMERA, FRAME_SHAPE
-from mgsflow.sky.simulated.contaminants import POINT_SOURCES
-from mgsflow.sky.simulated.images import background_objects, draw_field, observe
-from mgsflow.sky.simulated.placement import NODE, RERUN, field_wcs
+from mgsflow.sky.simulated.camera import CAMERA, FRAME_SHAPE, LARGEST_OFFSET, PIXEL_SCALE
+from mgsflow.sky.simulated.frame_file import SKY_GRID, frame_file, sky_axes, sky_on_pixels
+from mgsflow.sky.simulated.images import draw_field, observe
+from mgsflow.sky.simulated.placement import FRAME_STEP
 from mgsflow.sky.simulated.relations import Array
+from mgsflow.sky.simulated.scene import FieldName, Sky, on_frame
 
-SKY_GRID = (192, 256)  # of a frame's sky image, in HDU 2
-SEEING_SCATTER = 0.06  # of a field's FWHM, relative
+EDGE_MARGIN = 15  # pixels: for the resampling, and so that no stamp lacks a frame by rounding
 
 
 def simulate_frames(
@@ -40,87 +36,127 @@ def simulate_frames(
 ) -> None:
     """Render the frames of one shard's fields, in every band of the stamps.
 
-    `out` becomes a folder laid out like SAS: 301/RUN/CAMCOL/frame-*.fits.bz2, sky-subtracted
-    nanomaggies. Each frame holds every object of the simulated sky, selected or not.
+    With `stamps.edge` `mosaic` the neighbouring fields that stamps of the shard reach into come
+    with them. `out` becomes a folder laid out like SAS: 301/RUN/CAMCOL/frame-*.fits.bz2,
+    sky-subtracted nanomaggies. Each frame holds every object of the simulated sky that shines on
+    it, selected or not.
     """
     if not 0 <= shard < stamps.shards:
         raise UserError(f"--shard {shard}: there are {stamps.shards} shards, from 0 on.")
-    wanted = _fields_of_shard(read_table(selected, FIELD_COLUMNS), stamps.shards, shard)
+    key = ["objid", *FIELD_COLUMNS]
+    galaxies = read_table(selected, key)
+    galaxies = galaxies[shard_of_fields(galaxies, stamps.shards) == shard]
     objects = read_table(truth)
-    objects = objects.merge(wanted, on=FIELD_COLUMNS)
-    _check_fields(wanted, objects, truth)
-    groups = list(objects.groupby(FIELD_COLUMNS))
+    placed = galaxies.merge(objects[[*key, "y"]], on=key)
+    _check_known(galaxies, placed, truth)
+    sky = Sky(objects, simulated, seed)
+    names = _fields_needed(placed, sky, stamps)
     with atomic_path(out) as folder:
         folder.mkdir()
-        for _, field_objects in track(groups, f"simulate-frames, shard {shard}: fields"):
-            write_field(folder, field_objects, stamps.bands, simulated, seed)
-    say(f"simulate-frames, shard {shard}: {len(groups)} fields in {', '.join(stamps.bands)}")
-
-
-def _fields_of_shard(selected: pd.DataFrame, shards: int, shard: int) -> pd.DataFrame:
-    chosen = selected[shard_of_fields(selected, shards) == shard]
-    return chosen.drop_duplicates().sort_values(FIELD_COLUMNS, ignore_index=True)
-
-
-def _check_fields(wanted: pd.DataFrame, objects: pd.DataFrame, truth: Path) -> None:
-    found = len(objects[FIELD_COLUMNS].drop_duplicates())
-    if found != len(wanted):
-        raise UserError(
-            f"{truth}: holds {found} of the {len(wanted)} selected fields of this shard. The "
-            "selected galaxies are not of this simulated sky: run simulate-catalogue and select "
-            "again."
-        )
-
-
-def write_field(
-    folder: Path, objects: pd.DataFrame, bands: list[str], simulated: Simulated, seed: int
-) -> None:
-    """Write a field's frames below `folder`. A field looks the same whichever shard renders it."""
-    field = objects.iloc[0]
-    name = [int(field[column]) for column in FIELD_COLUMNS]
-    random = generator(seed, "simulate-frames", *name)
-    fwhm = simulated.psf_fwhm * (1 + SEEING_SCATTER * np.clip(random.normal(), -2, 2))
-    is_point = objects["kind"].isin(POINT_SOURCES)
-    stars, faint = background_objects(random)
-    points = pd.concat([objects[is_point], stars], ignore_index=True)
-    galaxies = pd.concat([objects[~is_point], faint], ignore_index=True)
-    reference = field_wcs(field, "r")
-    for band in bands:
-        noise = generator(seed, "simulate-frames", *name, band)
-        frame = _frame(field, galaxies, points, reference, band, fwhm, noise)
-        _write(frame_path(folder, *name, band), frame)
-
-
-def _frame(
-    field: pd.Series,
-    galaxies: pd.DataFrame,
-    points: pd.DataFrame,
-    reference: WCS,
-    band: str,
-    fwhm: float,
-    random: np.random.Generator,
-) -> fits.HDUList:
-    wcs = field_wcs(field, band)
-    placed = [_on_frame(objects, reference, wcs) for objects in (galaxies, points)]
-    flux = draw_field(*placed, wcs, band, fwhm * CAMERA[band].seeing)
-    calibration = _calibration(band, random)
-    sky = _sky(band, random)
-    image = observe(flux, calibration, sky_on_pixels(sky, *_sky_axes()), band, random)
-    return fits.HDUList(
-        [
-            fits.PrimaryHDU(image, _header(field, band, wcs)),
-            fits.ImageHDU(calibration.astype(np.float32)),
-            _sky_table(sky),
-            _astrometry_table(field, band),
-        ]
+        for name in track(names, f"simulate-frames, shard {shard}: fields"):
+            write_field(folder, sky, name, stamps.bands)
+    own = len(galaxies[FIELD_COLUMNS].drop_duplicates())
+    say(
+        f"simulate-frames, shard {shard}: {own} fields and {len(names) - own} beside them, in "
+        f"{', '.join(stamps.bands)}"
     )
 
 
-def _on_frame(objects: pd.DataFrame, reference: WCS, wcs: WCS) -> pd.DataFrame:
-    """The objects with `column` and `row` in the frame of `wcs`, from x and y in the r frame."""
-    sky = reference.wcs_pix2world(objects[["x", "y"]].to_numpy(), 1)
-    column, row = wcs.wcs_world2pix(sky, 1).T
-    return objects.assign(column=column, row=row)
+def _check_known(galaxies: pd.DataFrame, placed: pd.DataFrame, truth: Path) -> None:
+    if len(placed) != len(galaxies):
+        raise UserError(
+            f"{truth}: holds {len(placed)} of the {len(galaxies)} selected galaxies of this "
+            "shard. The selected galaxies are not of this simulated sky: run simulate-catalogue "
+            "and select again."
+        )
+
+
+def _fields_needed(galaxies: pd.DataFrame, sky: Sky, stamps: Stamps) -> list[FieldName]:
+    """The fields of `galaxies` and, for mosaics, those beyond an edge that a stamp may cross."""
+    needed = _names(galaxies)
+    if stamps.edge == "mosaic":
+        # a stamp is north up on frames that are not: its half diagonal reaches the farthest
+        half = stamps.size * stamps.pixel_scale / PIXEL_SCALE / np.sqrt(2)
+        reach = half + LARGEST_OFFSET + EDGE_MARGIN
+        before = galaxies[galaxies["y"] < reach]
+        after = galaxies[galaxies["y"] > FRAME_SHAPE[0] - reach]
+        for crossing, step in ((before, -1), (after, 1)):
+            beyond = _names(crossing.assign(field=crossing["field"] + step))
+            needed |= {name for name in beyond if name in sky}
+    return sorted(needed)
+
+
+def _names(galaxies: pd.DataFrame) -> set[FieldName]:
+    fields = galaxies[FIELD_COLUMNS].drop_duplicates().to_numpy()
+    return {(int(run), int(camcol), int(field)) for run, camcol, field in fields}
+
+
+def write_field(folder: Path, sky: Sky, name: FieldName, bands: list[str]) -> None:
+    """Write a field's frames below `folder`. A field looks the same whichever shard renders it."""
+    sources = sky.sources(name)
+    for band in bands:
+        path = frame_path(folder, *name, band)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_frame(sky, name, sources, band))
+
+
+def frame_bytes(sky: Sky, name: FieldName, band: str) -> bytes:
+    """One frame's file, as `simulate_frames` writes it.
+
+    Raises KeyError where the sky has no such field.
+    """
+    return _frame(sky, name, sky.sources(name), band)
+
+
+def noiseless_frame(sky: Sky, name: FieldName, band: str) -> np.ndarray:
+    """True nanomaggies of a frame's pixels, shape (1489, 2048), float32, with its seeing.
+
+    Of the projection `sky.wcs(name, band)`; all that shines on the frame, neither sky nor noise.
+    """
+    return _light(sky, name, sky.sources(name), band)
+
+
+def _light(
+    sky: Sky, name: FieldName, sources: tuple[pd.DataFrame, pd.DataFrame], band: str
+) -> np.ndarray:
+    reference, wcs = sky.wcs(name, "r"), sky.wcs(name, band)
+    placed = [on_frame(objects, reference, wcs) for objects in sources]
+    return draw_field(*placed, wcs, band, sky.fwhm(name) * CAMERA[band].seeing)
+
+
+def _frame(
+    sky: Sky, name: FieldName, sources: tuple[pd.DataFrame, pd.DataFrame], band: str
+) -> bytes:
+    random = generator(sky.seed, "simulate-frames", *name, band)
+    calibration = _calibration(band, random)
+    background = _background(band, random)
+    image = observe(
+        _light(sky, name, sources, band),
+        calibration,
+        sky_on_pixels(background, *sky_axes()),
+        band,
+        noise(sky.seed, name, band),
+    )
+    return frame_file(sky.field(name), band, image, calibration, background)
+
+
+def noise(seed: int, name: FieldName, band: str) -> np.ndarray:
+    """Standard normal deviates of a frame's pixels, shape (1489, 2048), float32.
+
+    The rows that a frame shares with the next are the same photons: their deviates are the next
+    frame's.
+    """
+    run, camcol, field = name
+    height, width = FRAME_SHAPE
+    parts = (field, FRAME_STEP), (field + 1, height - FRAME_STEP)
+    return np.concatenate(
+        [
+            generator(seed, "simulate-frames", run, camcol, one, band, "noise").standard_normal(
+                (rows, width), dtype=np.float32
+            )
+            for one, rows in parts
+        ]
+    )
 
 
 def _calibration(band: str, random: np.random.Generator) -> Array:
@@ -130,107 +166,9 @@ def _calibration(band: str, random: np.random.Generator) -> Array:
     return CAMERA[band].nanomaggies_per_count * (1 + bend)
 
 
-def _sky(band: str, random: np.random.Generator) -> np.ndarray:
+def _background(band: str, random: np.random.Generator) -> np.ndarray:
     """Counts of the sky on its coarse grid: the band's level, 5% from field to field, 1% across."""
     rows, columns = (np.linspace(-1, 1, side)[:, None] for side in SKY_GRID)
     slope_rows, slope_columns = random.normal(0, 0.005, 2)
     level = CAMERA[band].sky_counts * (1 + 0.05 * np.clip(random.normal(), -3, 3))
     return (level * (1 + slope_rows * rows + slope_columns * columns.T)).astype(np.float32)
-
-
-def _sky_axes() -> tuple[Array, Array]:
-    """Where each column and row of a frame lies on the sky's grid, as in the real frames."""
-    rows, columns = FRAME_SHAPE
-    return np.arange(columns) / 8 - 0.4375, np.arange(rows) / 8 + 0.5625
-
-
-def sky_on_pixels(sky: np.ndarray, columns: Array, rows: Array) -> np.ndarray:
-    """A frame's sky in counts, from HDU 2's ALLSKY, XINTERP and YINTERP: shape (1489, 2048)."""
-    return (_linear(rows, len(sky)) @ sky @ _linear(columns, sky.shape[1]).T).astype(np.float32)
-
-
-def _linear(positions: Array, nodes: int) -> np.ndarray:
-    """The matrix (positions, nodes) of linear interpolation; the ends hold beyond."""
-    return np.stack([np.interp(positions, np.arange(nodes), one) for one in np.eye(nodes)], axis=1)
-
-
-def _header(field: pd.Series, band: str, wcs: WCS) -> fits.Header:
-    header = fits.Header()
-    header["ORIGIN"] = ("mgsflow", "A simulated sky, not SDSS's")
-    header["TELESCOP"] = "2.5m"
-    header["RUN"] = (int(field["run"]), "Run number")
-    header["FRAME"] = (int(field["field"]), "Frame sequence number within the run")
-    header["FIELD"] = (int(field["field"]), "Field number within the run")
-    header["NODE"] = (NODE, "RA of the great circle's ascending node (deg)")
-    header["INCL"] = (float(field["inclination"]), "Great circle's inclination (deg)")
-    header["EXPTIME"] = ("53.907456", "Exposure time (seconds)")
-    header["CCDMODE"] = "DRIFT"
-    header["EQUINOX"] = 2000.0
-    header["FILTER"] = (band, "filter used")
-    header["CAMCOL"] = (int(field["camcol"]), "column in the imaging camera")
-    header["RERUN"] = (str(RERUN), "rerun")
-    header["RADECSYS"] = "ICRS"
-    header["BUNIT"] = ("nanomaggy", "1 nanomaggy = 3.631e-6 Jy")
-    header["NMGY"] = (CAMERA[band].nanomaggies_per_count, "Calibration factor [nMgy per count]")
-    for keyword, value, comment in _projection(wcs):
-        header[keyword] = (value, comment)
-    return header
-
-
-def _projection(wcs: WCS) -> list[tuple[str, object, str]]:
-    """The cards of the projection, as SDSS writes them (astropy would write PC and CDELT)."""
-    cd = wcs.wcs.cd
-    cards = [("CTYPE1", "RA---TAN", ""), ("CTYPE2", "DEC--TAN", "")]
-    cards += [("CUNIT1", "deg", ""), ("CUNIT2", "deg", "")]
-    for axis in (1, 2):
-        cards.append((f"CRPIX{axis}", float(wcs.wcs.crpix[axis - 1]), "Reference pixel"))
-        cards.append((f"CRVAL{axis}", float(wcs.wcs.crval[axis - 1]), "Its RA or Dec (deg)"))
-        cards += [
-            (f"CD{axis}_{pixel}", float(cd[axis - 1, pixel - 1]), "deg / pixel") for pixel in (1, 2)
-        ]
-    return cards
-
-
-def _sky_table(sky: np.ndarray) -> fits.BinTableHDU:
-    columns, rows = _sky_axes()
-    return fits.BinTableHDU.from_columns(
-        [
-            fits.Column(
-                "ALLSKY", f"{sky.size}E", dim=f"({SKY_GRID[1]},{SKY_GRID[0]})", array=sky[None]
-            ),
-            fits.Column("XINTERP", f"{len(columns)}E", array=columns[None]),
-            fits.Column("YINTERP", f"{len(rows)}E", array=rows[None]),
-        ]
-    )
-
-
-def _astrometry_table(field: pd.Series, band: str) -> fits.BinTableHDU:
-    """Great-circle astrometry: mu = A + B row + C col, nu = D + E row + F col, from the corner."""
-    scale = abs(np.linalg.det(field_wcs(field, band).wcs.cd)) ** 0.5
-    column, row = np.array([FRAME_SHAPE[1] / 2, FRAME_SHAPE[0] // 2]) + CAMERA[band].offset
-    values = {
-        "NODE": NODE,
-        "INCL": field["inclination"],
-        "A": field["mu"] - row * scale,
-        "B": scale,
-        "C": 0.0,
-        "D": field["nu"] - column * scale,
-        "E": 0.0,
-        "F": scale,
-    }
-    doubles = [fits.Column(name, "D", array=[value]) for name, value in values.items()]
-    names = [
-        fits.Column("RUN", "J", array=[field["run"]]),
-        fits.Column("RERUN", "3A", array=[str(RERUN)]),
-        fits.Column("CAMCOL", "J", array=[field["camcol"]]),
-        fits.Column("FILTER", "1A", array=[band]),
-        fits.Column("FIELD", "J", array=[field["field"]]),
-    ]
-    return fits.BinTableHDU.from_columns(names + doubles)
-
-
-def _write(path: Path, frame: fits.HDUList) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    frame.writeto(buffer)
-    path.write_bytes(bz2.compress(buffer.getvalue()))

@@ -31,6 +31,7 @@ STAMP_SIDES = (
     768,
     1024,
 )  # few sizes, so FFTs are planned once
+POINT_SIDE = 48  # of the square that a star is drawn on
 WING_SHARE, WING_WIDTH = 0.12, 2.3  # SDSS's double Gaussian (Stoughton et al. 2002, section 4.3)
 FOLDING = galsim.GSParams(folding_threshold=1e-2, maximum_fft_size=8192, kvalue_accuracy=1e-4)
 BACKGROUND_STARS, BACKGROUND_GALAXIES = 50, 50  # of a field, fainter than the sample
@@ -71,15 +72,18 @@ def _component(
     return _unit_profile(index).dilate(radius).shear(q=axis_ratio, beta=angle)
 
 
-def stamp_side(galaxy: pd.Series) -> int:
-    """Pixels of the square that a galaxy is drawn on: to where its disk drowns in noise."""
-    scale = galaxy["disk_radius"] / 1.678
-    area = 2 * np.pi * scale**2 * galaxy["disk_axis_ratio"]
-    centre = galaxy["nanomaggies_r"] * PIXEL_SCALE**2 / area
+def stamp_sides(galaxies: pd.DataFrame) -> np.ndarray:
+    """Pixels of the squares that galaxies are drawn on: to where their disks drown in noise."""
+    scale = galaxies["disk_radius"].to_numpy() / 1.678
+    area = 2 * np.pi * scale**2 * galaxies["disk_axis_ratio"].to_numpy()
+    centre = galaxies["nanomaggies_r"].to_numpy() * PIXEL_SCALE**2 / area
     lengths = np.clip(np.log(centre / FAINTEST_DRAWN), 5.0, 14.0)
-    bulge = BULGE_EDGE * galaxy["bulge_radius"] if galaxy["bulge_share_r"] > 0.02 else 0.0
-    needed = 2 * max(lengths * scale, bulge) / PIXEL_SCALE + 20
-    return next((side for side in STAMP_SIDES if side >= needed), STAMP_SIDES[-1])
+    bulge = BULGE_EDGE * np.where(
+        galaxies["bulge_share_r"] > 0.02, galaxies["bulge_radius"].to_numpy(), 0.0
+    )
+    needed = 2 * np.maximum(lengths * scale, bulge) / PIXEL_SCALE + 20
+    large_enough = np.searchsorted(STAMP_SIDES, needed)
+    return np.take(STAMP_SIDES, large_enough, mode="clip")
 
 
 def background_objects(random: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -143,11 +147,11 @@ def draw_field(
     image = galsim.ImageF(width, height, xmin=1, ymin=1)
     seeing = point_spread(fwhm)
     jacobian = _jacobian(wcs)
-    for _, galaxy in objects.iterrows():
+    for (_, galaxy), side in zip(objects.iterrows(), stamp_sides(objects), strict=True):
         profile = galsim.Convolve([galaxy_profile(galaxy, band), seeing], gsparams=FOLDING)
-        _add(image, profile, galaxy, stamp_side(galaxy), jacobian)
+        _add(image, profile, galaxy, int(side), jacobian)
     for _, star in points.iterrows():
-        _add(image, seeing * star[f"nanomaggies_{band}"], star, STAMP_SIDES[1], jacobian)
+        _add(image, seeing * star[f"nanomaggies_{band}"], star, POINT_SIDE, jacobian)
     return image.array
 
 
@@ -173,19 +177,20 @@ def _add(
 
 
 def observe(
-    flux: np.ndarray, calibration: Array, sky: np.ndarray, band: str, random: np.random.Generator
+    flux: np.ndarray, calibration: Array, sky: np.ndarray, band: str, noise: np.ndarray
 ) -> np.ndarray:
     """What the camera makes of `flux` in nanomaggies: sky-subtracted nanomaggies, float32.
 
-    `calibration` is nanomaggies a count of each column, `sky` counts of each pixel. Counts are
-    integers before the sky is subtracted, as in the real frames. Tens of photons or more fall in
-    every pixel, so that a Gaussian stands for Poisson's law.
+    `calibration` is nanomaggies a count of each column, `sky` counts of each pixel,
+    `noise` their standard normal deviates. Counts are integers before the sky is subtracted, as in
+    the real frames. Tens of photons or more fall in every pixel, so that a Gaussian stands for
+    Poisson's law.
     """
     camera = CAMERA[band]
     scale = calibration.astype(np.float32)
     counts = np.asarray(flux, dtype=np.float32) / scale + sky
     deviation = np.sqrt(np.maximum(counts, 0.0) / camera.gain + camera.dark_variance)
-    counts += deviation * random.standard_normal(counts.shape, dtype=np.float32)
+    counts += deviation * noise
     return _shorten((np.round(counts) - sky) * scale)
 
 

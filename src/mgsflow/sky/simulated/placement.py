@@ -37,10 +37,11 @@ RERUN = 301
 SKY_VERSION = 2
 FIELDS_IN_A_ROW = 10  # of one run and camera column
 FIRST_FIELD = 11
-FIELD_STEP = 1361 * PIXEL_SCALE / 3600  # deg of mu: 1489 rows, of which 128 overlap
+FRAME_STEP = 1361  # rows from a frame to the next: of 1489, 128 overlap
+FIELD_STEP = FRAME_STEP * PIXEL_SCALE / 3600  # deg along the scan
 COLUMN_STEP = 0.42  # deg of nu between camera columns
 MARGIN = 122.0  # pixels: half the diagonal of a stamp of 160, and the offsets of the bands
-EDGE_SHARE = 0.03  # of objects near an edge, where stamps are cut off
+EDGE_SHARE = 0.03  # of objects near an edge, which their stamps cross
 COMPANION_SHARE = 0.05  # of objects close to another
 MEDIAN_REDDENING = 0.03  # mag, E(B-V) at high Galactic latitude, Schlegel et al. 1998
 
@@ -57,8 +58,9 @@ def draw_fields(count: int, random: np.random.Generator) -> pd.DataFrame:
     inclination = random.uniform(-5.0, 60.0, len(RUNS))
     start = random.uniform(120.0, 240.0, len(RUNS))
     field = FIRST_FIELD + tier * FIELDS_IN_A_ROW + within
-    mu = start[which] + (field - FIRST_FIELD) * FIELD_STEP
     nu = (camcol - 3.5) * COLUMN_STEP
+    # a degree of mu is shorter off nu = 0, but frames of all columns are FRAME_STEP rows apart
+    mu = start[which] + (field - FIRST_FIELD) * FIELD_STEP / np.cos(np.radians(nu))
     ra, dec = _from_great_circle(mu, nu, inclination[which])
     return pd.DataFrame(
         {

@@ -1,0 +1,92 @@
+"""What shines on a frame: the objects of its field and those whose light crosses its edge.
+
+SDSS's frames overlap: the last 128 rows of a field are the first of the next one of the same run
+and camera column, the same pixels of the same scan.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from astropy.wcs import WCS
+
+from mgsflow.config import Simulated
+from mgsflow.core.seeds import generator
+from mgsflow.sky.fields import FIELD_COLUMNS
+from mgsflow.sky.simulated.camera import FRAME_SHAPE, LARGEST_OFFSET
+from mgsflow.sky.simulated.contaminants import POINT_SOURCES
+from mgsflow.sky.simulated.images import POINT_SIDE, background_objects, stamp_sides
+from mgsflow.sky.simulated.placement import field_wcs
+from mgsflow.sky.simulated.relations import Array
+
+SEEING_SCATTER = 0.06  # of a field's FWHM, relative
+
+FieldName = tuple[int, int, int]  # run, camcol, field
+
+
+class Sky:
+    """A simulated sky's objects (rows of its truth), found by field; faint ones are added."""
+
+    def __init__(self, objects: pd.DataFrame, simulated: Simulated, seed: int) -> None:
+        self.seed = seed
+        self._objects = objects
+        self._rows = objects.groupby(FIELD_COLUMNS).indices
+        self._fwhm = simulated.psf_fwhm
+
+    def __contains__(self, name: FieldName) -> bool:
+        return name in self._rows
+
+    def field(self, name: FieldName) -> pd.Series:
+        """Where the field lies: a row of the truth. KeyError where the sky has no such field."""
+        return self._objects.iloc[self._rows[name][0]]
+
+    def wcs(self, name: FieldName, band: str) -> WCS:
+        """The projection of a field's frame."""
+        return field_wcs(self.field(name), band)
+
+    def fwhm(self, name: FieldName) -> float:
+        """The seeing in r, arcsec: one value a field."""
+        scatter = np.clip(self._random(name).normal(), -2, 2)
+        return self._fwhm * (1 + SEEING_SCATTER * scatter)
+
+    def sources(self, name: FieldName) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Galaxies and point sources that reach the field's frames: `x`, `y` in its r frame.
+
+        The field's own come first, then those of the fields before and after it, each in an order
+        that depends on nothing else.
+        """
+        run, camcol, field = name
+        galaxies, points = ([part] for part in self._of_field(name))
+        for neighbour in ((run, camcol, field - 1), (run, camcol, field + 1)):
+            if neighbour in self:
+                theirs = self._of_field(neighbour)
+                moved = [self._moved(objects, neighbour, name) for objects in theirs]
+                galaxies.append(_reaching(moved[0], stamp_sides(moved[0])))
+                points.append(_reaching(moved[1], np.full(len(moved[1]), POINT_SIDE)))
+        return pd.concat(galaxies, ignore_index=True), pd.concat(points, ignore_index=True)
+
+    def _of_field(self, name: FieldName) -> tuple[pd.DataFrame, pd.DataFrame]:
+        objects = self._objects.iloc[self._rows[name]]
+        is_point = objects["kind"].isin(POINT_SOURCES)
+        stars, faint = background_objects(self._random(name, "background"))
+        return pd.concat([objects[~is_point], faint]), pd.concat([objects[is_point], stars])
+
+    def _moved(self, objects: pd.DataFrame, origin: FieldName, target: FieldName) -> pd.DataFrame:
+        placed = on_frame(objects, self.wcs(origin, "r"), self.wcs(target, "r"))
+        return placed.assign(x=placed["column"], y=placed["row"])
+
+    def _random(self, name: FieldName, *purpose: str) -> np.random.Generator:
+        return generator(self.seed, "simulate-frames", *name, *purpose)
+
+
+def on_frame(objects: pd.DataFrame, reference: WCS, wcs: WCS) -> pd.DataFrame:
+    """The objects with `column` and `row` in the frame of `wcs`, from x and y in `reference`'s."""
+    sky = reference.wcs_pix2world(objects[["x", "y"]].to_numpy(), 1)
+    column, row = wcs.wcs_world2pix(sky, 1).T
+    return objects.assign(column=column, row=row)
+
+
+def _reaching(objects: pd.DataFrame, sides: Array) -> pd.DataFrame:
+    """Those drawn on squares of `sides` pixels that lie on the rows of a frame in some band."""
+    reach = sides / 2 + LARGEST_OFFSET + 1
+    return objects[(objects["y"] > -reach) & (objects["y"] < FRAME_SHAPE[0] + reach)]
