@@ -11,7 +11,9 @@ from astropy.wcs import WCS
 
 from mgsflow.config import Simulated, Stamps
 from mgsflow.core.errors import UserError
-from mgsflow.sky.fields import frame_path
+from mgsflow.sample.cutting import FrameCutter
+from mgsflow.sample.frames import Frame, MissingFrameError
+from mgsflow.sky.fields import frame_path, shard_of_fields
 from mgsflow.sky.simulated import frames, scene
 from mgsflow.sky.simulated.camera import CAMERA
 from mgsflow.sky.simulated.frames import frame_bytes, noiseless_frame, simulate_frames
@@ -202,6 +204,51 @@ def test_a_coarse_stamp_reaches_far(asked):
 
 def test_without_mosaics_no_neighbour_comes(asked):
     assert asked([100.0, 1400.0], edge="mask") == [MIDDLE]
+
+
+class BlankFrames:
+    """Frames of a sky without light, and which fields were asked for."""
+
+    def __init__(self, sky):
+        self.sky, self.asked = sky, set()
+
+    def read(self, name):
+        field = (name.run, name.camcol, name.field)
+        if field not in self.sky:
+            raise MissingFrameError(name)
+        self.asked.add(field)
+        return Frame(np.zeros((1489, 2048), np.float32), self.sky.wcs(field, name.band))
+
+    def drop(self, name): ...
+
+    def stop(self): ...
+
+
+@pytest.mark.parametrize("shard", range(3))
+def test_all_frames_that_mosaics_ask_for_are_there(tmp_path, monkeypatch, shard):
+    """Galaxies at all distances from the edge: the cutter's fields are among those rendered."""
+    written = []
+    monkeypatch.setattr(
+        frames, "write_field", lambda folder, sky, name, bands: written.append(name)
+    )
+    settings = Simulated(galaxies=300, galaxies_per_field=100)
+    truth = make_objects(settings, seed=8)
+    truth["y"] = np.random.default_rng(1).uniform(1, 1489, len(truth))
+    sky = Sky(truth, settings, seed=8)
+    for name in (FIRST, MIDDLE, LAST):
+        of = truth["field"] == name[2]
+        position = sky.wcs(name, "r").wcs_pix2world(truth.loc[of, ["x", "y"]], 1)
+        truth.loc[of, ["ra", "dec"]] = position
+    stamps = Stamps(shards=3)
+    render(tmp_path, truth, truth, shard, stamps)
+    source = BlankFrames(sky)
+    cutter = FrameCutter(source, stamps)
+    batches = cutter.batches(truth[shard_of_fields(truth, 3) == shard])
+    cutter.expect(batches)
+    for batch in batches:
+        cutter.cut(batch)
+    assert len(source.asked) >= 2
+    assert source.asked <= set(written)
 
 
 def test_a_row_of_fields_ends(objects, tmp_path, monkeypatch):
