@@ -13,7 +13,7 @@ from mgsflow.config import Simulated, Stamps
 from mgsflow.core.errors import UserError
 from mgsflow.sample.cutting import FrameCutter
 from mgsflow.sample.frames import Frame, MissingFrameError
-from mgsflow.sky.fields import frame_path, shard_of_fields
+from mgsflow.sky.fields import frame_path
 from mgsflow.sky.simulated import frames, scene
 from mgsflow.sky.simulated.camera import CAMERA
 from mgsflow.sky.simulated.frames import frame_bytes, noiseless_frame, simulate_frames
@@ -224,31 +224,22 @@ class BlankFrames:
     def stop(self): ...
 
 
-@pytest.mark.parametrize("shard", range(3))
-def test_all_frames_that_mosaics_ask_for_are_there(tmp_path, monkeypatch, shard):
-    """Galaxies at all distances from the edge: the cutter's fields are among those rendered."""
-    written = []
-    monkeypatch.setattr(
-        frames, "write_field", lambda folder, sky, name, bands: written.append(name)
-    )
-    settings = Simulated(galaxies=300, galaxies_per_field=100)
-    truth = make_objects(settings, seed=8)
-    truth["y"] = np.random.default_rng(1).uniform(1, 1489, len(truth))
-    sky = Sky(truth, settings, seed=8)
-    for name in (FIRST, MIDDLE, LAST):
-        of = truth["field"] == name[2]
-        position = sky.wcs(name, "r").wcs_pix2world(truth.loc[of, ["x", "y"]], 1)
-        truth.loc[of, ["ra", "dec"]] = position
-    stamps = Stamps(shards=3)
-    render(tmp_path, truth, truth, shard, stamps)
+@pytest.mark.parametrize("depth", range(70, 130, 5))
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_all_frames_that_a_mosaic_asks_for_are_there(asked, objects, depth, end):
+    """A galaxy at some distance from the edge: the cutter's fields are among those rendered."""
+    sky = Sky(objects, SETTINGS, seed=3)
+    row = float(depth if end == "first" else 1489 - depth)
+    rendered = asked([row])
+    one = objects[(objects["field"] == 12) & (objects["kind"] == "galaxy")].head(1)
+    placed = sky.wcs(MIDDLE, "r").wcs_pix2world(np.stack([one["x"], [row]], axis=1), 1)
     source = BlankFrames(sky)
-    cutter = FrameCutter(source, stamps)
-    batches = cutter.batches(truth[shard_of_fields(truth, 3) == shard])
+    cutter = FrameCutter(source, Stamps())
+    batches = cutter.batches(one.assign(ra=placed[:, 0], dec=placed[:, 1]))
     cutter.expect(batches)
-    for batch in batches:
-        cutter.cut(batch)
-    assert len(source.asked) >= 2
-    assert source.asked <= set(written)
+    cutter.cut(batches[0])
+    assert depth > 75 or len(source.asked) == 2
+    assert source.asked <= set(rendered)
 
 
 def test_a_row_of_fields_ends(objects, tmp_path, monkeypatch):
