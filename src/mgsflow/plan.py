@@ -114,8 +114,8 @@ def describe(settings: Settings) -> str:
             f"  CPU        {e.cpu_hours:,.0f} core hours to cut the stamps",
         ]
     lines.append(
-        f"  GPU        {e.vae_hours:.1f} h of an A100 for the VAE, {e.flow_hours:.1f} h of a T4 for "
-        "the flows, at the paper's rates"
+        f"  GPU        {e.vae_hours:.1f} h of an A100 for the VAE, {e.flow_hours:.1f} h of a T4 "
+        "for the flows, at the paper's rates"
     )
     return "\n".join(lines)
 

@@ -31,8 +31,8 @@ def describe_full_disk(paths: Iterable[Path]) -> str:
     free = sorted((shutil.disk_usage(folder).free, str(folder)) for folder in folders)
     where = f"{free[0][1]} has {free[0][0] / 1e6:,.0f} MB free" if free else "see `df`"
     return (
-        f"the disk is full, or a quota or limit of file size is reached: {where}. Nothing "
-        "half-written was taken for complete, and what is complete is kept: make room and run again."
+        f"the disk is full, or a quota or limit of file size is reached: {where}. What is "
+        "complete is kept, and nothing half-written is taken for it: make room and run again."
     )
 
 

@@ -7,6 +7,7 @@ with a gnomonic WCS; the other HDUs (calibration, sky, astrometry) are not neede
 from __future__ import annotations
 
 import bz2
+import gzip
 import io
 import threading
 import warnings
@@ -24,6 +25,8 @@ from mgsflow.core.errors import UserError
 from mgsflow.sky.client import BadReplyError, Client, MissingError
 from mgsflow.sky.downloads import Downloads
 from mgsflow.sky.fields import frame_path
+
+_FILTERS = threading.Lock()  # the filters of warnings are the process's, not a thread's
 
 
 class MissingFrameError(Exception):
@@ -69,8 +72,7 @@ def read_frame(data: bytes, name: FrameName | None = None) -> Frame:
     Raises BadReplyError where it is not whole, or not the frame `name`.
     """
     try:
-        plain = bz2.decompress(data) if data[:3] == b"BZh" else data
-        with fits.open(io.BytesIO(plain), memmap=False) as hdus:
+        with fits.open(io.BytesIO(unpack(data)), memmap=False) as hdus:
             pixels = np.asarray(hdus[0].data, dtype=np.float32)
             header = hdus[0].header
             wcs = quiet_wcs(header)
@@ -83,9 +85,16 @@ def read_frame(data: bytes, name: FrameName | None = None) -> Frame:
     return Frame(pixels, wcs)
 
 
+def unpack(data: bytes) -> bytes:
+    """The bytes of a file, unpacked if they are bz2 or gzip. Raises OSError or EOFError."""
+    if data.startswith(b"BZh"):
+        return bz2.decompress(data)
+    return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+
+
 def quiet_wcs(header: fits.Header) -> WCS:
     """The WCS of a header, without astropy's remarks on its old spelling."""
-    with warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         # every frame spells RADECSYS and its date the old way
         warnings.simplefilter("ignore", FITSFixedWarning)
         return WCS(header)

@@ -15,7 +15,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
 
-from mgsflow.sample.frames import quiet_wcs
+from mgsflow.sample.frames import quiet_wcs, unpack
 from mgsflow.sample.shards import Layout
 
 JPEG_CHANNELS = ("i", "r", "g")  # SkyServer's red, green and blue
@@ -51,7 +51,7 @@ def read_jpeg(data: bytes, layout: Layout) -> np.ndarray:
 def read_fits(data: bytes, layout: Layout) -> np.ndarray:
     """Pixels (bands, y, x), float32 nanomaggies, first row south and first column east."""
     try:
-        with fits.open(io.BytesIO(data), memmap=False) as hdus:
+        with fits.open(io.BytesIO(unpack(data)), memmap=False) as hdus:
             if hdus[0].header.get("OVERLAP") is False:
                 raise NoImageError("there is no image of it")
             hdu = next(hdu for hdu in hdus if hdu.is_image and hdu.data is not None)

@@ -1,0 +1,160 @@
+"""Whatever the services do, the sample is the same, to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from faults import FAULTS, SERVICES, SQL
+from loopback import at_random, once
+from pipeline import Run
+
+from mgsflow.config import Stamps
+from mgsflow.sky.reply import read_reply
+
+PROVIDERS = ("frames", "legacy", "jpeg")
+CASES = [(fault, service) for fault, one in FAULTS.items() for service in one.services]
+HIT = {SQL: 3, "frames": 4, "legacy": 9, "jpeg": 9}  # number of the request that fails
+
+
+def settings(provider: str, shards: int = 1) -> Stamps:
+    return Stamps(provider=provider, size=64, shards=shards, masked_max=0.9)
+
+
+@pytest.fixture(scope="session")
+def faultless(_small_server, _selected, tmp_path_factory) -> dict[str, object]:
+    """What each service gives when nothing goes wrong."""
+    _small_server.forget()
+    results: dict[str, object] = {SQL: read_reply(_selected / "reply")}
+    for provider in PROVIDERS:
+        run = Run(tmp_path_factory.mktemp(provider), _small_server)
+        for name in ("selected.parquet", "dropped-select.parquet"):
+            (run.folder / name).write_bytes((_selected / name).read_bytes())
+        assert len(run.stamps(settings(provider))) > 20
+        results[provider] = run.digest()
+    return results
+
+
+def test_there_are_faults_enough():
+    assert len(FAULTS) >= 30
+    assert {service for _, service in CASES} == set(SERVICES)
+
+
+@pytest.mark.parametrize("fault, service", CASES, ids=[f"{s}: {f}" for f, s in CASES])
+def test_a_fault_changes_nothing(server, run, faultless, fault, service):
+    server.plan = once(fault, service, HIT[service])
+    if service == SQL:
+        run.query()
+        assert read_reply(run.folder / "reply").equals(faultless[SQL])
+    else:
+        run.stamps(settings(service))
+        assert run.digest() == faultless[service]
+    assert [request.fault for request in server.asked(service)].count(fault) == 1
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_all_faults_at_random_change_nothing(server, tmp_path, faultless, provider):
+    """One request in five fails, whatever is asked: from the query to the last stamp, six times."""
+    met = []
+    for seed in range(6):
+        server.forget()
+        server.plan = at_random(0.2, seed)
+        run = Run(tmp_path / str(seed), server)
+        run.query()
+        assert read_reply(run.folder / "reply").equals(faultless[SQL])
+        run.select()
+        run.stamps(settings(provider))
+        assert run.digest() == faultless[provider]
+        met += [request.fault for request in server.requests if request.fault]
+    assert len(met) >= 20 and len(set(met)) >= 10
+
+
+def test_nothing_is_left_behind(server, run):
+    server.plan = at_random(0.2, 5)
+    run.stamps(settings("frames"))
+    assert sorted(path.name for path in run.folder.iterdir()) == [
+        "dropped-000.parquet",
+        "dropped-select.parquet",
+        "partial",
+        "selected.parquet",
+        "shard-000.h5",
+    ]
+    assert not any((run.folder / "partial").rglob("*.*"))
+
+
+@pytest.mark.parametrize("shards", [2, 3, 7])
+def test_the_stamps_do_not_depend_on_the_shards(server, run, faultless, shards):
+    whole = run.stamps(settings("frames"))
+    expected = dict(zip(whole.objid.tolist(), map(bytes, whole.stamps), strict=True))
+    found = {}
+    for shard in range(shards):
+        part = run.stamps(settings("frames", shards), shard)
+        found |= dict(zip(part.objid.tolist(), map(bytes, part.stamps), strict=True))
+    assert found == expected
+
+
+def test_each_frame_is_asked_for_once_and_kept_only_if_asked(server, run):
+    run.stamps(settings("frames"))
+    paths = [request.path for request in server.asked("frames") if request.status == 200]
+    assert len(paths) == len(set(paths)) == 9
+    assert not (run.folder / "downloads").exists()
+
+    keeping = server.network(keep_downloads=True)
+    run.stamps(settings("frames"), network=keeping)
+    kept = sorted((run.folder / "downloads").rglob("frame-*.fits.bz2"))
+    assert len(kept) == 9
+    server.forget()
+    run.stamps(settings("frames"), network=keeping)
+    assert not [request for request in server.requests if request.status == 200]
+
+
+def test_a_damaged_file_among_the_kept_is_fetched_again(server, run, faultless):
+    keeping = server.network(keep_downloads=True)
+    run.stamps(settings("frames"), network=keeping)
+    kept = sorted((run.folder / "downloads").rglob("frame-*.fits.bz2"))
+    kept[2].write_bytes(kept[2].read_bytes()[:5000])
+    kept[5].write_bytes(b"")
+    server.forget()
+    run.stamps(settings("frames"), network=keeping)
+    assert len([request for request in server.requests if request.status == 200]) == 2
+    assert run.digest() == faultless["frames"]
+
+
+def test_what_is_not_there_is_dropped_with_its_reason(server, run, small_sky):
+    run_, camcol, field = small_sky.fields[1]
+    small_sky.missing.add(f"frame-r-{run_:06d}-{camcol}-{field:04d}")
+    shard = run.stamps(settings("frames"))
+    entries, totals = run.account()
+    assert set(entries["reason"]) == {"its field has no frame in band r"}
+    assert 0 < len(entries) < totals["came"]
+    # a neighbour whose frame is missing masks what it would have held
+    assert (shard.masked > 0).any() and totals["noted"]
+
+
+def test_a_field_that_is_missing_does_not_stop_the_first_shard(server, run, small_sky):
+    run_, camcol, field = small_sky.fields[0]
+    small_sky.missing.add(f"-{run_:06d}-{camcol}-{field:04d}")
+    run.stamps(settings("frames", 3), 0)
+    entries, totals = run.account()
+    assert len(entries) == totals["came"] > 0
+    assert any(request.path.endswith("/301/") for request in server.requests)
+
+
+@pytest.mark.parametrize("provider", ["legacy", "jpeg"])
+def test_a_cutout_that_is_not_there_is_dropped(server, run, small_sky, provider):
+    galaxy = next(run.table.itertuples())
+    small_sky.missing.add(f"ra={galaxy.ra:.7f}")
+    run.stamps(settings(provider))
+    entries, _ = run.account()
+    assert entries["objid"].tolist() == [galaxy.objid]
+    assert entries["reason"].tolist() == ["the cutout service has no image there"]
+
+
+def test_the_folder_of_a_run_may_have_any_name(server, run, tmp_path: Path, faultless):
+    spaced = tmp_path / "two words, 100%"
+    spaced.mkdir()
+    for name in ("selected.parquet", "dropped-select.parquet"):
+        (spaced / name).write_bytes((run.folder / name).read_bytes())
+    moved = Run(spaced, server)
+    moved.stamps(settings("frames"))
+    assert moved.digest() == faultless["frames"]
