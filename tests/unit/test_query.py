@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from urllib.parse import urlencode
 
@@ -60,3 +61,12 @@ def test_the_chunks_the_count_and_the_whole_have_the_same_joins_and_cuts():
 def test_each_cut_is_a_setting(clause, without):
     assert clause in whole_query(Selection())
     assert without in whole_query(NOTHING_CUT)
+
+
+@pytest.mark.parametrize(("alias", "table"), [("p", "PhotoObjAll"), ("s", "SpecObjAll")])
+def test_the_columns_are_those_of_sdss(real_data, alias, table):
+    """The schema of release 12, as SkyServer gave it."""
+    schema = json.loads((real_data / f"responses/{table}_dr12.json").read_text())[0]["Rows"]
+    there = {column["name"].lower() for column in schema}
+    asked = set(re.findall(rf"\b{alias}\.(\w+)", bare(whole_query(Selection()))))
+    assert len(asked) > 8 and {name.lower() for name in asked} <= there
