@@ -10,6 +10,7 @@ import bz2
 import io
 import threading
 from functools import cached_property
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -22,29 +23,41 @@ from skyserver_database import database_of
 from mgsflow.config import Simulated
 from mgsflow.sample.frames import Frame, read_frame
 from mgsflow.sky.fields import FIELD_COLUMNS
-from mgsflow.sky.simulated.frames import frame_bytes
+from mgsflow.sky.simulated import scene
+from mgsflow.sky.simulated.frames import frame_bytes, noiseless_frame
+from mgsflow.sky.simulated.images import background_objects
 from mgsflow.sky.simulated.placement import field_wcs
 from mgsflow.sky.simulated.scene import FieldName, Sky
 from mgsflow.sky.simulated.serve import make_objects, make_reply
 
 SEED = 11
 BANDS = "gri"
-EDGE_PLACES = ((1000.0, 18.0), (1075.0, 1462.0), (960.0, 70.0))  # x, y in the r frame
+# x, y in the r frame: near the first and last rows, where stamps go on in the next field
+EDGE_PLACES = ((1000.0, 18.0), (1075.0, 1462.0), (960.0, 70.0))
 CONTAMINANTS = 0.2  # of the rows: each of the cuts has something to drop
 
 
 class SimulatedSdss:
-    """A sky of a few neighbouring fields.
+    """A sky of a few neighbouring fields, three galaxies of each at the places `edges`.
 
     With `columns` each frame is cut to its central columns, and only galaxies well within them are
-    in the data base: frames are then quickly unpacked.
+    in the data base: frames are then quickly unpacked. With `noiseless` they hold the light of the
+    catalogue's objects and nothing else.
     """
 
-    def __init__(self, galaxies: int, per_field: int, columns: int | None = None) -> None:
+    def __init__(
+        self,
+        galaxies: int,
+        per_field: int,
+        columns: int | None = None,
+        noiseless: bool = False,
+        edges: tuple[tuple[float, float], ...] = EDGE_PLACES,
+        contaminants: float = CONTAMINANTS,
+    ) -> None:
         simulated = Simulated(
-            galaxies=galaxies, galaxies_per_field=per_field, contaminants=CONTAMINANTS
+            galaxies=galaxies, galaxies_per_field=per_field, contaminants=contaminants
         )
-        self.objects = _some_to_the_edges(make_objects(simulated, SEED))
+        self.objects = _some_to(edges, make_objects(simulated, SEED))
         self.sky = Sky(self.objects, simulated, SEED)
         self.columns = slice(None)
         reply = make_reply(self.objects, simulated, SEED)
@@ -59,7 +72,7 @@ class SimulatedSdss:
         self._lock = threading.Lock()
         # rendered beforehand: a server that is slow to answer would meet impatient clients
         self._files = {
-            (name, band): self._cropped(frame_bytes(self.sky, name, band))
+            (name, band): self._file(name, band, noiseless)
             for name in self.fields
             for band in BANDS
         }
@@ -117,26 +130,36 @@ class SimulatedSdss:
         nearest = self.objects.loc[apart.idxmin()]
         return tuple(int(nearest[name]) for name in FIELD_COLUMNS)
 
-    def _cropped(self, file: bytes) -> bytes:
-        if self.columns == slice(None):
+    def _file(self, name: FieldName, band: str, noiseless: bool) -> bytes:
+        file = frame_bytes(self.sky, name, band)
+        if self.columns == slice(None) and not noiseless:
             return file
         with fits.open(io.BytesIO(bz2.decompress(file))) as hdus:
-            header = hdus[0].header.copy()
-            header["CRPIX1"] -= self.columns.start
-            pixels = hdus[0].data[:, self.columns]
-            stream = io.BytesIO()
-            fits.PrimaryHDU(pixels, header).writeto(stream)
+            header, pixels = hdus[0].header.copy(), hdus[0].data
+        if noiseless:
+            with patch.object(scene, "background_objects", _nothing_behind):
+                # exactly 0 would mean that there is no image
+                pixels = noiseless_frame(self.sky, name, band) + np.float32(1e-6)
+        header["CRPIX1"] -= self.columns.start or 0
+        stream = io.BytesIO()
+        fits.PrimaryHDU(pixels[:, self.columns], header).writeto(stream)
         return bz2.compress(stream.getvalue(), 9)
 
 
-def _some_to_the_edges(objects: pd.DataFrame) -> pd.DataFrame:
-    """Three galaxies of each field moved to its first and last rows, where stamps cross over."""
+def _some_to(places: tuple[tuple[float, float], ...], objects: pd.DataFrame) -> pd.DataFrame:
+    """Galaxies of each field moved to `places`, x and y in its r frame."""
     objects = objects.copy()
     for _, rows in objects[objects["kind"] == "galaxy"].groupby(FIELD_COLUMNS).groups.items():
-        for row, (x, y) in zip(rows, EDGE_PLACES, strict=False):
+        for row, (x, y) in zip(rows, places, strict=False):
             ra, dec = field_wcs(objects.loc[row], "r").wcs_pix2world(x, y, 1)
             objects.loc[row, ["x", "y", "ra", "dec"]] = x, y, float(ra), float(dec)
     return objects
+
+
+def _nothing_behind(random: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """In place of a field's faint stars and galaxies: tables of none."""
+    stars, galaxies = background_objects(random)
+    return stars.iloc[:0], galaxies.iloc[:0]
 
 
 def stamp_wcs(ra: float, dec: float, scale: float, size: int) -> WCS:
