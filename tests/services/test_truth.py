@@ -101,8 +101,8 @@ def test_position_flux_and_alignment(clear_run, alone, provider, capsys):
         for edge, part in table.groupby("edge"):
             far = np.hypot(part["row"], part["column"]).max()
             off = (part["flux"] - 1).abs().max()
-            print(f"  edge {edge}: farthest {far:.3f} px, worst flux {100 * off:.2f}%")
-        print(f"  bands apart at most {aligned.max():.3f} px")
+            print(f"  edge {edge}: farthest {far:.4f} px, worst flux {100 * off:.2f}%")
+        print(f"  bands apart at most {aligned.max():.4f} px")
     assert offset.max() < 0.1
     assert (table["flux"] - 1).abs().max() < 0.01
     assert aligned.max() < 0.1

@@ -44,7 +44,7 @@ SECTIONS = {
         "table2",
     },
     "photometry: {asinh_to_ab: false}": {"photometry", "splits", "features", "train_flow", "umap"},
-    "stamps: {edge: pad}": {"simulate_frames", "stamps", "train_vae"},
+    "stamps: {edge: mask}": {"simulate_frames", "stamps", "train_vae"},
     "splits: {train: 0.65}": {"splits"},
     "vae: {epochs: 3}": {"train_vae"},
     "flows: {dropout: 0.2}": {"features", "train_flow"},
