@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mgsflow import __version__
-from mgsflow.core.disk import describe_full_disk, is_full_disk
+from mgsflow.core.disk import disk_fault
 from mgsflow.core.errors import UserError
 from mgsflow.stages import STAGES, TOOLS, Stage
 
@@ -55,9 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"mgsflow {stage.name}: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        if is_full_disk(error):
-            paths = [value for value in values.values() if isinstance(value, Path)]
-            print(f"mgsflow {stage.name}: {describe_full_disk(paths)}", file=sys.stderr)
+        words = disk_fault(error, [path for path in values.values() if isinstance(path, Path)])
+        if words:
+            print(f"mgsflow {stage.name}: {words}", file=sys.stderr)
             return 2
         traceback.print_exc()
         print(

@@ -15,6 +15,7 @@ GALAXIES_OF_SAMPLE = 700_000  # the Main Galaxy Sample in the legacy spectra, ab
 SQUARE_DEGREES = 8000.0  # of the legacy spectra (Abazajian et al. 2009)
 FIELD_AREA = 1361 * 2048 * (0.396 / 3600) ** 2  # deg2 that a field does not share with the next
 FIELDS = SQUARE_DEGREES / FIELD_AREA
+FIELDS_OF_IMAGING = 938_046  # rerun 301: all fields of all runs, overlaps included
 
 # Bytes of a file. Frames and FITS cutouts: those of the simulated sky, whose pixels have the real
 # ones' rounding. JPEG: 352 real ones of 128 x 128 pixels take 0.113 bytes a pixel.
@@ -39,7 +40,7 @@ class Estimate:
     query_bytes: float
     images: float  # files, each one request
     image_bytes: float
-    disk_bytes: float  # of downloads, at most at one time
+    disk_bytes: float  # of downloads: of one job at most at a time, or of all if they are kept
     stamp_bytes: float
     cpu_hours: float  # of one core, to make stamps of what was downloaded
     vae_hours: float  # of an A100
@@ -80,7 +81,7 @@ def estimate(settings: Settings) -> Estimate:
         query_bytes=rows * ROW_BYTES,
         images=images,
         image_bytes=images * size,
-        disk_bytes=images * size if kept else min(images, held * stamps.shards) * size,
+        disk_bytes=(images if kept else held) * size,
         stamp_bytes=galaxies * pixels * pixel_bytes,
         cpu_hours=seconds / 3600,
         vae_hours=VAE_HOURS * share * galaxies / VAE_GALAXIES,
@@ -99,7 +100,7 @@ def _fields(galaxies: float, whole: bool) -> float:
 def describe(settings: Settings) -> str:
     """The estimate in words, for whoever plans a run."""
     e = estimate(settings)
-    shards = settings.stamps.shards
+    held = "stay" if settings.network.keep_downloads else "a job at a time"
     lines = [
         f"Estimate of run {settings.run}: {e.galaxies:,} galaxies of SDSS DR"
         f"{settings.sdss.data_release} (docs/scale.md)",
@@ -108,9 +109,9 @@ def describe(settings: Settings) -> str:
     if e.images:
         lines += [
             f"  images     {e.images:,.0f} files of provider {settings.stamps.provider}, "
-            f"{human(e.image_bytes)} to download in {shards} jobs",
-            f"  disk       {human(e.disk_bytes)} of downloads at most, if all jobs run at once, "
-            f"then {human(e.stamp_bytes)} of stamps",
+            f"{human(e.image_bytes)} to download in {settings.stamps.shards} jobs",
+            f"  disk       {human(e.disk_bytes)} of downloads {held}, {human(e.stamp_bytes)} of "
+            "stamps",
             f"  CPU        {e.cpu_hours:,.0f} core hours to cut the stamps",
         ]
     lines.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import subprocess
@@ -163,10 +162,3 @@ def test_a_limit_of_file_size_is_said(server, run, kilobytes):
     assert not run.shard(0).exists()
     run.stamps(settings("frames"))
     assert run.shard(0).exists()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_named(server, run):
-    run.folder.chmod(0o500)
-    with pytest.raises(PermissionError, match=str(run.folder)):
-        run.stamps(settings("frames"))

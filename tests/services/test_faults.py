@@ -158,3 +158,11 @@ def test_the_folder_of_a_run_may_have_any_name(server, run, tmp_path: Path, faul
     moved = Run(spaced, server)
     moved.stamps(settings("frames"))
     assert moved.digest() == faultless["frames"]
+
+
+def test_the_page_of_services_lists_every_fault(repository):
+    page = (repository / "docs/services.md").read_text()
+    for fault, one in FAULTS.items():
+        where = "all" if one.services == SERVICES else ", ".join(one.services)
+        assert f"| {fault} | {where} |" in page
+    assert f"{len(CASES)} cases" in page

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import re
 import subprocess
 import sys
 import typing
@@ -97,3 +99,38 @@ def test_an_unknown_stage_is_refused():
     with pytest.raises(SystemExit) as error:
         cli.main(["fly"])
     assert error.value.code == 2
+
+
+def _full() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def _full_behind_hdf5() -> None:
+    try:
+        _full()
+    except OSError:
+        raise RuntimeError("Unable to close the file") from None
+
+
+def _forbidden() -> None:
+    raise PermissionError(errno.EACCES, "Permission denied", "/there/table.parquet")
+
+
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        (_full, "the disk is full.*MB free"),
+        (_full_behind_hdf5, "the disk is full"),
+        (_forbidden, "/there/table.parquet: Permission denied"),
+    ],
+)
+def test_faults_of_the_disk_are_said_in_words(stage, tmp_path, capsys, fault, words):
+    def toy(*, out: Path) -> None:
+        fault()
+
+    stage(toy)
+    assert cli.main(["toy", "--out", str(tmp_path / "not/there/yet.h5")]) == 2
+    error = capsys.readouterr().err
+    assert re.search(words, error) and "Traceback" not in error
+    if fault is not _forbidden:
+        assert str(tmp_path) in error

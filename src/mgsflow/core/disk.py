@@ -1,4 +1,4 @@
-"""A full disk, told from other faults and said in words."""
+"""Faults of the disk, told from our own and said in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TEXTS = ("No space left on device", "Disk quota exceeded", "File too large")
 
 
-def is_full_disk(error: BaseException | None) -> bool:
+def disk_fault(error: BaseException, paths: Iterable[Path]) -> str | None:
+    """What to do where a disk is full or may not be written; None where the fault is another.
+
+    Of the file systems that hold `paths` the one with the least room is named.
+    """
+    if _is_full(error):
+        return _describe_full(paths)
+    if isinstance(error, PermissionError):
+        return f"{error.filename}: {error.strerror}. Change its rights, or name another place."
+    return None
+
+
+def _is_full(error: BaseException | None) -> bool:
     """Whether an error, or one behind it, is that of a full disk, a quota or a file limit.
 
     HDF5 and Arrow raise errors of their own that only quote the system's.
@@ -25,8 +37,7 @@ def is_full_disk(error: BaseException | None) -> bool:
     return False
 
 
-def describe_full_disk(paths: Iterable[Path]) -> str:
-    """What to do, with the least free of the file systems that hold `paths`."""
+def _describe_full(paths: Iterable[Path]) -> str:
     folders = {_existing(Path(path)) for path in paths}
     free = sorted((shutil.disk_usage(folder).free, str(folder)) for folder in folders)
     where = f"{free[0][1]} has {free[0][0] / 1e6:,.0f} MB free" if free else "see `df`"

@@ -158,7 +158,10 @@ class CutoutProvider:
             raise BadReplyError(str(error)) from None
 
     def _name(self, objid: int) -> Path:
-        return Path(self.layout.provider) / f"{objid}{self._service.suffix}"
+        """Of the file: all that a kept one must agree in to be taken."""
+        layout = self.layout
+        kind = f"{''.join(layout.bands)}-{layout.size}px-{layout.pixel_scale}arcsec"
+        return Path(layout.provider, kind, f"{objid}{self._service.suffix}")
 
 
 def _of_size(pixels: np.ndarray, layout: Layout) -> np.ndarray:

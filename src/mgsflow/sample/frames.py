@@ -150,10 +150,11 @@ class SasFrames:
         Raises MissingFrameError where the server says that there is none (404 or 410), and
         UserError where it did not deliver: such a galaxy is not dropped, the run stops.
         """
-        path = name.path(Path())
-        url = f"{self._base}/{path.as_posix()}"
+        url = f"{self._base}/{name.path(Path()).as_posix()}"
         try:
-            frame = self._downloads.fetch(url, path, self._reader(name), self_checking=True)
+            frame = self._downloads.fetch(
+                url, self._file(name), self._reader(name), self_checking=True
+            )
         except MissingError:
             self._check_base()
             raise MissingFrameError(name) from None
@@ -162,11 +163,14 @@ class SasFrames:
 
     def drop(self, name: FrameName) -> None:
         """No galaxy needs the frame any more."""
-        self._downloads.drop(name.path(Path()))
+        self._downloads.drop(self._file(name))
 
     def stop(self) -> None:
         """Let no thread wait for the server any longer."""
         self._downloads.stop()
+
+    def _file(self, name: FrameName) -> Path:
+        return name.path(Path(f"frames-dr{self._release}"))
 
     def _reader(self, name: FrameName) -> Callable[[bytes], Frame]:
         def read(data: bytes) -> Frame:

@@ -17,6 +17,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.files import remove
 from mgsflow.core.fingerprint import fingerprint
 from mgsflow.core.ledger import Ledger
+from mgsflow.core.memory import return_large_blocks
 from mgsflow.core.progress import track
 from mgsflow.core.tables import read_table
 from mgsflow.sample.cutouts import CutoutProvider, JpegCutouts, LegacyCutouts
@@ -56,6 +57,7 @@ def stamps(
     """
     if sky == "simulated" and frames is None:
         raise UserError("--frames: with `sky: simulated` name the folder that holds the frames.")
+    return_large_blocks()
     galaxies = _of_shard(_read_positions(selected, stamps), shard, stamps)
     work = Path(partial) / _fingerprint(galaxies, stamps, sdss, catalogue)
     folder = Path(downloads) if network.keep_downloads else Path(partial) / "downloads"
@@ -145,10 +147,10 @@ def _in_order(
     with ThreadPoolExecutor(workers) as pool:
         try:
             for batch in batches:
-                waiting.append((batch, pool.submit(provider.cut, batch)))
-                if len(waiting) > workers:
+                if len(waiting) == workers:
                     first, future = waiting.popleft()
                     yield first, future.result()
+                waiting.append((batch, pool.submit(provider.cut, batch)))
             for batch, future in waiting:
                 yield batch, future.result()
         except BaseException:
