@@ -20,8 +20,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def small_sky() -> SimulatedSdss:
-    """Three neighbouring fields, narrow frames, some twenty galaxies: quick to cut."""
-    return SimulatedSdss(galaxies=90, per_field=30, columns=300)
+    """Three neighbouring fields, narrow frames, some forty galaxies: quick to cut."""
+    return SimulatedSdss(galaxies=150, per_field=50, columns=420)
 
 
 @pytest.fixture(scope="session")

@@ -166,3 +166,16 @@ def test_the_page_of_services_lists_every_fault(repository):
         where = "all" if one.services == SERVICES else ", ".join(one.services)
         assert f"| {fault} | {where} |" in page
     assert f"{len(CASES)} cases" in page
+
+
+def test_kept_cutouts_of_another_size_or_scale_are_not_taken(server, run):
+    keeping = server.network(keep_downloads=True)
+    run.stamps(settings("jpeg"), network=keeping)
+    for others in ({"size": 80}, {"size": 64, "pixel_scale": 0.5}):
+        server.forget()
+        changed = Stamps(provider="jpeg", shards=1, **others)
+        shard = run.stamps(changed, network=keeping)
+        assert len(server.asked("jpeg")) >= len(shard) > 20
+    server.forget()
+    run.stamps(settings("jpeg"), network=keeping)
+    assert not server.requests
