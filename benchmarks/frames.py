@@ -125,7 +125,7 @@ def cut(url: str, selected: Path, work: Path, threads: int) -> dict[str, float]:
     The start of Python and its imports, which do not grow with the work, are timed apart.
     """
     sections = {
-        "stamps": Stamps(shards=1, masked_max=1.0),
+        "stamps": Stamps(shards=1),
         "sdss": Sdss(sas_url=url),
         "network": Network(attempts=1),
         "catalogue": Catalogue(),

@@ -48,12 +48,12 @@ def simulated() -> Iterator[Panel]:
         brightest = int(table.loc[table["petro_mag_r"].idxmin(), "objid"])
         shards = {}
         for provider in ("frames", "legacy", "jpeg"):
-            settings = Stamps(provider=provider, shards=1, masked_max=1.0)
+            settings = Stamps(provider=provider, shards=1)
             shard = shards[provider] = run.stamps(settings, network=patient)
             stamp = shard.stamps[shard.objid.tolist().index(brightest)]
             rgb = stamp[::-1].transpose(1, 2, 0) / 255 if provider == "jpeg" else colours(stamp)
             yield f"simulated, {provider}", rgb
-        masked = run.stamps(Stamps(shards=1, masked_max=1.0, edge="mask"), network=patient)
+        masked = run.stamps(Stamps(shards=1, edge="mask"), network=patient)
         filled = np.flatnonzero((masked.masked > 0.2) & (shards["frames"].masked == 0))[0]
         yield "edge: mask", colours(masked.stamps[filled])
         yield "edge: mosaic", colours(shards["frames"].stamps[filled])

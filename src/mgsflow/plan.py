@@ -15,6 +15,7 @@ GALAXIES_OF_SAMPLE = 700_000  # the Main Galaxy Sample in the legacy spectra, ab
 SQUARE_DEGREES = 8000.0  # of the legacy spectra (Abazajian et al. 2009)
 FIELD_AREA = 1361 * 2048 * (0.396 / 3600) ** 2  # deg2 that a field does not share with the next
 FIELDS = SQUARE_DEGREES / FIELD_AREA
+CROSSING = 0.056  # share of stamps of 160 pixels that cross the first or last row of their field
 FIELDS_OF_IMAGING = 938_046  # rerun 301: all fields of all runs, overlaps included
 
 # Bytes of a file. Frames and FITS cutouts: those of the simulated sky, whose pixels have the real
@@ -51,7 +52,7 @@ def estimate(settings: Settings) -> Estimate:
     """What the run of these settings takes, if its galaxies come from SDSS's services."""
     galaxies = settings.selection.sample_size or GALAXIES_OF_SAMPLE
     stamps, bands = settings.stamps, len(settings.stamps.bands)
-    fields = _fields(galaxies, settings.selection.sample_by == "field")
+    fields = _frames_of_fields(galaxies, settings)
     pixels = bands * stamps.size**2
     images, size, held, pixel_bytes, seconds = {
         "frames": (
@@ -87,6 +88,15 @@ def estimate(settings: Settings) -> Estimate:
         vae_hours=VAE_HOURS * share * galaxies / VAE_GALAXIES,
         flow_hours=FLOW_HOURS * (1 - share) * galaxies / FLOW_GALAXIES * models,
     )
+
+
+def _frames_of_fields(galaxies: float, settings: Settings) -> float:
+    """Fields whose frames are read, the neighbours that mosaics need among them."""
+    fields = _fields(galaxies, settings.selection.sample_by == "field")
+    if settings.stamps.edge == "mask":
+        return fields
+    crossing = galaxies * CROSSING * settings.stamps.size / 160
+    return fields + crossing * max(0.0, 1 - fields / FIELDS)
 
 
 def _fields(galaxies: float, whole: bool) -> float:

@@ -106,7 +106,7 @@ def test_what_was_begun_with_other_settings_is_not_taken(server, run):
     server.on_request = lambda request: process.kill() if len(server.requests) > 9 else None
     process.wait()
     server.on_request = lambda request: None
-    larger = run.stamps(Stamps(provider="frames", size=96, shards=1, masked_max=0.9))
+    larger = run.stamps(Stamps(provider="frames", size=96, shards=1))
     assert larger.stamps.shape[1:] == (3, 96, 96)
     table = run.table
     assert len(larger) == len(table)

@@ -18,7 +18,7 @@ HIT = {SQL: 3, "frames": 4, "legacy": 9, "jpeg": 9}  # number of the request tha
 
 
 def settings(provider: str, shards: int = 1) -> Stamps:
-    return Stamps(provider=provider, size=64, shards=shards, masked_max=0.9)
+    return Stamps(provider=provider, size=64, shards=shards)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ EARLIEST = {"frames": 4, "legacy": 20, "jpeg": 20}  # requests before a kill, of
 
 
 def settings(provider: str) -> Stamps:
-    return Stamps(provider=provider, size=64, shards=1, masked_max=0.9)
+    return Stamps(provider=provider, size=64, shards=1)
 
 
 def start(*arguments: str | Path) -> subprocess.Popen:

@@ -37,7 +37,12 @@ def write_run(folder, count=96, shards=2, layout=LAYOUT, seed=0):
         with create_shard(paths[-1], layout, len(rows)) as writer:
             for row in rows:
                 writer.add(ids[row], stamps[row])
-    index_stamps(shards=paths, out=folder / "index.parquet")
+    index_stamps(
+        shards=paths,
+        masked_max=1.0,
+        out=folder / "index.parquet",
+        dropped=folder / "dropped-index.parquet",
+    )
     names = np.array(["vae_train", "vae_train", "vae_validation", "train"])
     splits = pd.DataFrame({"objid": ids[::-1], "set": names[np.arange(count) % 4]})
     write_table(folder / "splits.parquet", splits)

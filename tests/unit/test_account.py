@@ -26,14 +26,16 @@ def ledger(folder: Path, stage: str, came: int, drops: dict[str, list[int]], not
 
 
 def parts(folder: Path, **changes: int) -> list[Path]:
-    """Ten galaxies: two leave in select, one in a shard, one in splits."""
-    came = {"select": 10, "targets": 8, "photometry": 8, "s0": 5, "s1": 3, "splits": 7} | changes
+    """Ten galaxies: two leave in select, one in a shard, one in the index, one in splits."""
+    came = {"select": 10, "targets": 8, "photometry": 8, "s0": 5, "s1": 3, "index": 7}
+    came = came | {"splits": 6} | changes
     return [
         ledger(folder, "select", came["select"], {"redshift is above 0.3": [1, 2]}),
         ledger(folder, "targets", came["targets"], {}, note=4),
         ledger(folder, "photometry", came["photometry"], {}),
         ledger(folder, "stamps-000", came["s0"], {"across its field's edge": [3]}, note=1),
         ledger(folder, "stamps-001", came["s1"], {}, note=2),
+        ledger(folder, "index-stamps", came["index"], {"masked": [4]}),
         ledger(folder, "splits", came["splits"], {"log_sfr is missing": [9]}),
     ]
 
@@ -50,9 +52,11 @@ def test_every_galaxy_that_left_has_its_stage_and_reason_in_the_order_of_the_dag
         (1, "select", "redshift is above 0.3"),
         (2, "select", "redshift is above 0.3"),
         (3, "stamps", "across its field's edge"),
+        (4, "index-stamps", "masked"),
         (9, "splits", "log_sfr is missing"),
     ]
-    assert [s["stage"] for s in stages] == ["select", "targets", "photometry", "stamps", "splits"]
+    order = ["select", "targets", "photometry", "stamps", "index-stamps", "splits"]
+    assert [s["stage"] for s in stages] == order
 
 
 def test_the_shards_are_one_stage_and_the_numbers_add_up(tmp_path):
@@ -67,13 +71,15 @@ def test_the_shards_are_one_stage_and_the_numbers_add_up(tmp_path):
 
 
 def test_a_run_without_stamps_or_photometry_adds_up_too(tmp_path):
-    absent = ("stamps", "photometry")
+    absent = ("stamps", "index-stamps", "photometry")
     paths = [path for path in parts(tmp_path, splits=8) if not path.stem.startswith(absent)]
     _, stages = run(tmp_path, paths)
     assert [stage["stage"] for stage in stages] == ["select", "targets", "splits"]
 
 
-@pytest.mark.parametrize("change", [{"targets": 7}, {"photometry": 9}, {"s1": 4}, {"splits": 8}])
+@pytest.mark.parametrize(
+    "change", [{"targets": 7}, {"photometry": 9}, {"s1": 4}, {"index": 6}, {"splits": 7}]
+)
 def test_a_galaxy_that_went_missing_between_stages_is_noticed(tmp_path, change):
     with pytest.raises(AssertionError, match="came of"):
         run(tmp_path, parts(tmp_path, **change))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 
 import pytest
@@ -55,6 +59,7 @@ class Service:
 
 FAULTS = {
     "busy": reply(status=BUSY),
+    "a proxy without the server": reply(status=520),
     "too many requests": reply(status=429),
     "damaged": reply(b"who"),
     "empty": reply(b""),
@@ -86,7 +91,7 @@ def test_pauses_grow_and_end():
         ("7", 7, 7),
         ("0", 0, 0),
         ("Thu, 05 Nov 1998 10:00:00 GMT", 0, 0),
-        ("100000", 300, 300),
+        ("3000", 3000, 3000),
         ("soon", 1, 2),
     ],
 )
@@ -97,8 +102,6 @@ def test_the_servers_wish_is_heeded(asked, least, most):
 
 
 def test_a_date_to_come_back_at_is_waited_for():
-    import time
-
     service = Service(
         reply(status=429, Retry_After=formatdate(time.time() + 60, usegmt=True)), reply()
     )
@@ -113,17 +116,34 @@ def test_attempts_end_with_words():
     assert len(service.asked) == 4
 
 
-def test_an_address_that_never_answered_is_given_up_soon():
-    service = Service(*[requests.ConnectionError("no such host")] * 8)
-    with pytest.raises(UserError, match=r"3 attempts \(ConnectionError: no such host"):
+def unknown_host() -> requests.ConnectionError:
+    error = requests.ConnectionError("no connection")
+    error.__cause__ = socket.gaierror("no such host")
+    return error
+
+
+def test_a_name_that_nobody_knows_is_given_up_soon():
+    service = Service(*[unknown_host()] * 8)
+    with pytest.raises(UserError, match=r"3 attempts \(gaierror: no such host"):
         service.ask()
     assert len(service.asked) == 3
-    known = Service(reply(), *[requests.ConnectionError("down")] * 5, reply(), attempts=6)
+    known = Service(reply(), *[unknown_host()] * 5, reply(), attempts=6)
     known.ask()
     assert known.ask() == (b"whole", "whole")
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 414, 501])
+def test_a_server_that_is_down_when_a_job_starts_is_waited_for():
+    service = Service(*[requests.ConnectionError("refused")] * 7, reply())
+    assert service.ask() == (b"whole", "whole")
+
+
+def test_a_server_that_asks_for_hours_ends_the_job_with_words():
+    service = Service(reply(status=BUSY, Retry_After="7200"))
+    with pytest.raises(UserError, match=r"come back in 2\.0 h"):
+        service.ask()
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 414, 501, 505])
 def test_a_refusal_is_not_tried_again(status):
     service = Service(reply(b"you may not", status=status))
     with pytest.raises(UserError, match=rf"answers {status} Reason: you may not\s.*some_url"):
@@ -131,9 +151,10 @@ def test_a_refusal_is_not_tried_again(status):
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_what_is_not_there_is_missing_at_once(status):
-    with pytest.raises(MissingError):
-        Service(reply(status=status)).ask()
+def test_what_is_not_there_twice_is_missing(status):
+    with pytest.raises(MissingError, match=str(status)):
+        Service(reply(status=status), reply(status=status)).ask()
+    assert Service(reply(status=status), reply()).ask() == (b"whole", "whole")
 
 
 @pytest.mark.parametrize(
@@ -173,9 +194,45 @@ def test_requests_keep_their_distance():
     assert service.asked == [0, 2, 4, 6]
 
 
-def test_a_stopped_client_does_not_wait(monkeypatch):
+def test_a_stopped_client_asks_nothing():
     client = Client(Network(), "sdss.some_url")
     client.stop()
-    replies = iter([reply(status=BUSY, Retry_After="200")] * 2)
-    with pytest.raises(UserError, match="1 attempts"):
-        client.ask(lambda: next(replies), read, URL)
+    with pytest.raises(UserError, match="the job is ending"):
+        client.ask(reply, read, URL)
+
+
+def test_a_thread_that_waits_ends_when_the_client_is_stopped():
+    client = Client(Network(), "sdss.some_url")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.ask, lambda: reply(status=BUSY, Retry_After="200"), read, URL)
+        while client._next < 0:
+            time.sleep(0.01)
+        client.stop()
+        with pytest.raises(UserError):
+            waiting.result(5)
+
+
+def test_a_server_that_wants_peace_gets_it_from_all_threads():
+    service = Service(reply(status=429, Retry_After="9"), reply(), reply())
+    service.ask()
+    service.ask()
+    assert service.asked[1] >= 9
+
+
+@pytest.mark.parametrize("downloads", [1, 3])
+def test_no_more_requests_are_open_than_the_settings_allow(downloads):
+    client = Client(Network(downloads=downloads), "sdss.some_url")
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def send():
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.01)
+        with lock:
+            now[0] -= 1
+        return reply()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: client.ask(send, read, URL, self_checking=True), range(24)))
+    assert most[0] == downloads

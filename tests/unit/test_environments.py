@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -107,6 +108,19 @@ def test_no_partition_account_or_absolute_path_outside_the_profiles():
         text = path.read_text()
         assert not re.search(r"slurm|partition|gres", text), path
         assert not re.search(r'["\s]/(home|work|data|scratch|tmp)/', text), path
+
+
+def test_the_rules_that_reach_the_internet_have_a_partition_of_their_own():
+    asking = set()
+    for path in (REPOSITORY / "workflow/rules").glob("*.smk"):
+        rules = re.split(r"^rule (\w+):", path.read_text(), flags=re.MULTILINE)[1:]
+        asking |= {
+            name for name, text in zip(rules[::2], rules[1::2], strict=True) if "--network" in text
+        }
+    profile = yaml.safe_load((REPOSITORY / "profiles/slurm/config.yaml").read_text())
+    resources = profile["set-resources"]
+    apart = {rule for rule in resources if resources[rule].get("slurm_partition") == "transfer"}
+    assert asking == apart == {"query_sdss", "stamps"}
 
 
 @pytest.mark.parametrize("profile", ["local", "slurm", "test"])

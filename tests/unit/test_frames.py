@@ -180,6 +180,17 @@ def test_flipped_bit_is_noticed():
         read_frame(bytes(data))
 
 
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real data in {REAL} (MGSFLOW_REAL_DATA)")
+def test_headers_of_real_frames_are_taken_for_what_they_are():
+    """FRAME is not the field: in g of run 1737, camcol 5, field 39 it is 47."""
+    g = fits.getheader(REAL / "ngc6976_gri_fits/reprojected_sdss_g.fits.bz2")
+    r = fits.getheader(REAL / "sas_frame/frame-r-001000-1-0100.fits.bz2")
+    assert not FrameName(1737, 5, 39, "g").contradicts(g)
+    assert not FrameName(1000, 1, 100, "r").contradicts(r)
+    assert FrameName(1000, 1, 100, "g").contradicts(r)
+    assert FrameName(1001, 1, 100, "r").contradicts(r)
+
+
 def test_folders_of_the_releases():
     assert release_folder(8) == "dr8/groups/boss/photoObj/frames"
     assert release_folder(12) == "dr12/boss/photoObj/frames"

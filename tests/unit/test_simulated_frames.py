@@ -97,7 +97,7 @@ def test_frame_has_sas_layout(frames):
     assert sky.data["ALLSKY"].shape == (1, 192, 256)
     assert sky.data["XINTERP"].shape == (1, 2048) and sky.data["YINTERP"].shape == (1, 1489)
     assert astrometry.data["FILTER"][0] == "g"
-    for key in ("RUN", "CAMCOL", "FIELD", "CTYPE1", "CD2_1"):
+    for key in ("RUN", "CAMCOL", "FRAME", "CAMROW", "CTYPE1", "CD2_1"):
         assert key in image.header
     assert "DATE" not in image.header
 

@@ -67,7 +67,12 @@ def run(tmp_path_factory) -> Path:
         with create_shard(folder / f"shard-{number:03d}.h5", LAYOUT, len(rows)) as shard:
             for row in rows:
                 shard.add(objid[row], stamps[row])
-    index_stamps(shards=sorted(folder.glob("shard-*.h5")), out=folder / "index.parquet")
+    index_stamps(
+        shards=sorted(folder.glob("shard-*.h5")),
+        masked_max=1.0,
+        out=folder / "index.parquet",
+        dropped=folder / "dropped-index.parquet",
+    )
     save_small_vae(folder)
     features = pd.DataFrame({"objid": np.sort(objid), "set": "test"})
     features.loc[:9, "set"] = "train"

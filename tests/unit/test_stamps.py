@@ -23,7 +23,7 @@ from mgsflow.sample.frames import LocalFrames
 from mgsflow.sample.shards import ORIENTATION, ShardReader
 from mgsflow.sample.stamps import stamps
 
-SETTINGS = Stamps(size=64, shards=1, edge="mask", masked_max=0.0)
+SETTINGS = Stamps(size=64, shards=1, edge="mask")
 # real bands of a field are offset by a few pixels and hardly turned against one another
 OFFSET = {"g": (2.6, -4.3), "r": (0.0, 0.0), "i": (-3.7, 1.9)}
 FLUX = {"g": 20.0, "r": 40.0, "i": 60.0}
@@ -95,7 +95,7 @@ def test_shard_says_what_it_holds(tmp_path):
         assert file.attrs["orientation"] == ORIENTATION
 
 
-def test_galaxy_at_the_edge_is_dropped_or_masked_and_counted(tmp_path):
+def test_galaxy_at_the_edge_is_masked_and_one_beyond_it_dropped(tmp_path):
     inside = CENTRE
     edge = east_north(*CENTRE, 0, (250 - 15) * 0.396)  # 15 pixels from the northern edge
     beyond = east_north(*CENTRE, 0, (250 + 30) * 0.396)
@@ -103,18 +103,11 @@ def test_galaxy_at_the_edge_is_dropped_or_masked_and_counted(tmp_path):
     galaxies = galaxies_at([inside, edge, beyond])
 
     shard, (entries, account) = _run(tmp_path, galaxies)
-    assert list(shard.objid) == [10**18]
+    assert list(shard.objid) == [10**18, 10**18 + 1]
     assert dict(zip(entries["objid"], entries["reason"], strict=True)) == {
-        10**18 + 1: "no image covers more than 0% of its stamp (stamps.masked_max)",
-        10**18 + 2: "its position is outside the frames of its field",
+        10**18 + 2: "its position is outside the frames of its field"
     }
     assert account["came"] == account["kept"] + len(entries)
-
-    keep = Stamps(size=64, shards=1, edge="mask", masked_max=0.5)
-    shard, (entries, account) = _run(tmp_path, galaxies, keep)
-    assert list(shard.objid) == [10**18, 10**18 + 1]
-    assert list(entries["objid"]) == [10**18 + 2]
-    assert list(account["noted"].values()) == [1]
     masked = shard.stamps[1].astype(float)
     assert (masked[:, -10:] == 0).all()  # north of the field there is nothing
     # of the 32 rows above the galaxy 15 are there, and 1.9 fewer in i, whose frame lies lower
@@ -199,3 +192,31 @@ def test_settings_that_cannot_work_are_the_users(tmp_path):
     with pytest.raises(UserError, match="none"):
         _run(tmp_path, galaxies, Stamps(provider="none", shards=1))
     assert not (tmp_path / "shard-000.h5").exists()
+
+
+def test_galaxies_without_a_place_leave_with_the_first_shard(tmp_path):
+    _write_field(tmp_path / "sas", [CENTRE])
+    galaxies = galaxies_at([CENTRE, CENTRE, CENTRE]).astype({"field": float})
+    galaxies.loc[1, "field"] = np.nan
+    galaxies.loc[2, "ra"] = np.nan
+    shards = [_run(tmp_path, galaxies, Stamps(size=64, shards=2), shard) for shard in (0, 1)]
+    assert sum(len(shard) for shard, _ in shards) == 1
+    lost = shards[0][1][0]
+    assert list(lost["objid"]) == [10**18 + 1, 10**18 + 2]
+    assert set(lost["reason"]) == {"its place is missing (position or field)"}
+
+
+def test_what_was_begun_on_other_frames_is_not_taken(tmp_path, monkeypatch):
+    """A job that ends after its first field, and finds other frames when it goes on."""
+    _write_field(tmp_path / "sas", [CENTRE], field=57)
+    galaxies = pd.concat([galaxies_at([CENTRE], 57), galaxies_at([CENTRE], 58, 2 * 10**18)])
+    broken = write_frame(tmp_path / "sas", "g", np.zeros((5, 5), np.float32), field_wcs(), 58)
+    broken.write_bytes(b"no frame")
+    with pytest.raises(UserError, match="not a whole frame"):
+        _run(tmp_path, galaxies)
+    assert list((tmp_path / "partial").rglob("journal.jsonl"))
+    _write_field(tmp_path / "sas", [], field=57)
+    _write_field(tmp_path / "sas", [CENTRE], field=58)
+    shard, _ = _run(tmp_path, galaxies)
+    brightness = [float(stamp.astype(float).sum()) for stamp in shard.stamps]
+    assert brightness[0] == 0 and brightness[1] > 50

@@ -33,8 +33,7 @@ def section(name, *keys):
 
     A change in what a rule is given reruns it.
     """
-    chosen = {key: config[name][key] for key in keys or config[name]}
-    return json.dumps(chosen, sort_keys=True)
+    return json.dumps({key: config[name][key] for key in keys or config[name]}, sort_keys=True)
 
 
 def code(stage):
@@ -70,6 +69,16 @@ ENVS = f"{workflow.basedir}/envs"
 THREADS = config["compute"]
 # The cuts that SkyServer makes; a change in another asks it for nothing again.
 QUERY_CUTS = ("redshift_min", "redshift_max", "legacy_primary", "target_bits", "reliable")
+# What the stamps of a shard depend on: neither on the cut of the index, nor on other services.
+PROVIDER = config["stamps"]["provider"]
+OWN_IMAGES = PROVIDER == "files"
+CUT = [key for key in config["stamps"] if key != "masked_max"]
+SERVICE = {"legacy": ("legacy_url",), "jpeg": ("jpeg_url",)}.get(
+    PROVIDER, ("data_release", "sas_url")
+)
+IMAGE_FILES = ("stamp_folder", "stamp_format")
+# Of a job that cuts stamps [MB]: frames of the fields in work and their neighbours, unpacked
+STAMP_MEMORY = 1000 + 40 * (config["network"]["downloads"] + 3) + 40 * THREADS["stamp_threads"]
 # How the services are asked: no param of a rule, since it changes no result and reruns nothing.
 NETWORK = section("network")
 

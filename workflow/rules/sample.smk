@@ -223,6 +223,7 @@ rule account:
         f"{RUN}/catalogue/dropped/targets.parquet",
         only_if(HAS_BANDS, f"{RUN}/catalogue/dropped/photometry.parquet"),
         expand(f"{RUN}/catalogue/dropped/stamps-{{shard}}.parquet", shard=SHARDS),
+        only_if(HAS_STAMPS, f"{RUN}/catalogue/dropped/index-stamps.parquet"),
         f"{RUN}/catalogue/dropped/splits.parquet",
     output:
         table=f"{RUN}/catalogue/dropped.parquet",

@@ -9,7 +9,7 @@ rule simulate_frames:
     output:
         temp(directory(f"{RUN}/sky/sas/{{shard}}")),
     params:
-        stamps=section("stamps"),
+        stamps=section("stamps", *CUT),
         simulated=section("simulated"),
         seed=config["seed"],
         code=code("simulate-frames"),
@@ -38,15 +38,15 @@ rule stamps:
     input:
         selected=f"{RUN}/catalogue/selected.parquet",
         frames=only_if(SKY == "simulated", f"{RUN}/sky/sas/{{shard}}"),
-        folder=only_if(SKY == "catalogue", config["catalogue"]["stamp_folder"]),
+        folder=only_if(OWN_IMAGES, config["catalogue"]["stamp_folder"]),
     output:
         shard=f"{RUN}/stamps/shard-{{shard}}.h5",
         dropped=f"{RUN}/catalogue/dropped/stamps-{{shard}}.parquet",
     params:
-        stamps=section("stamps"),
+        stamps=section("stamps", *CUT),
         sky=SKY,
-        sdss=section("sdss", "data_release", "sas_url", "legacy_url", "jpeg_url"),
-        catalogue=section("catalogue"),
+        sdss=section("sdss", *SERVICE),
+        catalogue=section("catalogue", *IMAGE_FILES),
         partial=f"{RUN}/checkpoints/stamps/{{shard}}",
         downloads=f"{RUN}/downloads",
         code=code("stamps"),
@@ -56,7 +56,7 @@ rule stamps:
         f"{RUN}/benchmarks/stamps-{{shard}}.tsv"
     threads: THREADS["stamp_threads"]
     resources:
-        mem_mb=2000,
+        mem_mb=STAMP_MEMORY,
         runtime=240,
         downloads=int(FROM_SERVICES),
     conda:
@@ -79,8 +79,10 @@ rule index_stamps:
     input:
         expand(f"{RUN}/stamps/shard-{{shard}}.h5", shard=SHARDS),
     output:
-        f"{RUN}/stamps/index.parquet",
+        index=f"{RUN}/stamps/index.parquet",
+        dropped=f"{RUN}/catalogue/dropped/index-stamps.parquet",
     params:
+        masked_max=config["stamps"]["masked_max"],
         code=code("index-stamps"),
     log:
         f"{RUN}/logs/index-stamps.log",
@@ -97,5 +99,6 @@ rule index_stamps:
     message:
         "Index the stamps"
     shell:
-        "mgsflow index-stamps --shards {input:q} --out {output:q} --threads {threads} "
+        "mgsflow index-stamps --shards {input:q} --masked-max {params.masked_max} "
+        "--out {output.index:q} --dropped {output.dropped:q} --threads {threads} "
         "2>&1 | tee {log:q}"

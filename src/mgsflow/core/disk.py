@@ -19,7 +19,8 @@ def disk_fault(error: BaseException, paths: Iterable[Path]) -> str | None:
     if _is_full(error):
         return _describe_full(paths)
     if isinstance(error, PermissionError):
-        return f"{error.filename}: {error.strerror}. Change its rights, or name another place."
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return f"{what}. Change its rights, or name another place."
     return None
 
 

@@ -23,7 +23,7 @@ def account(*, parts: list[Path], out: Path, totals: Path) -> None:
     entries, stages = [], {}
     for path in parts:
         rows, notes = read_account(path)
-        name = notes["stage"].split("-")[0]
+        name = "stamps" if notes["stage"].startswith("stamps-") else notes["stage"]
         entries.append(rows.assign(stage=name))
         _add(stages.setdefault(name, _empty(name)), rows, notes)
     _check_chain(stages)
@@ -62,6 +62,11 @@ def _check_chain(stages: dict[str, dict]) -> None:
     for name in ("targets", "photometry", "stamps"):
         if name in stages and stages[name]["came"] != selected:
             raise AssertionError(f"{name}: {stages[name]['came']} came of {selected} selected")
-    before = stages.get("stamps", stages["select"])["kept"]
+    before = stages["select"]["kept"]
+    if "index-stamps" in stages:
+        came, cut = stages["index-stamps"]["came"], stages["stamps"]["kept"]
+        if came != cut:
+            raise AssertionError(f"index-stamps: {came} came of {cut}")
+        before = stages["index-stamps"]["kept"]
     if stages["splits"]["came"] != before:
         raise AssertionError(f"splits: {stages['splits']['came']} came of {before}")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mgsflow.config import Network, Sdss, Stamps
 from mgsflow.core.errors import UserError
+from mgsflow.core.fingerprint import fingerprint
 from mgsflow.sample.images import NoImageError, RefusedError, UnreadableError, read_fits, read_jpeg
 from mgsflow.sample.provider import Batch, Cut, batches_of, finite_cut
 from mgsflow.sample.shards import Layout
@@ -17,6 +18,7 @@ from mgsflow.sky.client import BadReplyError, Client, MissingError
 from mgsflow.sky.downloads import Downloads
 
 _NO_IMAGE = "the cutout service has no image there"
+_BLACK = 0.6  # share of a JPEG's pixels; of 352 real ones at most 0.11, of an empty tile 0.9
 _SUSPICIOUS = 4  # galaxies without an image, and none with: the address is wrong
 
 
@@ -33,6 +35,10 @@ class Service(Protocol):
 
     def read(self, data: bytes) -> np.ndarray:
         """Pixels (bands, size, size); all 0 where the service has no image."""
+        ...
+
+    def is_empty(self, pixels: np.ndarray) -> bool:
+        """Whether it has no image there."""
         ...
 
     def cut(self, objid: int, pixels: np.ndarray) -> Cut: ...
@@ -70,6 +76,9 @@ class LegacyCutouts:
         except NoImageError:
             return np.zeros(self.layout.shape, np.float32)
 
+    def is_empty(self, pixels: np.ndarray) -> bool:
+        return not pixels.any()
+
     def cut(self, objid: int, pixels: np.ndarray) -> Cut:
         # noise is never exactly 0, the lack of an image is
         return finite_cut(objid, pixels, float((pixels == 0).any(axis=0).mean()))
@@ -97,6 +106,10 @@ class JpegCutouts:
     def read(self, data: bytes) -> np.ndarray:
         return _of_size(read_jpeg(data, self.layout), self.layout)
 
+    def is_empty(self, pixels: np.ndarray) -> bool:
+        """Outside the footprint SkyServer draws a black tile with words on it."""
+        return float((pixels == 0).all(axis=0).mean()) > _BLACK
+
     def cut(self, objid: int, pixels: np.ndarray) -> Cut:
         return Cut(objid, np.ascontiguousarray(pixels))
 
@@ -104,13 +117,13 @@ class JpegCutouts:
 class CutoutProvider:
     """Stamps of a cutout service; a file of each is kept until its stamp is safe."""
 
-    def __init__(self, service: Service, network: Network, folder: Path, partial: Path) -> None:
-        client = Client(
+    def __init__(self, service: Service, network: Network, folder: Path, job: str) -> None:
+        self._client = Client(
             network, f"sdss.{service.layout.provider}_url", interval=network.request_interval
         )
         self._service = service
-        self._answers = False
-        self._downloads = Downloads(client, folder, partial, network.keep_downloads)
+        self._known: dict[str, object] | None = None  # what an image came for
+        self._downloads = Downloads(self._client, folder, job, network.keep_downloads)
         self.layout = service.layout
 
     def batches(self, galaxies: pd.DataFrame) -> list[Batch]:
@@ -124,7 +137,7 @@ class CutoutProvider:
         columns = (batch.galaxies[name] for name in ("objid", "ra", "dec"))
         rows = zip(*columns, strict=True)
         cuts = [self._cut_galaxy(int(o), float(ra), float(dec)) for o, ra, dec in rows]
-        if not self._answers and len(cuts) >= _SUSPICIOUS:
+        if self._known is None and len(cuts) >= _SUSPICIOUS:
             raise UserError(
                 f"{self._service.url}: not one image of {len(cuts)} galaxies, but status 404. "
                 f"Check sdss.{self.layout.provider}_url."
@@ -132,8 +145,9 @@ class CutoutProvider:
         return cuts
 
     def done(self, batch: Batch) -> None:
-        for objid in batch.galaxies["objid"]:
-            self._downloads.drop(self._name(int(objid)))
+        for galaxy in batch.galaxies.itertuples():
+            parameters = self._service.parameters(galaxy.ra, galaxy.dec)
+            self._downloads.drop(self._name(int(galaxy.objid), parameters))
 
     def stop(self) -> None:
         self._downloads.stop()
@@ -142,14 +156,27 @@ class CutoutProvider:
         parameters = self._service.parameters(ra, dec)
         try:
             pixels = self._downloads.fetch(
-                self._service.url, self._name(objid), self._read, parameters
+                self._service.url, self._name(objid, parameters), self._read, parameters
             )
         except MissingError:
+            self._check_service()
             return Cut(objid, None, _NO_IMAGE)
-        self._answers = True
-        if not pixels.any():
+        self._known = parameters
+        if self._service.is_empty(pixels):
             return Cut(objid, None, _NO_IMAGE)
         return self._service.cut(objid, pixels)
+
+    def _check_service(self) -> None:
+        """Raises UserError where the service lost what it had, which would drop all the rest."""
+        if self._known is None:
+            return
+        try:
+            self._client.get(self._service.url, self._read, self._known)
+        except MissingError:
+            raise UserError(
+                f"{self._service.url}: the server answers 404 to what it gave before. Run again "
+                "when it is itself: what is complete is kept."
+            ) from None
 
     def _read(self, data: bytes) -> np.ndarray:
         try:
@@ -157,11 +184,10 @@ class CutoutProvider:
         except (UnreadableError, RefusedError) as error:
             raise BadReplyError(str(error)) from None
 
-    def _name(self, objid: int) -> Path:
-        """Of the file: all that a kept one must agree in to be taken."""
-        layout = self.layout
-        kind = f"{''.join(layout.bands)}-{layout.size}px-{layout.pixel_scale}arcsec"
-        return Path(layout.provider, kind, f"{objid}{self._service.suffix}")
+    def _name(self, objid: int, parameters: dict[str, object]) -> Path:
+        """Of the file. The question is part of it: a kept answer to another is never taken."""
+        question = fingerprint(self._service.url, parameters)[:16]
+        return Path(self.layout.provider, f"{objid}-{question}{self._service.suffix}")
 
 
 def _of_size(pixels: np.ndarray, layout: Layout) -> np.ndarray:

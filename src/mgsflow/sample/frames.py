@@ -61,8 +61,11 @@ class FrameName:
         return f"frame {self.band} of run {self.run}, camcol {self.camcol}, field {self.field}"
 
     def contradicts(self, header: fits.Header) -> bool:
-        """Whether the header says that it is of another frame."""
-        cards = {"RUN": self.run, "CAMCOL": self.camcol, "FRAME": self.field, "FILTER": self.band}
+        """Whether the header says that it is of another frame.
+
+        FRAME does not tell: it counts the rows of the camera as well, field + 8 in g.
+        """
+        cards = {"RUN": self.run, "CAMCOL": self.camcol, "FILTER": self.band}
         return any(card in header and header[card] != value for card, value in cards.items())
 
 
@@ -72,10 +75,9 @@ def read_frame(data: bytes, name: FrameName | None = None) -> Frame:
     Raises BadReplyError where it is not whole, or not the frame `name`.
     """
     try:
-        with fits.open(io.BytesIO(unpack(data)), memmap=False) as hdus:
-            pixels = np.asarray(hdus[0].data, dtype=np.float32)
-            header = hdus[0].header
-            wcs = quiet_wcs(header)
+        image, header = _first_hdu(data)
+        pixels = np.asarray(image, dtype=np.float32)
+        wcs = quiet_wcs(header)
     except Exception as error:  # bz2, FITS and WCS fail on damaged bytes in many ways
         raise BadReplyError(f"not a whole frame ({error})") from None
     if pixels.ndim != 2 or not wcs.has_celestial:
@@ -83,6 +85,12 @@ def read_frame(data: bytes, name: FrameName | None = None) -> Frame:
     if name is not None and name.contradicts(header):
         raise BadReplyError(f"its header is not that of {name}")
     return Frame(pixels, wcs)
+
+
+def _first_hdu(data: bytes) -> tuple[np.ndarray, fits.Header]:
+    """Image and header; the unpacked file is gone before the image is copied once more."""
+    with fits.open(io.BytesIO(unpack(data)), memmap=False) as hdus:
+        return hdus[0].data, hdus[0].header
 
 
 def unpack(data: bytes) -> bytes:
@@ -141,8 +149,6 @@ class SasFrames:
         self._client = client
         self._downloads = downloads
         self._working = working
-        self._checking = threading.Lock()
-        self._has_frames = False
 
     def read(self, name: FrameName) -> Frame:
         """The frame, tried as often as the settings say.
@@ -152,14 +158,12 @@ class SasFrames:
         """
         url = f"{self._base}/{name.path(Path()).as_posix()}"
         try:
-            frame = self._downloads.fetch(
+            return self._downloads.fetch(
                 url, self._file(name), self._reader(name), self_checking=True
             )
         except MissingError:
             self._check_base()
             raise MissingFrameError(name) from None
-        self._has_frames = True
-        return frame
 
     def drop(self, name: FrameName) -> None:
         """No galaxy needs the frame any more."""
@@ -180,31 +184,27 @@ class SasFrames:
         return read
 
     def _check_base(self) -> None:
-        """Raises UserError where no frame can be had, which would drop every galaxy."""
-        with self._checking:
-            if self._has_frames:
-                return
-            try:
-                self._client.get(f"{self._base}/301/", bytes, self_checking=True)
-            except MissingError:
-                raise UserError(
-                    f"{self._base}/301/: the server has no such folder, so it has no frames of "
-                    f"data release {self._release} at all. Check sdss.sas_url and "
-                    "sdss.data_release."
-                ) from None
-            self._has_frames = True
+        """Raises UserError where no frame can be had just now, which would drop every galaxy."""
+        try:
+            self._client.get(f"{self._base}/301/", bytes, self_checking=True)
+        except MissingError:
+            raise UserError(
+                f"{self._base}/301/: the server has no such folder, so it has no frames of data "
+                f"release {self._release} at all. Check sdss.sas_url and sdss.data_release, or "
+                "run again when the server is itself."
+            ) from None
 
 
 def sas_frames(
     sdss: Sdss,
     network: Network,
     folder: Path,
-    partial: Path,
+    job: str,
     working: AbstractContextManager = nullcontext(),  # noqa: B008
 ) -> SasFrames:
     """The frames of SAS, as the settings say; downloads lie below `folder`."""
     client = Client(network, "sdss.sas_url and sdss.data_release")
-    downloads = Downloads(client, folder, partial, network.keep_downloads)
+    downloads = Downloads(client, folder, job, network.keep_downloads)
     return SasFrames(sdss, client, downloads, working)
 
 

@@ -57,7 +57,9 @@ def read_fits(data: bytes, layout: Layout) -> np.ndarray:
             hdu = next(hdu for hdu in hdus if hdu.is_image and hdu.data is not None)
             planes, header = np.asarray(hdu.data, np.float32), hdu.header
             wcs = quiet_wcs(header)
-    except (OSError, ValueError, TypeError, EOFError, StopIteration):
+    except NoImageError:
+        raise
+    except Exception:  # FITS and WCS fail on damaged bytes in many ways
         raise UnreadableError("not a whole image") from None
     return _our_parity(_our_bands(planes, header, layout), wcs, layout)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.ledger import Ledger
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.tables import write_table
@@ -20,9 +21,10 @@ _COLUMNS = (
 )
 
 
-def index_stamps(*, shards: list[Path], out: Path) -> None:
+def index_stamps(*, shards: list[Path], masked_max: float, out: Path, dropped: Path) -> None:
     """Index the stamps of all shards by objid: columns objid, shard, row, masked.
 
+    A galaxy of whose stamp no image covers more than `masked_max` is not in it, but in `dropped`.
     Refuses shards of different layouts, a galaxy that two rows hold, and shards that are all empty.
     """
     readers = open_shards(shards)
@@ -44,6 +46,15 @@ def index_stamps(*, shards: list[Path], out: Path) -> None:
             "say why each galaxy was dropped."
         )
     _refuse_duplicates(index, shards)
+    ledger = Ledger("index-stamps", len(index))
+    whole = index["masked"] <= masked_max
+    index = ledger.keep(
+        index, whole, f"no image covers more than {masked_max:.0%} of its stamp (stamps.masked_max)"
+    )
+    ledger.note(
+        "stamps of which no image covers a part, masked with 0", (index["masked"] > 0).sum()
+    )
+    ledger.write(dropped, len(index))
     say(f"index-stamps: {len(index)} stamps in {len(parts)} shards")
     write_table(out, index, _COLUMNS)
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mgsflow.sample.shards import Layout
 
-_BATCH = 16  # galaxies: so many stamps at most are made again after a job was killed
+_BATCH = 8  # galaxies: so many stamps at most are made again after a job was killed
 
 
 class Cut(NamedTuple):

@@ -58,20 +58,22 @@ def stamps(
     if sky == "simulated" and frames is None:
         raise UserError("--frames: with `sky: simulated` name the folder that holds the frames.")
     return_large_blocks()
-    galaxies = _of_shard(_read_positions(selected, stamps), shard, stamps)
-    work = Path(partial) / _fingerprint(galaxies, stamps, sdss, catalogue)
+    everything = _read_positions(selected, stamps)
+    galaxies, unplaced = _of_shard(everything, shard, stamps)
+    source = _state_of_files(frames if frames is not None else Path(catalogue.stamp_folder))
+    work = Path(partial) / _fingerprint(galaxies, stamps, sdss, catalogue, source)
     folder = Path(downloads) if network.keep_downloads else Path(partial) / "downloads"
-    provider = _provider(
-        stamps, sdss, network, catalogue, frames, folder, Path(partial) / "arriving", threads
-    )
-    ledger = Ledger(f"stamps-{shard:03d}", len(galaxies))
+    job = f"shard-{shard:03d}"
+    provider = _provider(stamps, sdss, network, catalogue, frames, folder, job, threads)
+    ledger = Ledger(f"stamps-{shard:03d}", len(galaxies) + len(unplaced))
+    ledger.drop(unplaced["objid"], "its place is missing (position or field)")
     with Spool(work, provider.layout) as spool:
         workers = max(threads, network.downloads)
         for _ in track(
             _work(provider, spool, galaxies, workers), f"stamps {shard:03d}", ledger.came
         ):
             pass
-        kept = _publish(spool, ledger, stamps.masked_max, out)
+        kept = _publish(spool, ledger, out)
     ledger.write(dropped, kept, allow_empty=True)
     remove(Path(partial))
 
@@ -81,8 +83,15 @@ def _read_positions(selected: Path, stamps: Stamps) -> pd.DataFrame:
     return read_table(selected, ["objid", *columns.get(stamps.provider, ["ra", "dec"])])
 
 
-def _of_shard(galaxies: pd.DataFrame, shard: int, stamps: Stamps) -> pd.DataFrame:
-    """The galaxies of shard number `shard`: contiguous runs of fields, or of objid."""
+def _of_shard(
+    everything: pd.DataFrame, shard: int, stamps: Stamps
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The galaxies of shard number `shard`: contiguous runs of fields, or of objid.
+
+    Those whose place is missing come second, all of them with the first shard.
+    """
+    placed = everything.notna().all(axis=1)
+    galaxies, unplaced = everything[placed], everything[~placed]
     if not 0 <= shard < stamps.shards:
         raise UserError(f"--shard {shard}: stamps.shards is {stamps.shards}, counted from 0.")
     if stamps.provider == "frames":
@@ -90,14 +99,27 @@ def _of_shard(galaxies: pd.DataFrame, shard: int, stamps: Stamps) -> pd.DataFram
     else:
         rank = np.argsort(np.argsort(galaxies["objid"].to_numpy(np.int64)))
         of = rank * stamps.shards // max(len(galaxies), 1)
-    return galaxies[of == shard].sort_values("objid", ignore_index=True)
+    mine = galaxies[of == shard].sort_values("objid", ignore_index=True)
+    return mine, unplaced if shard == 0 else unplaced.iloc[:0]
 
 
-def _fingerprint(galaxies: pd.DataFrame, stamps: Stamps, sdss: Sdss, catalogue: Catalogue) -> str:
+def _state_of_files(folder: Path) -> list[list[object]]:
+    """Name, size and time of each file below `folder`: what tells that they were changed."""
+    if not folder.name or not folder.is_dir():
+        return []
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    states = ((path, path.stat()) for path in files)
+    return [[str(path), state.st_size, state.st_mtime_ns] for path, state in states]
+
+
+def _fingerprint(
+    galaxies: pd.DataFrame, stamps: Stamps, sdss: Sdss, catalogue: Catalogue, source: list
+) -> str:
     """Names what was begun: stamps of other galaxies, settings or code are never taken for it."""
     return fingerprint(
         *(galaxies[name].to_numpy() for name in galaxies),
         *(section.model_dump(mode="json") for section in (stamps, sdss, catalogue)),
+        source,
         code_digest("mgsflow.sample.stamps"),
     )[:16]
 
@@ -109,21 +131,21 @@ def _provider(
     catalogue: Catalogue,
     frames: Path | None,
     downloads: Path,
-    arriving: Path,
+    job: str,
     threads: int,
 ) -> Provider:
     if stamps.provider == "files":
         return FileStamps(catalogue, stamps)
     if stamps.provider == "legacy":
-        return CutoutProvider(LegacyCutouts(sdss, stamps), network, downloads, arriving)
+        return CutoutProvider(LegacyCutouts(sdss, stamps), network, downloads, job)
     if stamps.provider == "jpeg":
-        return CutoutProvider(JpegCutouts(sdss, stamps), network, downloads, arriving)
+        return CutoutProvider(JpegCutouts(sdss, stamps), network, downloads, job)
     if stamps.provider == "none":
         raise UserError("stamps.provider is `none`: there are no stamps to cut.")
     processors = threading.Semaphore(threads)
     if frames is not None:
         return FrameCutter(LocalFrames(frames), stamps, processors)
-    source = sas_frames(sdss, network, downloads, arriving, processors)
+    source = sas_frames(sdss, network, downloads, job, processors)
     return FrameCutter(source, stamps, processors)
 
 
@@ -160,25 +182,15 @@ def _in_order(
             raise
 
 
-def _publish(spool: Spool, ledger: Ledger, masked_max: float, out: Path) -> int:
+def _publish(spool: Spool, ledger: Ledger, out: Path) -> int:
     """Write the shard from the spool, and enter what is not in it. Returns its stamps."""
-    whole = [cut.masked <= masked_max for cut in spool.kept]
-    with create_shard(out, spool.layout, sum(whole)) as writer:
-        for cut, good, stamp in zip(spool.kept, whole, spool.stamps(), strict=True):
-            if good:
-                writer.add(cut.objid, stamp, cut.masked)
+    with create_shard(out, spool.layout, len(spool.kept)) as writer:
+        for cut, stamp in zip(spool.kept, spool.stamps(), strict=True):
+            writer.add(cut.objid, stamp, cut.masked)
     refused: dict[str, list[int]] = defaultdict(list)
     for cut in spool.cuts:
         if cut.reason:
             refused[cut.reason].append(cut.objid)
-    masked = f"no image covers more than {masked_max:.0%} of its stamp (stamps.masked_max)"
-    for cut, good in zip(spool.kept, whole, strict=True):
-        if not good:
-            refused[masked].append(cut.objid)
-    ledger.note(
-        "stamps of which no image covers a part, masked with 0",
-        sum(good and cut.masked > 0 for cut, good in zip(spool.kept, whole, strict=True)),
-    )
     for reason, objid in sorted(refused.items()):
         ledger.drop(np.array(objid, dtype=np.int64), reason)
-    return sum(whole)
+    return len(spool.kept)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,10 +23,13 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 
 Result = TypeVar("Result")
-_RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RETRY_STATUS = frozenset({408, 425, 429})  # and 500 on, but for these:
+_FINAL_STATUS = frozenset({501, 505})
 _GONE = frozenset({404, 410})
-_LONGEST_WAIT = 300.0  # seconds
-_FIRST_ATTEMPTS = 3  # at an address that has not answered yet: it may be misspelt
+_GONE_ATTEMPTS = 2  # before something is believed not to be there
+_LONGEST_WAIT = 300.0  # seconds, unless the server asks for more
+_LONGEST_ASKED = 3600.0
+_FIRST_ATTEMPTS = 3  # at a name that nobody knows: it may be misspelt
 _WRONG_ADDRESS = (
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidSchema,
@@ -44,9 +48,13 @@ class MissingError(Exception):
 class _TransientError(Exception):
     """No usable reply this time; `wait` is what the server asked for, in seconds."""
 
-    def __init__(self, message: str, wait: float | None = None) -> None:
+    def __init__(
+        self, message: str, wait: float | None = None, gone: bool = False, unknown: bool = False
+    ) -> None:
         super().__init__(message)
         self.wait = wait
+        self.gone = gone  # there is no such thing, the server says
+        self.unknown = unknown  # there is no such server, the name service says
 
 
 class Client:
@@ -77,6 +85,7 @@ class Client:
         self._clock = clock
         self._turn = threading.Lock()
         self._next = -float("inf")
+        self._open = threading.BoundedSemaphore(network.downloads)
         self._answered = False
         self._local = threading.local()
 
@@ -107,16 +116,18 @@ class Client:
 
         A request that fails, or whose reply `read` refuses with BadReplyError, is tried again.
         Bytes that came without TLS, gzip or a checksum of their own (`self_checking`) count once
-        they came twice. Raises MissingError where the server has no such thing, and UserError
-        where the attempts are used up or a further one is no use.
+        they came twice. Raises MissingError where the server says twice that there is no such
+        thing, and UserError where the attempts are used up or a further one is no use.
         """
-        failures, seen = 0, set()
+        failures, gone, seen = 0, 0, set()
         while True:
             try:
                 reply = self._send(send, what)
                 result = _read(reply.content, read)
             except _TransientError as fault:
-                failures += 1
+                failures, gone = failures + 1, gone + fault.gone
+                if gone == _GONE_ATTEMPTS:
+                    raise MissingError(f"{what}: the server answers {fault}") from None
                 self._pause(what, failures, fault)
                 continue
             digest = hashlib.sha256(reply.content).digest()
@@ -145,17 +156,25 @@ class Client:
 
     def _send(self, send: Callable[[], requests.Response], what: str) -> requests.Response:
         self._await_turn()
+        if self._stopped.is_set():
+            raise UserError(f"{what}: not asked for, since the job is ending")
         try:
-            reply = send()
+            with self._open:
+                reply = send()
         except _WRONG_ADDRESS as error:
             raise UserError(f"{what}: {error} {self._advice}") from None
         except (requests.RequestException, OSError) as error:
-            raise _TransientError(_in_words(error)) from None
+            cause = _root(error)
+            unknown = isinstance(cause, socket.gaierror)
+            raise _TransientError(f"{type(cause).__name__}: {cause}", unknown=unknown) from None
         self._answered = True
+        status = f"status {reply.status_code}"
         if reply.status_code in _GONE:
-            raise MissingError(f"{what}: the server answers {reply.status_code}")
-        if reply.status_code in _RETRY_STATUS:
-            raise _TransientError(f"status {reply.status_code}", _retry_after(reply))
+            raise _TransientError(status, gone=True)
+        if reply.status_code in _RETRY_STATUS or (
+            reply.status_code >= 500 and reply.status_code not in _FINAL_STATUS
+        ):
+            raise _TransientError(status, _retry_after(reply))
         if reply.status_code != requests.codes.ok:
             raise UserError(
                 f"{what}: the server answers {reply.status_code} {reply.reason}: "
@@ -171,17 +190,31 @@ class Client:
         if start > now:
             self._sleep(start - now)
 
+    def _hold_back(self, wait: float) -> None:
+        """No thread asks again before the server wants to be asked."""
+        with self._turn:
+            self._next = max(self._next, self._clock() + wait)
+
     def _pause(self, what: str, failures: int, fault: _TransientError) -> None:
         """Wait before the next attempt, or raise UserError if there is none."""
-        attempts = self._attempts if self._answered else min(self._attempts, _FIRST_ATTEMPTS)
+        misspelt = fault.unknown and not self._answered
+        attempts = min(self._attempts, _FIRST_ATTEMPTS) if misspelt else self._attempts
         if failures >= attempts or self._stopped.is_set():
             raise UserError(
                 f"{what}: no usable reply in {failures} attempts ({fault}). {self._advice}"
             )
-        # a share of chance, so that many jobs do not come back all at once
-        chance = random.uniform(0.5, 1.0)
-        wait = self._backoff * 2 ** (failures - 1) * chance if fault.wait is None else fault.wait
-        wait = min(wait, _LONGEST_WAIT)
+        if fault.wait is None:
+            # a share of chance, so that many jobs do not come back all at once
+            wait = self._backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.0)
+            wait = min(wait, _LONGEST_WAIT)
+        elif fault.wait <= _LONGEST_ASKED:
+            wait = fault.wait
+            self._hold_back(wait)
+        else:
+            raise UserError(
+                f"{what}: the server asks to come back in {fault.wait / 3600:.1f} h ({fault}). Run "
+                "again then: what is complete is kept."
+            )
         say(f"{what}: {fault}; attempt {failures + 1} of {attempts} in {wait:.0f} s")
         self._sleep(wait)
 
@@ -198,11 +231,11 @@ def _is_protected(reply: requests.Response) -> bool:
     return reply.url.startswith("https:") or "gzip" in reply.headers.get("Content-Encoding", "")
 
 
-def _in_words(error: Exception) -> str:
-    """The root of an error of requests, which wraps others three deep."""
+def _root(error: BaseException) -> BaseException:
+    """What is behind an error of requests, which wraps others three deep."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
-    return f"{type(error).__name__}: {error}"
+    return error
 
 
 def _retry_after(reply: requests.Response) -> float | None:

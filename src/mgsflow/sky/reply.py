@@ -14,6 +14,7 @@ import pandas as pd
 from astropy.utils.exceptions import AstropyUserWarning
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.files import read_json, sha256
 from mgsflow.sky.columns import (
     COLUMNS,
     GAPPY_INTEGERS,
@@ -28,6 +29,7 @@ from mgsflow.sky.identifiers import read_identifiers, refuse_rounded
 from mgsflow.sky.reply_csv import BLANK, csv_body, read_rows
 
 MISSING = (-9999.0, -1000.0)  # galSpec's and the photometry's
+COUNT_FILE = "count.json"  # beside the chunks of a query: how many rows they have together
 _GZIP, _FITS = b"\x1f\x8b", b"SIMPLE"
 _DAMAGE = "(?s).*(truncated|corrupted)"  # what astropy warns of, and reads on
 _ADVICE = (
@@ -42,7 +44,8 @@ def read_reply(path: Path) -> pd.DataFrame:
     or gzipped, or FITS. Identifiers are int64, never through a float; those of galaxies that have
     none are -1, and so is a specobjid beyond int64 (plates from 8192 on). Raises UserError where a
     file is not a reply to our query (an HTML or error page, for instance), is cut off, or lacks a
-    column. That whole rows are missing from a file nothing in it can tell.
+    column, or where a chunk is not as it came or is missing. That whole rows are missing from one
+    file nothing in it can tell.
     """
     path = Path(path)
     table = _read_file(path) if path.is_file() else _read_chunks(path)
@@ -72,8 +75,19 @@ def _read_chunks(folder: Path) -> pd.DataFrame:
     chunks = sorted(folder.glob("chunk-*.csv"))
     if not chunks:
         raise UserError(f"{folder}: holds no chunk-*.csv. Remove the folder and query again.")
+    for path in chunks:
+        digest = path.with_suffix(".sha256")
+        if digest.is_file() and digest.read_text() != sha256(path):
+            raise UserError(f"{path}: not as it came. Remove the folder and query again.")
     parts = [_in_our_names(read_rows(path.read_bytes(), str(path)), str(path)) for path in chunks]
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    counted = folder / COUNT_FILE
+    if counted.is_file() and read_json(counted)["rows"] != len(table):
+        raise UserError(
+            f"{folder}: {len(table)} rows, of {read_json(counted)['rows']} that SkyServer counted: a "
+            "chunk is missing. Remove the folder and query again."
+        )
+    return table
 
 
 def _read_file(path: Path) -> pd.DataFrame:

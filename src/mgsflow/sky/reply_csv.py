@@ -94,7 +94,10 @@ def _read(
 
 def _header(line: bytes) -> list[str]:
     text = line.decode("utf-8", errors="replace").strip()
-    return spelled_as_ours(next(csv.reader([text]), []))
+    try:
+        return spelled_as_ours(next(csv.reader([text]), []))
+    except csv.Error:  # damaged: a header without any of our columns, as which it is refused
+        return []
 
 
 def _type(name: str) -> str:

@@ -12,7 +12,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path, read_json, sha256, write_json, write_text
 from mgsflow.core.progress import say
 from mgsflow.sky.query import count_query, query
-from mgsflow.sky.reply import parse_reply, reply_body, specobjids
+from mgsflow.sky.reply import COUNT_FILE, parse_reply, reply_body, specobjids
 from mgsflow.sky.skyserver import SkyServer
 
 
@@ -28,7 +28,7 @@ def query_sdss(
     """
     server = SkyServer(sdss, network)
     folder = Path(partial) / _fingerprint(sdss, selection)
-    total = _count(server, folder / "count.json", selection)
+    total = _count(server, folder / COUNT_FILE, selection)
     after = done = number = 0
     while done < total:
         ids = _chunk(server, _chunk_path(folder, number), selection, sdss.chunk_rows, after)
@@ -106,5 +106,7 @@ def _publish(folder: Path, chunks: int, sql: str, out: Path) -> None:
     with atomic_path(out) as temporary:
         temporary.mkdir()
         (temporary / "query.sql").write_text(sql, encoding="utf-8")
+        shutil.copyfile(folder / COUNT_FILE, temporary / COUNT_FILE)
         for path in (_chunk_path(folder, number) for number in range(chunks)):
-            shutil.copyfile(path, temporary / path.name)
+            for file in (path, path.with_suffix(".sha256")):
+                shutil.copyfile(file, temporary / file.name)

@@ -20,6 +20,9 @@ SKY_GRID = (192, 256)  # of a frame's sky image, in HDU 2
 BLOCKS = 3
 
 
+CAMERA_ROWS = "riuzg"  # in the order in which the sky drifts over them (Gunn et al. 1998)
+
+
 def frame_file(
     field: pd.Series, band: str, image: np.ndarray, calibration: Array, sky: np.ndarray
 ) -> bytes:
@@ -63,8 +66,11 @@ def _header(field: pd.Series, band: str, wcs: WCS) -> fits.Header:
     header["ORIGIN"] = ("mgsflow", "A simulated sky, not SDSS's")
     header["TELESCOP"] = "2.5m"
     header["RUN"] = (int(field["run"]), "Run number")
-    header["FRAME"] = (int(field["field"]), "Frame sequence number within the run")
-    header["FIELD"] = (int(field["field"]), "Field number within the run")
+    row = CAMERA_ROWS.index(band) + 1
+    # the camera's rows see a field one after another, two frames apart
+    frame = int(field["field"]) + 2 * (row - 1)
+    header["FRAME"] = (frame, "Frame sequence number within the run")
+    header["CAMROW"] = (row, "Row in the imaging camera")
     header["NODE"] = (NODE, "RA of the great circle's ascending node (deg)")
     header["INCL"] = (float(field["inclination"]), "Great circle's inclination (deg)")
     header["EXPTIME"] = ("53.907456", "Exposure time (seconds)")
