@@ -84,10 +84,15 @@ def _changed(change: Callable[[bytes], bytes]) -> Apply:
     return lambda handler, body: handler.reply(200, change(body))
 
 
-def _flip_a_bit(body: bytes) -> bytes:
-    spoiled = bytearray(body)
-    spoiled[len(body) // 2] ^= 1
-    return bytes(spoiled)
+def _flip_a_bit(share: float, bit: int) -> Callable[[bytes], bytes]:
+    """Of the byte at this share of the body."""
+
+    def flip(body: bytes) -> bytes:
+        spoiled = bytearray(body)
+        spoiled[int(share * (len(body) - 1))] ^= 1 << bit
+        return bytes(spoiled)
+
+    return flip
 
 
 def _zeros(body: bytes) -> bytes:
@@ -151,7 +156,10 @@ FAULTS = {
     "HTML page with status 200": Fault(ALL, _changed(lambda body: HTML)),
     "empty reply": Fault(ALL, _changed(lambda body: b"")),
     "truncated, with the length of what is there": Fault(ALL, _changed(lambda b: b[:-100])),
-    "one bit flipped": Fault(ALL, _changed(_flip_a_bit)),
+    "one bit flipped in the middle": Fault(ALL, _changed(_flip_a_bit(0.5, 0))),
+    "one bit flipped in the header": Fault(ALL, _changed(_flip_a_bit(0.02, 3))),
+    "one bit flipped near the end": Fault(ALL, _changed(_flip_a_bit(0.99, 6))),
+    "a line's end in the header": Fault(ALL, _changed(lambda b: b[:40] + b"\r" + b[41:])),
     "a third zeroed": Fault(ALL, _changed(_zeros)),
     "only the first line": Fault((SQL,), _changed(lambda body: b"#Table1\n")),
     "error text with status 200": Fault(

@@ -142,6 +142,8 @@ def test_a_full_disk_is_said_and_nothing_is_lost(server, run, tmp_path, stage, s
     assert "the disk is full" in done.stderr and "Traceback" not in done.stderr
     assert "partial" in done.stderr and "MB free" in done.stderr
     assert not run.shard(0).exists() and not (run.folder / "reply").exists()
+    with_room = [sys.executable, "-m", "mgsflow.cli", *map(str, command)]
+    assert subprocess.run(with_room, capture_output=True).returncode == 0
 
 
 @pytest.mark.parametrize("kilobytes", [1, 100, 400])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 from faults import FAULTS, SERVICES, SQL
 from loopback import at_random, once
+from PIL import Image
 from pipeline import Run
 
 from mgsflow.config import Stamps
+from mgsflow.core.errors import UserError
 from mgsflow.sky.reply import read_reply
 
 PROVIDERS = ("frames", "legacy", "jpeg")
@@ -179,3 +182,70 @@ def test_kept_cutouts_of_another_size_or_scale_are_not_taken(server, run):
     server.forget()
     run.stamps(settings("jpeg"), network=keeping)
     assert not server.requests
+
+
+@pytest.mark.parametrize("provider", ["legacy", "jpeg"])
+def test_kept_cutouts_are_taken_for_their_own_place_only(server, run, faultless, provider):
+    """Rows that were numbered anew have the objids of others, and another place."""
+    keeping = server.network(keep_downloads=True)
+    run.stamps(settings(provider), network=keeping)
+    table = run.table
+    places = table[["ra", "dec"]].to_numpy()[::-1]
+    table.assign(ra=places[:, 0], dec=places[:, 1]).to_parquet(run.folder / "selected.parquet")
+    server.forget()
+    run.stamps(settings(provider), network=keeping)
+    assert len(server.asked(provider)) >= len(table) - 1
+
+
+@pytest.mark.parametrize("provider", ["legacy", "jpeg"])
+def test_kept_cutouts_that_were_half_written_are_fetched_again(server, run, faultless, provider):
+    keeping = server.network(keep_downloads=True)
+    run.stamps(settings(provider), network=keeping)
+    files = [path for path in (run.folder / "downloads").rglob("*.*") if path.suffix != ".sha256"]
+    for path in files[:3]:  # a hole, as file systems leave after a crash
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    files[3].with_name(files[3].name + ".sha256").unlink()
+    server.forget()
+    run.stamps(settings(provider), network=keeping)
+    assert len({request.path for request in server.asked(provider)}) == 4
+    assert run.digest() == faultless[provider]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_server_that_loses_everything_stops_the_job(server, run, faultless, provider):
+    """404 for all from some request on, as a volume gives that is not mounted."""
+    alone = server.network(downloads=1)
+    left = [7]
+
+    def unmount(request) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            server.sdss.missing.add("/")
+
+    server.on_request = unmount
+    with pytest.raises(UserError, match="no such folder|404 to what it gave before"):
+        run.stamps(settings(provider), network=alone, threads=1)
+    server.forget()
+    server.sdss.missing.clear()
+    run.stamps(settings(provider))
+    assert run.digest() == faultless[provider]
+
+
+def test_the_tile_outside_the_footprint_is_no_stamp(server, run, monkeypatch):
+    """SkyServer draws words on black, with status 200."""
+    picture = Image.new("RGB", (64, 64))
+    picture.paste((90, 200, 90), (8, 28, 56, 34))
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG")
+    galaxy = next(run.table.itertuples())
+    answer = server.true_answer
+
+    def outside(path: str):
+        service, status, body = answer(path)
+        return service, status, stream.getvalue() if f"ra={galaxy.ra:.7f}" in path else body
+
+    monkeypatch.setattr(server, "true_answer", outside)
+    run.stamps(settings("jpeg"))
+    entries, _ = run.account()
+    assert entries["objid"].tolist() == [galaxy.objid]

@@ -226,10 +226,10 @@ def test_a_wrong_query_or_address_is_said_at_once(service, tmp_path):
     service.faults = {0: "#Error\nInvalid object name 'galSpecInfo'.\n"}
     with pytest.raises(UserError, match=r"refuses the query: #Error\s+Invalid object name"):
         ask(service, tmp_path)
-    service.faults = {1: 404}
-    with pytest.raises(UserError, match="the server answers 404: it has no SQL service"):
+    service.faults = {1: 404, 2: 404}
+    with pytest.raises(UserError, match="the server answers status 404: it has no SQL service"):
         ask(service, tmp_path)
-    assert len(service.requests) == 2
+    assert len(service.requests) == 3
 
 
 def test_an_address_that_does_not_answer_is_named(tmp_path):
@@ -257,3 +257,15 @@ def test_requests_keep_their_distance_and_heed_the_server(service):
     for _ in range(2):
         server.ask(query(Selection(), 5, 0), len)
     assert [pause for pause in pauses if pause] == [2.0, 7.0]
+
+
+def test_a_chunk_that_was_lost_or_changed_after_the_query_is_noticed(service, tmp_path):
+    ask(service, tmp_path)
+    chunk = tmp_path / "reply/chunk-0001.csv"
+    text = chunk.read_text()
+    chunk.write_text(text.replace("17.0", "16.0"))
+    with pytest.raises(UserError, match=r"chunk-0001\.csv: not as it came"):
+        read_reply(tmp_path / "reply")
+    chunk.unlink()
+    with pytest.raises(UserError, match="13 rows, of 23 that SkyServer counted"):
+        read_reply(tmp_path / "reply")

@@ -72,6 +72,8 @@ def _check_cutouts(stamps: Stamps) -> None:
     strange = [band for band in stamps.bands if band not in ("g", "r", "i")]
     if stamps.provider in ("legacy", "jpeg") and strange:
         raise ValueError(f"stamps.bands: cutouts have the bands g, r, i, not {', '.join(strange)}")
+    if stamps.provider == "jpeg" and not 64 <= stamps.size <= 2048:
+        raise ValueError("stamps.size: SkyServer draws pictures of 64 to 2048 pixels a side")
     if stamps.provider == "legacy" and stamps.pixel_scale != NATIVE_PIXEL_SCALE:
         raise ValueError(
             f"stamps.pixel_scale: the Legacy Surveys' viewer conserves flux at the frames' own "

@@ -82,10 +82,11 @@ def _read_chunks(folder: Path) -> pd.DataFrame:
     parts = [_in_our_names(read_rows(path.read_bytes(), str(path)), str(path)) for path in chunks]
     table = pd.concat(parts, ignore_index=True)
     counted = folder / COUNT_FILE
-    if counted.is_file() and read_json(counted)["rows"] != len(table):
+    rows = read_json(counted)["rows"] if counted.is_file() else len(table)
+    if rows != len(table):
         raise UserError(
-            f"{folder}: {len(table)} rows, of {read_json(counted)['rows']} that SkyServer counted: a "
-            "chunk is missing. Remove the folder and query again."
+            f"{folder}: {len(table)} rows, of {rows} that SkyServer counted: a chunk is missing. "
+            "Remove the folder and query again."
         )
     return table
 
