@@ -15,6 +15,7 @@ from pipeline import Run
 from simulated_sdss import BANDS, SimulatedSdss
 
 from mgsflow.config import Stamps
+from mgsflow.sample.shards import ShardReader
 
 SIZE, CENTRE = 160, 79.5
 EDGES = ((300.0, 18.0), (1075.0, 1462.0), (1700.0, 70.0))
@@ -24,6 +25,11 @@ PROVIDERS = ("frames", "legacy", "jpeg")
 
 def settings(provider: str, **others) -> Stamps:
     return Stamps(provider=provider, size=SIZE, shards=1, **others)
+
+
+def patiently(run: Run, provider: str, **others) -> ShardReader:
+    """The stamps, waiting as long as reproject takes to make the cutouts."""
+    return run.stamps(settings(provider, **others), network=run.server.network(image_timeout=60))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +73,7 @@ def centroid(stamp: np.ndarray) -> tuple[float, float]:
 
 def measured(run: Run, alone: pd.DataFrame, provider: str) -> pd.DataFrame:
     """Of each galaxy and band: centroid and total flux over their truth, and whether at an edge."""
-    shard = run.stamps(settings(provider))
+    shard = patiently(run, provider)
     rows = []
     for objid, stamp, masked in zip(shard.objid, shard.stamps, shard.masked, strict=True):
         if objid not in alone.index or masked > 0:
@@ -115,8 +121,8 @@ def test_the_centre_of_a_jpeg_is_the_galaxy(clear_run, alone):
 
 
 def test_without_the_neighbour_a_part_is_masked(clear_run, clear_sky):
-    mosaic = clear_run.stamps(settings("frames"))
-    masked = clear_run.stamps(settings("frames", edge="mask"))
+    mosaic = patiently(clear_run, "frames")
+    masked = patiently(clear_run, "frames", edge="mask")
     assert (masked.objid == mosaic.objid).all()
     filled = masked.masked > mosaic.masked
     assert filled.sum() >= 4
@@ -136,7 +142,7 @@ def asymmetric(tmp_path_factory) -> dict[str, np.ndarray]:
         run = Run(tmp_path_factory.mktemp("asymmetric"), server)
         run.query()
         run.select()
-        shards = {p: run.stamps(settings(p)) for p in PROVIDERS}
+        shards = {p: patiently(run, p) for p in PROVIDERS}
     whole = [set(shard.objid[shard.masked == 0].tolist()) for shard in shards.values()]
     common = set.intersection(*whole)
     return {
@@ -188,7 +194,7 @@ def test_orientation_and_parity_are_those_of_the_frames(asymmetric, provider):
 def test_east_is_left_and_north_is_up(clear_run, clear_sky, provider):
     """Of two galaxies in a stamp the other lies where the catalogue says, in pixels and sign."""
     objects = clear_sky.objects.set_index("objid")
-    shard = clear_run.stamps(settings(provider))
+    shard = patiently(clear_run, provider)
     found = 0
     for objid, stamp in zip(shard.objid, shard.stamps, strict=True):
         one = objects.loc[objid]

@@ -51,8 +51,10 @@ def test_from_the_query_to_the_index(server, checkout):
     results = checkout.folder / "results/services"
     index = pd.read_parquet(results / "stamps/index.parquet")
     account = pd.read_json(results / "catalogue/account.json")["stages"]
-    selected, stamps = (next(s for s in account if s["stage"] == n) for n in ("select", "stamps"))
-    assert selected["kept"] == stamps["came"] == len(index) + stamps["dropped"]
+    stage = {stage["stage"]: stage for stage in account}
+    assert stage["select"]["kept"] == stage["stamps"]["came"]
+    assert stage["stamps"]["kept"] == stage["index-stamps"]["came"]
+    assert stage["index-stamps"]["kept"] == len(index) < stage["index-stamps"]["came"]
     assert index["shard"].nunique() == 3 and index["masked"].max() <= 0.1
     assert "SpecObjAll" in (results / "sky/served/query.sql").read_text()
     assert not list((results / "checkpoints/stamps").glob("*"))
@@ -65,6 +67,24 @@ def test_from_the_query_to_the_index(server, checkout):
 def test_how_the_services_are_asked_reruns_nothing(server, checkout):
     patient = overlay(server, network={"attempts": 3, "downloads": 1, "backoff": 5.0})
     assert not {"query_sdss", "select", "stamps"} & checkout.plan(patient).keys()
+
+
+def test_another_limit_of_masks_makes_no_stamp_anew(server, checkout):
+    jobs = checkout.plan(overlay(server, stamps={"masked_max": 0.5}))
+    assert "index_stamps" in jobs and "stamps" not in jobs
+
+
+@pytest.mark.parametrize("provider", ["frames", "legacy", "jpeg", "files"])
+def test_a_catalogue_of_ones_own_may_have_its_stamps_from_anywhere(server, checkout, provider):
+    (checkout.folder / "own.csv").write_text("id,ra,dec,run,camcol,field\n5,180,2,752,1,11\n")
+    (checkout.folder / "images").mkdir(exist_ok=True)
+    columns = {"objid": "id", "ra": "ra", "dec": "dec"}
+    columns |= {name: name for name in ("run", "camcol", "field")}
+    own = {"path": "own.csv", "format": "csv", "columns": columns, "stamp_folder": "images"}
+    run = yaml.safe_load(overlay(server, provider, catalogue=own, stamps={"provider": provider}))
+    run |= {"sky": "catalogue", "targets": {"properties": ["redshift"], "lines": []}}
+    jobs = checkout.plan(yaml.safe_dump(run))
+    assert jobs["stamps"] == 3 and "query_sdss" not in jobs
 
 
 def test_a_cut_that_skyserver_does_not_make_asks_it_nothing(server, checkout):

@@ -18,7 +18,7 @@ from mgsflow.sky.client import BadReplyError, Client, MissingError
 from mgsflow.sky.downloads import Downloads
 
 _NO_IMAGE = "the cutout service has no image there"
-_BLACK = 0.6  # share of a JPEG's pixels; of 352 real ones at most 0.11, of an empty tile 0.9
+_BLACK = 0.3  # share of a JPEG's pixels; of 352 real ones at most 0.11, of an empty tile 0.9
 _SUSPICIOUS = 4  # galaxies without an image, and none with: the address is wrong
 
 
