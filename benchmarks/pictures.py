@@ -65,9 +65,8 @@ def real() -> Iterator[Panel]:
         read_frame((REAL / f"ngc6976_gri_fits/reprojected_sdss_{band}.fits.bz2").read_bytes())
         for band in "gri"
     ]
-    rows, columns = bands[0].pixels.shape
-    ra, dec = bands[0].wcs.pixel_to_world_values(columns / 2, rows / 2)
-    yield "NGC 6976, g, r, i", colours(cut(bands, float(ra), float(dec), SIZE), 0.05, 3.0)
+    ra, dec = 313.1078, -5.7718
+    yield "NGC 6976, g, r, i", colours(cut(bands, ra, dec, SIZE), 0.01, 0.6)
     frame = read_frame((REAL / "sas_frame/frame-r-001000-1-0100.fits.bz2").read_bytes())
     y, x = np.unravel_index(np.nanargmax(frame.pixels[20:80, 20:80]), (60, 60))
     ra, dec = frame.wcs.pixel_to_world_values(x + 20, y + 20)

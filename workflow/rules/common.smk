@@ -79,7 +79,7 @@ SERVICE = {"legacy": ("legacy_url",), "jpeg": ("jpeg_url",)}.get(
 IMAGE_FILES = ("stamp_folder", "stamp_format")
 # Of a job that cuts stamps [MB]: frames of the fields in work and their neighbours, unpacked
 STAMP_MEMORY = 1000 + 40 * (config["network"]["downloads"] + 3) + 40 * THREADS["stamp_threads"]
-# How the services are asked: no param of a rule, since it changes no result and reruns nothing.
+# How the services are asked: a resource, not a param, since it changes no result and reruns nothing.
 NETWORK = section("network")
 
 

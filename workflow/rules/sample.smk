@@ -65,6 +65,7 @@ rule query_sdss:
     resources:
         mem_mb=4000,
         runtime=600,
+        network=NETWORK,
     conda:
         f"{ENVS}/data.yaml"
     container:
@@ -73,7 +74,7 @@ rule query_sdss:
         "Ask SkyServer for the sample"
     shell:
         "mgsflow query-sdss --sdss {params.sdss:q} --selection {params.selection:q} "
-        "--network {NETWORK:q} "
+        "--network {resources.network:q} "
         "--partial {params.partial:q} --out {output.reply:q} "
         "2>&1 | tee {log:q}"
 

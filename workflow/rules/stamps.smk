@@ -59,6 +59,7 @@ rule stamps:
         mem_mb=STAMP_MEMORY,
         runtime=240,
         downloads=int(FROM_SERVICES),
+        network=NETWORK,
     conda:
         f"{ENVS}/data.yaml"
     container:
@@ -68,7 +69,7 @@ rule stamps:
     shell:
         "mgsflow stamps --selected {input.selected:q} --frames {input.frames:q} "
         "--shard {wildcards.shard} --stamps {params.stamps:q} --sky {params.sky} "
-        "--sdss {params.sdss:q} --catalogue {params.catalogue:q} --network {NETWORK:q} "
+        "--sdss {params.sdss:q} --catalogue {params.catalogue:q} --network {resources.network:q} "
         "--partial {params.partial:q} --downloads {params.downloads:q} "
         "--out {output.shard:q} --dropped {output.dropped:q} --threads {threads} "
         "2>&1 | tee {log:q}"
