@@ -63,11 +63,11 @@ def estimate(settings: Settings) -> Estimate:
             2,
             bands * fields * FRAME_SECONDS + galaxies * STAMP_SECONDS,
         ),
-        "legacy": (galaxies, 4 * pixels + 5760, 16 * settings.network.downloads, 2, 0.0),
+        "legacy": (galaxies, 4 * pixels + 5760, 8 * settings.network.downloads, 2, 0.0),
         "jpeg": (
             galaxies,
             JPEG_BYTES_OF_PIXEL * stamps.size**2,
-            16 * settings.network.downloads,
+            8 * settings.network.downloads,
             1,
             0.0,
         ),
