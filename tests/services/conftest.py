@@ -11,13 +11,6 @@ from pipeline import Run
 from simulated_sdss import SimulatedSdss
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("services"))
-
-
 @pytest.fixture(scope="session")
 def small_sky() -> SimulatedSdss:
     """Three neighbouring fields, narrow frames, some forty galaxies: quick to cut."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import io
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SQL, FRAMES, LEGACY, JPEG = SERVICES = ("sql", "frames", "legacy", "jpeg")
 HTML = b"<!DOCTYPE html><html><body><h1>Service unavailable</h1>Try again later.</body></html>"
 
+_chance = random.Random(1)
 Apply = Callable[["Handler", bytes], None]
 
 
@@ -85,11 +87,12 @@ def _changed(change: Callable[[bytes], bytes]) -> Apply:
 
 
 def _flip_a_bit(share: float, bit: int) -> Callable[[bytes], bytes]:
-    """Of the byte at this share of the body."""
+    """Of a byte at about this share of the body: never the same twice, as on a bad line."""
 
     def flip(body: bytes) -> bytes:
         spoiled = bytearray(body)
-        spoiled[int(share * (len(body) - 1))] ^= 1 << bit
+        place = share + _chance.uniform(-0.01, 0.01)
+        spoiled[int(place * (len(body) - 1))] ^= 1 << bit
         return bytes(spoiled)
 
     return flip
@@ -98,7 +101,13 @@ def _flip_a_bit(share: float, bit: int) -> Callable[[bytes], bytes]:
 def _zeros(body: bytes) -> bytes:
     """A hole, as a file system leaves after a crash."""
     third = len(body) // 3
-    return body[:third] + bytes(third) + body[2 * third :]
+    start = _chance.randint(third // 2, third)
+    return body[:start] + bytes(third) + body[start + third :]
+
+
+def _line_end(body: bytes) -> bytes:
+    place = _chance.randint(20, 60)
+    return body[:place] + b"\r" + body[place + 1 :]
 
 
 def _lines(change: Callable[[list[str]], list[str]]) -> Apply:
@@ -155,11 +164,13 @@ FAULTS = {
     "chunks that break off": Fault(ALL, _broken_chunks),
     "HTML page with status 200": Fault(ALL, _changed(lambda body: HTML)),
     "empty reply": Fault(ALL, _changed(lambda body: b"")),
-    "truncated, with the length of what is there": Fault(ALL, _changed(lambda b: b[:-100])),
+    "truncated, with the length of what is there": Fault(
+        ALL, _changed(lambda b: b[: -_chance.randint(60, 140)])
+    ),
     "one bit flipped in the middle": Fault(ALL, _changed(_flip_a_bit(0.5, 0))),
     "one bit flipped in the header": Fault(ALL, _changed(_flip_a_bit(0.02, 3))),
     "one bit flipped near the end": Fault(ALL, _changed(_flip_a_bit(0.99, 6))),
-    "a line's end in the header": Fault(ALL, _changed(lambda b: b[:40] + b"\r" + b[41:])),
+    "a line's end in the header": Fault(ALL, _changed(_line_end)),
     "a third zeroed": Fault(ALL, _changed(_zeros)),
     "only the first line": Fault((SQL,), _changed(lambda body: b"#Table1\n")),
     "error text with status 200": Fault(
