@@ -13,7 +13,7 @@ import pytest
 import yaml
 from checkout import Checkout
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.slow
 
 QUICK = {
     "vae": {"epochs": 2, "channels": [4, 8, 16]},

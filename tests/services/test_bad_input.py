@@ -16,9 +16,6 @@ from mgsflow.config import Sdss, Stamps, validate
 from mgsflow.core.errors import UserError
 from mgsflow.sky.sdss import query_sdss
 
-# one worker for all, which renders the sky once
-pytestmark = pytest.mark.xdist_group("services")
-
 MOUNT = 'mount -t tmpfs -o size={size} tmpfs "{folder}" && exec "$@"'
 
 

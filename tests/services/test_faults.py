@@ -15,9 +15,6 @@ from mgsflow.config import Stamps
 from mgsflow.core.errors import UserError
 from mgsflow.sky.reply import read_reply
 
-# one worker for all, which renders the sky once
-pytestmark = pytest.mark.xdist_group("services")
-
 PROVIDERS = ("frames", "legacy", "jpeg")
 CASES = [(fault, service) for fault, one in FAULTS.items() for service in one.services]
 HIT = {SQL: 3, "frames": 4, "legacy": 9, "jpeg": 9}  # number of the request that fails

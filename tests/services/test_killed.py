@@ -17,9 +17,6 @@ from pipeline import SELECTION, Run
 from mgsflow.config import Catalogue, Stamps
 from mgsflow.sky.reply import read_reply
 
-# one worker for all, which renders the sky once
-pytestmark = pytest.mark.xdist_group("services")
-
 PROVIDERS = ("frames", "legacy", "jpeg")
 EARLIEST = {"frames": 10, "legacy": 20, "jpeg": 20}  # requests before a kill, of some 30 and 60
 

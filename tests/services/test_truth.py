@@ -17,9 +17,6 @@ from simulated_sdss import BANDS, SimulatedSdss
 from mgsflow.config import Stamps
 from mgsflow.sample.shards import ShardReader
 
-# one worker for all, which renders the sky once
-pytestmark = pytest.mark.xdist_group("services")
-
 SIZE, CENTRE = 160, 79.5
 EDGES = ((300.0, 18.0), (1075.0, 1462.0), (1700.0, 70.0))
 PAIR = ((1300.0, 700.0), (1345.0, 730.0))  # two galaxies in one stamp

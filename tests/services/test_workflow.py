@@ -15,7 +15,7 @@ from checkout import Checkout
 
 from mgsflow.core.ledger import read_account
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("services")]
+pytestmark = pytest.mark.slow
 TARGETS = (
     "results/services/stamps/index.parquet",
     "results/services/catalogue/dropped.parquet",

@@ -9,7 +9,7 @@ import pytest
 
 from mgsflow.stages import STAGES
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dag")]
+pytestmark = pytest.mark.slow
 
 # A change in a section, and the rules that read the section themselves.
 SECTIONS = {
