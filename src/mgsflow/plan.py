@@ -24,8 +24,8 @@ FRAME_BYTES = 4.4e6
 JPEG_BYTES_OF_PIXEL = 0.113
 ROW_BYTES = 420  # of SkyServer's reply
 
-# Seconds of one core: unpacking a frame (0.44 to 0.53 by benchmarks/frames.py, two cores of an Intel
-# Xeon); cutting a stamp of three bands, rounded up from 2.4 ms a band for the splines alone
+# Seconds of one core: unpacking a frame (0.44 to 0.53 by benchmarks/frames.py on an Intel Xeon);
+# cutting a stamp of three bands, rounded up from 2.4 ms a band for the splines alone
 FRAME_SECONDS = 0.50
 STAMP_SECONDS = 0.015
 # The paper's hours, section 2.4: its VAE on an A100, its flows on a T4
