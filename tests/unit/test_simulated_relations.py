@@ -7,7 +7,7 @@ from mgsflow.core.quantities import BANDS
 from mgsflow.sky.simulated import relations as rel
 from mgsflow.sky.simulated.camera import CAMERA
 from mgsflow.sky.simulated.contaminants import STELLAR_LOCUS
-from mgsflow.sky.simulated.photometry import asinh_magnitude
+from mgsflow.sky.simulated.photometry import asinh_magnitude, flux_of_asinh
 from mgsflow.sky.simulated.seds import (
     OLD_SOLAR,
     YOUNG,
@@ -110,10 +110,12 @@ def test_half_the_light_is_within_a_fibre_of_the_half_light_radius():
 
 
 def test_asinh_magnitudes():
-    bright = np.array([1e4])
-    for band in BANDS:
-        assert asinh_magnitude(bright, band) == pytest.approx([12.5], abs=1e-3)
-    assert asinh_magnitude(np.zeros(1), "r") == pytest.approx([24.80], abs=0.01)  # SDSS's zero flux
+    bright = np.full((1, len(BANDS)), 1e4)
+    assert asinh_magnitude(bright) == pytest.approx(np.full((1, 5), 12.5), abs=1e-3)
+    zero = asinh_magnitude(np.zeros((1, len(BANDS))))
+    assert zero[0, 2] == pytest.approx(24.80, abs=0.01)  # SDSS's zero flux in r
+    fluxes = np.array([[-0.3, 0.0, 2.0, 50.0, 1e4]])
+    assert flux_of_asinh(asinh_magnitude(fluxes)) == pytest.approx(fluxes, abs=1e-9)
 
 
 def test_sky_noise_of_the_real_camera():

@@ -12,6 +12,11 @@ from mgsflow.sky.simulated.relations import Array
 # Softening of SDSS's asinh magnitudes, in maggies (Lupton et al. 1999; Stoughton et al. 2002)
 SOFTENING = {"u": 1.4e-10, "g": 0.9e-10, "r": 1.2e-10, "i": 1.8e-10, "z": 7.4e-10}
 MODEL_SCATTER = 0.02  # mag, common to all bands: which model fitted best, how far it was followed
+PER_MAGNITUDE = 0.4 * np.log(10)  # relative change of a flux for a small change in magnitude
+EXTINCTION = np.array([CAMERA[band].extinction for band in BANDS])  # A / E(B-V)
+CALIBRATION = np.array([CAMERA[band].calibration for band in BANDS])  # mag
+
+_SOFTENING = 1e9 * np.array([SOFTENING[band] for band in BANDS])  # nanomaggies
 
 
 def add_fluxes(objects: pd.DataFrame) -> pd.DataFrame:
@@ -27,35 +32,58 @@ def add_fluxes(objects: pd.DataFrame) -> pd.DataFrame:
 def measure_photometry(objects: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """PhotoObj's columns of `objects`, with their measurement noise.
 
-    The reported error is the photons'; calibration and model scatter come on top, as in SDSS.
+    The reported error is the photons'; calibration and model scatter come on top, as in SDSS. Both
+    are Gaussian in flux, so that the likelihood of the magnitudes is known (likelihood.py).
     """
-    size = len(objects)
-    half_light = objects["petro_r50"].to_numpy()
-    columns: dict[str, Array] = {
-        "petroMag_r": (objects["petro_mag_r"] + objects["extinction_r"]).to_numpy(),
-        "petroR50_r": half_light * 10 ** random.normal(0, 0.012, size),
-        "petroR90_r": objects["petro_r90"].to_numpy() * 10 ** random.normal(0, 0.016, size),
-    }
-    model = random.normal(0, MODEL_SCATTER, size)
-    for band in BANDS:
-        true = objects[f"nanomaggies_{band}"].to_numpy()
-        error = flux_error(true, half_light, CAMERA[band])
-        shift = model + random.normal(0, CAMERA[band].calibration, size)
-        measured = true * 10 ** (0.4 * shift) + error * random.normal(0, 1, size)
-        columns[f"modelMag_{band}"] = asinh_magnitude(measured, band)
-        columns[f"modelMagErr_{band}"] = _magnitude_error(measured, error, band)
+    true = objects[[f"nanomaggies_{band}" for band in BANDS]].to_numpy()
+    error = flux_errors(true, objects["petro_r50"].to_numpy())
+    shift = MODEL_SCATTER * random.normal(0, 1, (len(objects), 1))
+    shift = shift + CALIBRATION * random.normal(0, 1, true.shape)
+    measured = true * (1 - PER_MAGNITUDE * shift) + error * random.normal(0, 1, true.shape)
+    magnitude = asinh_magnitude(measured)
+    columns = measure_petrosian(objects, random)
+    for i, band in enumerate(BANDS):
+        columns[f"modelMag_{band}"] = magnitude[:, i]
+        columns[f"modelMagErr_{band}"] = _magnitude_error(measured, error)[:, i]
         columns[f"extinction_{band}"] = objects[f"extinction_{band}"].to_numpy()
     return pd.DataFrame(columns)
 
 
-def asinh_magnitude(nanomaggies: Array, band: str) -> Array:
-    """SDSS's asinh magnitude, finite for negative fluxes too (Lupton et al. 1999, eq. 3)."""
-    softening = SOFTENING[band]
+def measure_petrosian(objects: pd.DataFrame, random: np.random.Generator) -> dict[str, Array]:
+    """PhotoObj's Petrosian columns; given the galaxy they know nothing of the other noise."""
+    size = len(objects)
+    return {
+        "petroMag_r": (objects["petro_mag_r"] + objects["extinction_r"]).to_numpy(),
+        "petroR50_r": objects["petro_r50"].to_numpy() * 10 ** random.normal(0, 0.012, size),
+        "petroR90_r": objects["petro_r90"].to_numpy() * 10 ** random.normal(0, 0.016, size),
+    }
+
+
+def flux_errors(fluxes: Array, half_light: Array) -> Array:
+    """The photons' errors of `fluxes`, both (n, bands) in nanomaggies; radii (n,) in arcsec."""
+    each = [flux_error(fluxes[:, i], half_light, CAMERA[band]) for i, band in enumerate(BANDS)]
+    return np.stack(each, axis=1)
+
+
+def asinh_magnitude(nanomaggies: Array) -> Array:
+    """SDSS's asinh magnitudes of fluxes (n, bands); finite for negative fluxes too.
+
+    Lupton et al. 1999, eq. 3.
+    """
     return (
-        -2.5 / np.log(10) * (np.arcsinh(nanomaggies * 1e-9 / (2 * softening)) + np.log(softening))
+        -2.5 / np.log(10) * (np.arcsinh(nanomaggies / (2 * _SOFTENING)) + np.log(1e-9 * _SOFTENING))
     )
 
 
-def _magnitude_error(nanomaggies: Array, error: Array, band: str) -> Array:
-    softened = np.hypot(nanomaggies, 2 * SOFTENING[band] * 1e9)
-    return 2.5 / np.log(10) * error / softened
+def flux_of_asinh(magnitude: Array) -> Array:
+    """The fluxes in nanomaggies, (n, bands), of asinh magnitudes."""
+    return 2 * _SOFTENING * np.sinh(-PER_MAGNITUDE * magnitude - np.log(1e-9 * _SOFTENING))
+
+
+def _magnitude_error(nanomaggies: Array, error: Array) -> Array:
+    return error / (PER_MAGNITUDE * softened(nanomaggies))
+
+
+def softened(nanomaggies: Array) -> Array:
+    """Flux over which an asinh magnitude's change is relative: df = -softened PER_MAGNITUDE dm."""
+    return np.hypot(nanomaggies, 2 * _SOFTENING)

@@ -63,19 +63,45 @@ def draw_population(count: int, simulated: Simulated, random: np.random.Generato
                 f"{simulated.petro_mag_r_max}. Raise petro_mag_r_max or lower redshift_min."
             )
     galaxies = pd.concat(parts, ignore_index=True).iloc[:count].reset_index(drop=True)
-    return _dispersions(galaxies, random)
+    return add_dispersions(galaxies, random)
 
 
 def _draw_batch(count: int, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
     """The survivors of `count` drawn galaxies."""
+    galaxies = draw_unselected(count, simulated, random)
+    deviations = SED_DIVERSITY * random.normal(0, 1, (len(galaxies), len(BANDS)))
+    galaxies = diversify(galaxies, deviations, random)
+    return galaxies[galaxies["petro_mag_r"] <= simulated.petro_mag_r_max]
+
+
+def draw_unselected(count: int, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
+    """Galaxies before the flux limit, and before each deviates from the templates.
+
+    `count` are drawn; those that the limit could never let through are left out, so that fewer
+    come. Their `mag_*` are the templates': `diversify` makes them galaxies.
+    """
     galaxies = _stars(_volume(count, simulated, random), random)
     galaxies = _dust(galaxies, random)
     masses = _populations(galaxies, random)
     bright = _bright_enough(galaxies, masses, simulated)
     galaxies, masses = galaxies[bright].reset_index(drop=True), masses[bright]
-    galaxies = _light(galaxies, masses, simulated, random)
-    galaxies = _sizes(galaxies, simulated, random)
-    return galaxies[galaxies["petro_mag_r"] <= simulated.petro_mag_r_max]
+    galaxies = _light(galaxies, masses, simulated)
+    return _sizes(galaxies, simulated, random)
+
+
+def diversify(
+    galaxies: pd.DataFrame, deviations: Array, random: np.random.Generator
+) -> pd.DataFrame:
+    """The galaxies with `mag_*` moved by `deviations` (n, bands), and a noisy `petro_mag_r`.
+
+    Deviations have the standard deviations SED_DIVERSITY. The limit cuts in `petro_mag_r`.
+    """
+    magnitudes = {
+        f"mag_{band}": galaxies[f"mag_{band}"] + deviations[:, i] for i, band in enumerate(BANDS)
+    }
+    noise = random.normal(0, MAGNITUDE_TO_PETROSIAN_SCATTER, len(galaxies))
+    petrosian = magnitudes["mag_r"] - 2.5 * np.log10(galaxies["petro_share"]) + noise
+    return galaxies.assign(**magnitudes, petro_mag_r=petrosian)
 
 
 # ---------------------------------------------------------------- where and how massive
@@ -178,17 +204,18 @@ def _populations(galaxies: pd.DataFrame, random: np.random.Generator) -> Array:
 
 
 def _bright_enough(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) -> Array:
-    """A cheap cut on total r before all five bands: half a magnitude looser than the limit."""
+    """A cheap cut on total r before all five bands, looser than the limit by all chance can do.
+
+    Petrosian magnitudes are fainter than total ones, but for noise and deviations of 0.03 mag.
+    """
     redshift = galaxies["redshift"].to_numpy()
     grid = sed_grid(simulated.redshift_max)
     flux = grid.flux(redshift, galaxies["attenuation_v"].to_numpy(), masses, R_BAND)[:, 0]
     total = -2.5 * np.log10(flux) + distance_modulus(redshift, simulated.redshift_max)
-    return total <= simulated.petro_mag_r_max + 0.5
+    return total <= simulated.petro_mag_r_max + 0.25
 
 
-def _light(
-    galaxies: pd.DataFrame, masses: Array, simulated: Simulated, random: np.random.Generator
-) -> pd.DataFrame:
+def _light(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) -> pd.DataFrame:
     """Total magnitudes `mag_*` on SDSS's system, without the Galaxy's dust, and bulges' shares.
 
     The bulge is made of old stars only, behind half of the dust: hence redder than the disk.
@@ -203,7 +230,6 @@ def _light(
     bulge[:, [OLD_SOLAR, OLD_RICH]] = old * taken[:, None]
     flux, bulge_flux = grid.flux(redshift, dust, masses), grid.flux(redshift, dust / 2, bulge)
     magnitude = -2.5 * np.log10(flux) + modulus[:, None] + AB_OFFSET + TEMPLATE_OFFSET
-    magnitude += SED_DIVERSITY * random.normal(0, 1, magnitude.shape)
     share = np.minimum(bulge_flux / flux, 0.98)
     return galaxies.assign(
         **{f"mag_{band}": magnitude[:, i] for i, band in enumerate(BANDS)},
@@ -215,7 +241,7 @@ def _light(
 def _sizes(
     galaxies: pd.DataFrame, simulated: Simulated, random: np.random.Generator
 ) -> pd.DataFrame:
-    """Radii in kpc and arcsec, and the Petrosian magnitude before the Galaxy's dust."""
+    """Radii in kpc and arcsec."""
     log_mass, redshift = galaxies["log_stellar_mass"].to_numpy(), galaxies["redshift"].to_numpy()
     radii = draw_radii(log_mass, galaxies["quenched"].to_numpy(), random)
     parsecs = (
@@ -225,12 +251,10 @@ def _sizes(
     sizes = measure_sizes(
         galaxies, arcsec, galaxies["bulge_share_r"].to_numpy(), simulated.psf_fwhm
     )
-    noise = random.normal(0, MAGNITUDE_TO_PETROSIAN_SCATTER, len(galaxies))
-    petrosian = galaxies["mag_r"] - 2.5 * np.log10(sizes["petro_share"]) + noise
-    return pd.concat([galaxies, radii, sizes], axis=1).assign(petro_mag_r=petrosian)
+    return pd.concat([galaxies, radii, sizes], axis=1)
 
 
-def _dispersions(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+def add_dispersions(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """Velocity dispersions, km/s: larger where a galaxy is compact for its mass.
 
     The virial theorem's -0.5 dex a dex of radius is halved, as along the fundamental plane (Zahid &

@@ -108,56 +108,95 @@ def _from_width(h_alpha: Array, log_nii: Array, log_oiii: Array, decrement: floa
     return np.stack([h_alpha, h_beta, h_alpha * 10**log_nii, h_beta * 10**log_oiii], axis=1)
 
 
+def measurement_errors(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
+    """Widths of the Gaussian noise of what measure_spectra measures, in each quantity's unit.
+
+    Columns: redshift, log_stellar_mass, log_sfr, metallicity, velocity_dispersion, and the lines.
+    """
+    n = len(galaxies)
+    return pd.DataFrame(
+        {
+            "redshift": 1.2e-5 * 10 ** random.normal(0, 0.15, n),
+            # Brinchmann et al. 2004: 0.2 dex, and 0.5 without clear lines; but a posterior's median
+            # keeps to its prior, so that it scatters less than the posterior is wide
+            "log_stellar_mass": 0.10,
+            "log_sfr": np.where(galaxies["quenched"], 0.28, 0.2),
+            "metallicity": 0.05,
+            "velocity_dispersion": _dispersion_errors(galaxies, random),
+        }
+        | _line_errors(galaxies, random),
+        index=galaxies.index,
+    )
+
+
+def _dispersion_errors(galaxies: pd.DataFrame, random: np.random.Generator) -> Array:
+    """km/s; they grow on faint continua and below SDSS's resolution of 70 km/s."""
+    true = galaxies["velocity_dispersion"].to_numpy()
+    error = np.hypot(4.0, 17.0 * _faintness(galaxies) ** 0.8) * (1 + 15.0 / np.maximum(true, 15.0))
+    return np.clip(error * 10 ** random.normal(0, 0.08, len(galaxies)), 2.0, 150.0)
+
+
+def _line_errors(galaxies: pd.DataFrame, random: np.random.Generator) -> dict[str, Array]:
+    """Of fluxes, 1e-17 erg/s/cm2: the continuum's noise and 2% of calibration."""
+    noise = np.sqrt(1 + galaxies["fibre_continuum"].to_numpy() / 8.0)
+    return {
+        line: np.hypot(faint * noise, 0.02 * galaxies[f"true_flux_{line}"].to_numpy())
+        * 10 ** random.normal(0, 0.08, len(galaxies))
+        for line, faint in zip(LINES, FAINT_LINE_ERROR, strict=True)
+    }
+
+
+def _faintness(galaxies: pd.DataFrame) -> Array:
+    """How much fainter than 5e-17 erg/s/cm2/Angstrom the continuum in the fibre is."""
+    return 5.0 / np.maximum(galaxies["fibre_continuum"].to_numpy(), 0.3)
+
+
 def measure_spectra(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """SpecObj's and MPA-JHU's columns, named and missing (-9999) as SkyServer serves them."""
-    n = len(galaxies)
-    z_err = 1.2e-5 * 10 ** random.normal(0, 0.15, n)
-    measured = {
-        "z": galaxies["redshift"].to_numpy() + z_err * random.normal(0, 1, n),
-        "zErr": z_err,
-    }
-    measured |= _measured_dispersion(galaxies, random)
-    # Brinchmann et al. 2004: 0.2 dex, and 0.5 without clear lines; but a posterior's median keeps
-    # to its prior, so that it scatters less than the posterior is wide
-    scatter = np.where(galaxies["quenched"], 0.28, 0.2)
-    measured["lgm_tot_p50"] = galaxies["log_stellar_mass"].to_numpy() + random.normal(0, 0.10, n)
-    measured["sfr_tot_p50"] = galaxies["log_sfr"].to_numpy() + scatter * random.normal(0, 1, n)
-    lines = _measured_lines(galaxies, random)
+    return observe_spectra(galaxies, measurement_errors(galaxies, random), random)
+
+
+def observe_spectra(
+    galaxies: pd.DataFrame, errors: pd.DataFrame, random: np.random.Generator
+) -> pd.DataFrame:
+    """What is measured of `galaxies` with the widths `errors`: see measure_spectra."""
+    size = len(galaxies)
+
+    def noisy(name: str, truth: str) -> Array:
+        noise = random.normal(0, 1, size)
+        return galaxies[truth].to_numpy() + errors[name].to_numpy() * noise
+
+    measured = {"z": noisy("redshift", "redshift"), "zErr": errors["redshift"].to_numpy()}
+    measured |= _fitted_dispersion(
+        galaxies, noisy("velocity_dispersion", "velocity_dispersion"), errors, random
+    )
+    measured["lgm_tot_p50"] = noisy("log_stellar_mass", "log_stellar_mass")
+    measured["sfr_tot_p50"] = noisy("log_sfr", "log_sfr")
+    lines: dict[str, Array] = {}
+    for line in LINES:
+        lines[f"{line}_flux"] = noisy(line, f"true_flux_{line}")
+        lines[f"{line}_flux_err"] = errors[line].to_numpy()
     kind = bpt_class(lines)
-    abundance = galaxies["metallicity"].to_numpy() + random.normal(0, 0.05, n)
-    measured["oh_p50"] = np.where(kind == 1, abundance, MISSING)
+    measured["oh_p50"] = np.where(kind == 1, noisy("metallicity", "metallicity"), MISSING)
     measured["bptclass"] = kind
     return pd.DataFrame(measured | lines)
 
 
-def _measured_dispersion(galaxies: pd.DataFrame, random: np.random.Generator) -> dict[str, Array]:
-    """v_disp with an error that grows on faint continua, and the fits that failed.
+def _fitted_dispersion(
+    galaxies: pd.DataFrame, value: Array, errors: pd.DataFrame, random: np.random.Generator
+) -> dict[str, Array]:
+    """v_disp and its error, and the fits that failed.
 
     A failed fit stands at 0 or at the cap of 850 km/s; the fainter, the likelier. Below SDSS's
-    resolution (70 km/s) a dispersion is hardly more than its error.
+    resolution a dispersion is hardly more than its error.
     """
     n = len(galaxies)
-    true = galaxies["velocity_dispersion"].to_numpy()
-    faintness = 5.0 / np.maximum(galaxies["fibre_continuum"].to_numpy(), 0.3)
-    error = np.hypot(4.0, 17.0 * faintness**0.8) * (1 + 15.0 / np.maximum(true, 15.0))
-    error = np.clip(error * 10 ** random.normal(0, 0.08, n), 2.0, 150.0)
-    value = np.clip(true + error * random.normal(0, 1, n), 0.0, DISPERSION_CAP)
-    failed = random.uniform(0, 1, n) < np.minimum(0.006 * faintness, 0.05)
+    failed = random.uniform(0, 1, n) < np.minimum(0.006 * _faintness(galaxies), 0.05)
     capped = random.uniform(0, 1, n) < 0.3
+    value = np.clip(value, 0.0, DISPERSION_CAP)
     value = np.where(failed, np.where(capped, DISPERSION_CAP, 0.0), value)
+    error = errors["velocity_dispersion"].to_numpy()
     return {"v_disp": value, "v_disp_err": np.where(failed & ~capped, -4.0, error)}
-
-
-def _measured_lines(galaxies: pd.DataFrame, random: np.random.Generator) -> dict[str, Array]:
-    """Fluxes with errors from the continuum's noise and 2% of calibration."""
-    noise = np.sqrt(1 + galaxies["fibre_continuum"].to_numpy() / 8.0)
-    columns: dict[str, Array] = {}
-    for line, faint in zip(LINES, FAINT_LINE_ERROR, strict=True):
-        true = galaxies[f"true_flux_{line}"].to_numpy()
-        error = np.hypot(faint * noise, 0.02 * true) * 10 ** random.normal(0, 0.08, len(true))
-        columns[f"{line}_flux"] = true + error * random.normal(0, 1, len(true))
-        columns[f"{line}_flux_err"] = error
-    return columns
 
 
 def bpt_class(lines: dict[str, Array]) -> Array:

@@ -1,0 +1,46 @@
+"""The exact likelihood of the photometry: what measure_photometry draws from, as a density."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mgsflow.sky.simulated.photometry import (
+    CALIBRATION,
+    MODEL_SCATTER,
+    PER_MAGNITUDE,
+    flux_errors,
+    flux_of_asinh,
+    softened,
+)
+from mgsflow.sky.simulated.relations import Array
+
+BANDS_COUNT = len(CALIBRATION)
+
+
+def log_likelihood(magnitude: Array, extinction: Array, true: Array, half_light: Array) -> Array:
+    """ln p of dereddened asinh magnitudes, shape (n,), in 1 / mag^bands.
+
+    Parameters
+    ----------
+    magnitude : (n, bands), what the photometry stage gives: measured less `extinction`
+    extinction : (n, bands) of the Galaxy, mag, known to the survey without error
+    true : (n, bands), the flux behind the Galaxy's dust, nanomaggies
+    half_light : (n,), the radius that sets the photons' error, arcsec
+    """
+    measured = flux_of_asinh(magnitude + extinction)
+    error = flux_errors(true, half_light)
+    # a Gaussian whose covariance is diagonal but for the models' scatter, common to all bands
+    diagonal = error**2 + (PER_MAGNITUDE * CALIBRATION * true) ** 2
+    common = PER_MAGNITUDE * MODEL_SCATTER * true
+    density = _log_gaussian(measured - true, diagonal, common)
+    return density + np.log(PER_MAGNITUDE * softened(measured)).sum(axis=1)
+
+
+def _log_gaussian(offset: Array, diagonal: Array, common: Array) -> Array:
+    """ln N(offset; 0, diag(diagonal) + common common^T), by Sherman and Morrison's formula."""
+    inverse = 1 / diagonal
+    strength = 1 + (common**2 * inverse).sum(axis=1)
+    along = (common * offset * inverse).sum(axis=1)
+    chi2 = (offset**2 * inverse).sum(axis=1) - along**2 / strength
+    determinant = np.log(diagonal).sum(axis=1) + np.log(strength)
+    return -0.5 * (chi2 + determinant + BANDS_COUNT * np.log(2 * np.pi))
