@@ -15,7 +15,8 @@ from mgsflow.models.vae import load_vae
 from mgsflow.sample.shards import Layout, StampSet
 from mgsflow.sample.stretch import Stretch
 from mgsflow.training import loop as loop_module
-from mgsflow.training.vae import Batches, stretch_tensor, train_vae
+from mgsflow.training.batches import Batches, stretch_tensor
+from mgsflow.training.vae import train_vae
 
 SETTINGS = Vae(
     latent=4, channels=[8, 8, 8], epochs=4, batch_size=16, learning_rate=3e-3, precision="float32"
@@ -155,7 +156,8 @@ def test_training_ends_when_nothing_gets_better_and_keeps_the_best(run, tmp_path
 
 
 def test_divergence_is_named(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("mgsflow.training.vae._Work.validate", lambda self, batches: float("nan"))
+    diverged = {"validation_loss": float("nan")}
+    monkeypatch.setattr("mgsflow.training.vae.VaeEpochs.validate", lambda self: diverged)
     with pytest.raises(UserError, match="learning_rate"):
         _train(run, tmp_path)
 
@@ -181,7 +183,8 @@ def test_stamps_resident_on_the_device_equal_those_read_through_the_map(run):
     )
     assert [len(batch) for batch in mapped] == [8, 8, 8, 6]
     for one, other in zip(mapped, resident, strict=True):
-        assert torch.allclose(one, other, atol=1e-6)
+        assert other.dtype == torch.float16
+        assert torch.allclose(one, stretch_tensor(other, stamps.stretch), atol=1e-6)
         assert one.is_contiguous(memory_format=torch.channels_last)
     jpeg = torch.tensor([0, 255], dtype=torch.uint8)
     assert stretch_tensor(jpeg, stamps.stretch).tolist() == [0, 1]

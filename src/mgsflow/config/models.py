@@ -109,6 +109,11 @@ class Compute(Section):
     """How the numerical work runs; a change can change the last bits of the results."""
 
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Device of training and sampling")
+    compile: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "Whether the VAE's training runs compiled; `auto` compiles on a GPU, where it also replays "
+        "its steps as a CUDA graph",
+    )
     vae_threads: int = setting(8, "CPU threads of the VAE's training and encoding", ge=1)
     flow_threads: int = setting(4, "CPU threads of the flows' training and sampling", ge=1)
     stamp_threads: int = setting(

@@ -79,16 +79,23 @@ class VariationalAutoencoder(nn.Module):
 
     def encode(self, stamps: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(latent | stamps), each (n, latent), float32."""
-        features = self.convolutions(stamps)
+        return self.latents(self.convolutions(stamps))
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Stamps (n, bands, size, size), stretched, from latents (n, latent)."""
+        return self.transposed(self.expanded(latent))
+
+    def latents(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance, each (n, latent), float32, from the convolutions' features."""
         # bfloat16 has three digits: the latents keep float32's under autocast too
         with torch.autocast(features.device.type, enabled=False):
             mean, log_variance = self.head(features.float().flatten(1)).chunk(2, dim=1)
         return mean, log_variance.clamp(*_LOG_VARIANCE_RANGE)
 
-    def decode(self, latent: Tensor) -> Tensor:
-        """Stamps (n, bands, size, size), stretched, from latents (n, latent)."""
+    def expanded(self, latent: Tensor) -> Tensor:
+        """The features that the transposed convolutions begin with, channels last."""
         features = self.expand(latent).unflatten(1, self._shape)
-        return self.transposed(features.contiguous(memory_format=torch.channels_last))
+        return features.contiguous(memory_format=torch.channels_last)
 
     def forward(self, stamps: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction, mean and log variance; `noise` (n, latent) is standard normal.

@@ -1,0 +1,196 @@
+"""One step of the VAE's training, and the ways to run it: as written, compiled, replayed.
+
+As written a step is some two hundred kernels, most of which move a batch through memory to add a
+bias or clip a ReLU; at 128 stamps a GPU ends many of them before the next is launched.
+torch.compile fuses them, a CUDA graph launches all of a step at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mgsflow.config import Compute
+from mgsflow.core.errors import UserError
+from mgsflow.core.progress import say
+from mgsflow.models.blocks import block_error, fill_channels, forward_blocks, inside
+from mgsflow.models.vae import (
+    VariationalAutoencoder,
+    autocast,
+    kl_divergence,
+    reconstruction_error,
+)
+from mgsflow.sample.stretch import Stretch
+from mgsflow.training.batches import stretch_tensor
+
+WARM_UP = 3  # steps before a graph is recorded: kernels are chosen and Adam's state is made
+
+StampLosses = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Work = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Modes:
+    """How a step runs. Each changes the order of sums, and so the last bits of the weights.
+
+    `blocks`: stamps in blocks of 2 x 2 pixels; `compiled`: by torch.compile; `captured`: as a
+    CUDA graph; `tuned`: cuDNN tries its algorithms and takes the fastest.
+    """
+
+    blocks: bool = False
+    compiled: bool = False
+    captured: bool = False
+    tuned: bool = False
+
+    @classmethod
+    def of(cls, compute: Compute, device: torch.device) -> Modes:
+        """The modes that the settings ask for. Raises UserError if they cannot be had."""
+        on_gpu = device.type == "cuda"
+        if compute.compile == "off" or (compute.compile == "auto" and not on_gpu):
+            return cls()
+        reason = why_not_compiled(device)
+        if reason and compute.compile == "on":
+            raise UserError(
+                f"compute.compile is `on`, but torch.compile fails here: {reason}. Install a C++ "
+                "compiler, or set compute.compile to `off`, or on a GPU to `auto`."
+            )
+        if reason:
+            say(f"torch.compile fails here, and the training runs without it: {reason}")
+        return cls(blocks=on_gpu, compiled=not reason, captured=on_gpu, tuned=on_gpu)
+
+
+def why_not_compiled(device: torch.device) -> str | None:
+    """The reason why torch.compile fails on `device`, in a line; None if it works."""
+    try:
+        torch.compile(lambda x: torch.exp(x) + 1)(torch.zeros(8, device=device))
+    except Exception as error:  # a compiler that is absent is reported in many ways
+        return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return None
+
+
+@contextmanager
+def libraries(modes: Modes) -> Iterator[None]:
+    """The context in which cuDNN chooses its algorithms as `modes` say."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = modes.tuned
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def stamp_losses(
+    network: VariationalAutoencoder, stretch: Stretch, precision: str, device: torch.device
+) -> StampLosses:
+    """Pixels (n, bands, size, size) and noise (n, latent) to error and KL divergence, each (n,)."""
+
+    def losses(pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        stamps = stretch_tensor(pixels, stretch).contiguous(memory_format=torch.channels_last)
+        with autocast(device, precision):
+            reconstruction, mean, log_variance = network(stamps, noise)
+        return reconstruction_error(stamps, reconstruction), kl_divergence(mean, log_variance)
+
+    return losses
+
+
+def block_losses(
+    network: VariationalAutoencoder, stretch: Stretch, precision: str, device: torch.device
+) -> StampLosses:
+    """The same of pixels in blocks, (n, side, side, 4 bands)."""
+    bands, size = network.architecture["bands"], network.architecture["size"]
+    within = fill_channels(inside(bands, size)).to(device)
+
+    def losses(pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        blocks = fill_channels(stretch_tensor(pixels, stretch))
+        with autocast(device, precision):
+            reconstruction, mean, log_variance = forward_blocks(network, blocks, noise)
+        return block_error(blocks, reconstruction, within), kl_divergence(mean, log_variance)
+
+    return losses
+
+
+class TrainStep:
+    """Losses of a batch, their gradients, and the optimizer's step.
+
+    `totals` (2,), float64: the sums of error and KL divergence, to which each step adds. They stay
+    on the device, because reading a number would make it wait at every step.
+    """
+
+    def __init__(
+        self,
+        losses: StampLosses,
+        optimizer: torch.optim.Optimizer,
+        kl_weight: float,
+        totals: Tensor,
+        compiled: bool = False,
+    ) -> None:
+        def objective(pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+            reconstruction, kl = losses(pixels, noise)
+            sums = torch.stack([reconstruction.detach().sum(), kl.detach().sum()])
+            return reconstruction.mean() + kl_weight * kl.mean(), sums
+
+        self._objective = torch.compile(objective, dynamic=False) if compiled else objective
+        self._optimizer = optimizer
+        self._totals = totals
+
+    def __call__(self, pixels: Tensor, noise: Tensor) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        loss, sums = self._objective(pixels, noise)
+        loss.backward()
+        self._optimizer.step()
+        self._totals += sums
+
+
+class FixedStep:
+    """A step on buffers of one batch's size, which the caller fills before each call.
+
+    The first calls run the step as it is; then it is recorded, and replayed ever after. None of
+    them is a rehearsal: each changes the weights as a step does.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Tensor, Tensor], None],
+        pixels: Tensor,
+        noise: Tensor,
+        record: Callable[[Work], Work] | None = None,
+        warm_up: Callable[[Work], None] | None = None,
+    ) -> None:
+        self.pixels = pixels
+        self.noise = noise
+        self._work = lambda: step(pixels, noise)
+        self._record = record
+        self._warm_up = warm_up or (lambda work: work())
+        self._replay: Work | None = None
+        self._calls = 0
+
+    def __call__(self) -> None:
+        if self._record is None or self._calls < WARM_UP:
+            self._warm_up(self._work)
+        else:
+            if self._replay is None:
+                self._replay = self._record(self._work)
+            self._replay()
+        self._calls += 1
+
+
+def record_graph(work: Work) -> Work:
+    """`work` as a CUDA graph: recorded, not run. It must not wait for the GPU anywhere."""
+    graph = torch.cuda.CUDAGraph()
+    # thread_local: what another thread does, such as the telemetry's, shall not spoil the record
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        work()
+    return graph.replay
+
+
+def on_side_stream(work: Work) -> None:
+    """Run `work` on a stream of its own, as a graph wants its work to have run before."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        work()
+    torch.cuda.current_stream().wait_stream(side)
