@@ -49,6 +49,7 @@ STAGES = {
         _stage(
             "detectability", "evaluation.detectability", "judge the detectability of metallicity"
         ),
+        _stage("oracle", "evaluation.oracle.stage", "compare the flows with exact posteriors"),
         _stage("directions", "evaluation.directions", "decode along latent directions"),
         _stage("umap", "evaluation.umap", "embed latents and photometry in the plane"),
         _stage("speed", "evaluation.speed", "time the way from stamp to joint draws"),

@@ -50,6 +50,21 @@ class Evaluation(Section):
     speed_draws: int = setting(1000, "Draws a galaxy in the speed table", ge=1)
 
 
+class Oracle(Section):
+    """The exact posteriors of a simulated sky by photometry alone, beside the flows'.
+
+    Made where `sky` is `simulated` and `photometry-observed` is among `flows.variants`.
+    """
+
+    galaxies: int = setting(500, "Test galaxies compared; 0: no oracle", ge=0)
+    draws: int = setting(20_000_000, "Galaxies of the prior drawn past them", ge=100_000)
+    kept: int = setting(4000, "Draws kept of each posterior, those of most weight", ge=100)
+    effective_min: float = setting(
+        1000.0, "Least effective sample size; galaxies below it are refused and counted", ge=10
+    )
+    posterior_draws: int = setting(4000, "Draws of the flows' posterior of each galaxy", ge=100)
+
+
 class Archive(Section):
     """What the archive of a run holds beside its tables, figures, models and catalogue."""
 

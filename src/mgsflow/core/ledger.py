@@ -19,11 +19,15 @@ COLUMNS = (
 
 
 class Ledger:
-    """Counts what a stage drops, by reason, and writes it beside the stage's output."""
+    """Counts what a stage drops, by reason, and writes it beside the stage's output.
 
-    def __init__(self, stage: str, came: int) -> None:
+    It says each entry as it comes, unless `quiet`.
+    """
+
+    def __init__(self, stage: str, came: int, quiet: bool = False) -> None:
         self.stage = stage
         self.came = came
+        self._say = (lambda text: None) if quiet else say
         self._parts: list[pd.DataFrame] = []
         self._noted: dict[str, int] = {}
 
@@ -33,7 +37,7 @@ class Ledger:
         if len(ids):
             part = pd.DataFrame({"objid": ids, "stage": self.stage, "reason": reason})
             self._parts.append(part)
-            say(f"{self.stage}: dropped {len(ids)} of {self.came}: {reason}")
+            self._say(f"{self.stage}: dropped {len(ids)} of {self.came}: {reason}")
 
     def keep(self, table: pd.DataFrame, good: np.ndarray | pd.Series, reason: str) -> pd.DataFrame:
         """The rows of `table` where `good`; the others are dropped for `reason`."""
@@ -45,7 +49,7 @@ class Ledger:
         """Count something that was changed without losing a galaxy, such as a clipped flux."""
         if count:
             self._noted[what] = self._noted.get(what, 0) + int(count)
-            say(f"{self.stage}: {what}: {count}")
+            self._say(f"{self.stage}: {what}: {count}")
 
     @property
     def dropped(self) -> int:

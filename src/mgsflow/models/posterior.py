@@ -113,6 +113,11 @@ class Posterior:
         folders = [folder for folder in (property_folder, line_folder) if folder is not None]
         return cls([Ensemble.load(Path(folder)) for folder in folders])
 
+    def only(self, targets: list[str]) -> Posterior | None:
+        """The posterior of the model of `targets` alone, all of one flow; None if there is none."""
+        chosen = [ensemble for ensemble in self._ensembles if ensemble.targets == list(targets)]
+        return Posterior(chosen) if chosen else None
+
     def to(self, device: torch.device | str) -> Self:
         """Move the models to a device. The noise of the draws stays the same on all of them."""
         for ensemble in self._ensembles:

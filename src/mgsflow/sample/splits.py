@@ -85,13 +85,18 @@ def _complete(
     """The galaxies with all observations; each other counted under the first that it lacks."""
     inputs = [f"mag_{band}" for band in photometry.bands]
     inputs += [name for name in table if name.startswith("rest_colour_")]
-    wanted = [*targets.properties, *targets.lines]
-    if wanted != [METALLICITY]:
-        # whether it can be measured is a result of its own
-        wanted = [name for name in wanted if name != METALLICITY]
-    for name in (*inputs, *wanted):
+    for name in (*inputs, *required_targets(targets)):
         table = ledger.keep(table, table[name].notna(), f"{name} is missing")
     return table
+
+
+def required_targets(targets: Targets) -> list[str]:
+    """The targets without which a galaxy is none of the flows'."""
+    wanted = [*targets.properties, *targets.lines]
+    if wanted == [METALLICITY]:
+        return wanted
+    # whether it can be measured is a result of its own
+    return [name for name in wanted if name != METALLICITY]
 
 
 def _divide_all(

@@ -25,6 +25,13 @@ def targets(*, selected: Path, targets: Targets, out: Path, dropped: Path) -> No
     table = read_table(selected)
     ledger = Ledger("targets", len(table))
     _check_columns(table, targets, selected)
+    result = derive_targets(table, targets, ledger)
+    ledger.write(dropped, len(table))
+    write_table(out, result)
+
+
+def derive_targets(table: pd.DataFrame, targets: Targets, ledger: Ledger) -> pd.DataFrame:
+    """The quantities to infer, one row a galaxy of `table` in our names; a missing one is NaN."""
     table = table.assign(**_clean_fluxes(table, targets, ledger))
     result = {"objid": table["objid"]}
     for name in targets.properties:
@@ -35,8 +42,7 @@ def targets(*, selected: Path, targets: Targets, out: Path, dropped: Path) -> No
         result[line] = np.log1p(flux)
     for name in (*targets.properties, *targets.lines):
         ledger.note(f"{name} missing", int(result[name].isna().sum()))
-    ledger.write(dropped, len(table))
-    write_table(out, pd.DataFrame(result))
+    return pd.DataFrame(result)
 
 
 def _check_columns(table: pd.DataFrame, targets: Targets, path: Path) -> None:

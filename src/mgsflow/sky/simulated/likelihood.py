@@ -32,12 +32,15 @@ def log_likelihood(magnitude: Array, extinction: Array, true: Array, half_light:
     # a Gaussian whose covariance is diagonal but for the models' scatter, common to all bands
     diagonal = error**2 + (PER_MAGNITUDE * CALIBRATION * true) ** 2
     common = PER_MAGNITUDE * MODEL_SCATTER * true
-    density = _log_gaussian(measured - true, diagonal, common)
+    density = log_gaussian(measured - true, diagonal, common)
     return density + np.log(PER_MAGNITUDE * softened(measured)).sum(axis=1)
 
 
-def _log_gaussian(offset: Array, diagonal: Array, common: Array) -> Array:
-    """ln N(offset; 0, diag(diagonal) + common common^T), by Sherman and Morrison's formula."""
+def log_gaussian(offset: Array, diagonal: Array, common: Array) -> Array:
+    """ln N(offset; 0, diag(diagonal) + common common^T), all of shape (n, bands).
+
+    By the formula of Sherman & Morrison 1950.
+    """
     inverse = 1 / diagonal
     strength = 1 + (common**2 * inverse).sum(axis=1)
     along = (common * offset * inverse).sum(axis=1)

@@ -73,9 +73,14 @@ def draw_fields(count: int, random: np.random.Generator) -> pd.DataFrame:
             "field_ra": ra,
             "field_dec": dec,
             "field_angle": _angle_of_scan(mu, nu, inclination[which]),
-            "reddening": MEDIAN_REDDENING * np.exp(random.normal(0, 0.5, count)),
+            "reddening": draw_reddening(count, random),
         }
     )
+
+
+def draw_reddening(count: int, random: np.random.Generator) -> Array:
+    """E(B-V) of the Galaxy in mag towards `count` fields."""
+    return MEDIAN_REDDENING * np.exp(random.normal(0, 0.5, count))
 
 
 def _from_great_circle(mu: Array, nu: Array, inclination: Array) -> tuple[Array, Array]:
@@ -117,6 +122,12 @@ def field_wcs(field: pd.Series, band: str) -> WCS:
     wcs.wcs.cd = scale * np.column_stack([across, along])
     wcs.wcs.radesys = "ICRS"
     return wcs
+
+
+def on_frame(objects: pd.DataFrame, reference: WCS, wcs: WCS) -> Array:
+    """FITS pixels (n, 2: column, row) in the frame of `wcs`, from x and y in `reference`'s."""
+    sky = reference.wcs_pix2world(objects[["x", "y"]].to_numpy(), 1)
+    return wcs.wcs_world2pix(sky, 1)
 
 
 def place(count: int, fields: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:

@@ -1,0 +1,171 @@
+"""The flows' posterior of a galaxy beside the exact one: moments, ranks, log-densities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mgsflow.config import Targets
+from mgsflow.core.quantities import METALLICITY
+from mgsflow.evaluation.oracle.density import (
+    bandwidth,
+    log_mixture,
+    log_normal,
+    quantiles,
+    rank,
+)
+from mgsflow.evaluation.oracle.exact import Exact
+from mgsflow.evaluation.oracle.observe import on_atom
+from mgsflow.sky.simulated.relations import Array
+
+JOINT = "joint"
+LEVELS = {"q16": 0.16, "q50": 0.50, "q84": 0.84}
+# ln(1 + F) of a flux of 0.5e-17 erg/s/cm2, a third of the faintest lines' error. Fluxes below it
+# count as one value, "no line": negative ones are clipped at 0, where a density has no meaning.
+FAINTEST = float(np.log1p(0.5))
+WIDER = np.sqrt(2.0)  # of a kernel, whose bias it doubles
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What the flows say of one galaxy.
+
+    `draws` (S, targets) in the order of `names`; `log_core` and `log_all` are ln of the density of
+    the truth's core properties, and of those with metallicity where that was measured.
+    """
+
+    names: list[str]
+    draws: Array
+    log_core: float
+    log_all: float
+
+    def sample(self, target: str) -> tuple[Array, Array]:
+        values = self.draws[:, self.names.index(target)].astype(np.float64)
+        return values, np.full(len(values), 1 / len(values))
+
+
+def compare(
+    objid: int, truth: pd.Series, exact: Exact, flow: Flow, random: np.random.Generator
+) -> list[dict[str, object]]:
+    """A row a target, and one of the properties jointly; a target that was not measured has none.
+
+    `truth` is the galaxy's measured targets. Log-densities are in nats per unit of the target;
+    `*_bias` is what the kernels and the finite sample put into them, estimated.
+    """
+    rows = []
+    for target in flow.names:
+        value = float(truth[target])
+        if np.isfinite(value):
+            uniform = float(random.uniform())
+            row = {"objid": objid, "target": target, "truth": value, "effective": exact.effective}
+            row |= _describe("exact", *_sample(exact, target), target, value, uniform)
+            row |= _describe("flow", *_sample(flow, target), target, value, uniform)
+            rows.append(row | _scores(exact, flow, target, truth))
+    joint = _joint(exact, flow, truth)
+    if joint:
+        rows.append({"objid": objid, "target": JOINT, "effective": exact.effective} | joint)
+    return rows
+
+
+def _sample(of: Exact | Flow, target: str) -> tuple[Array, Array]:
+    values, weights = of.sample(target)
+    return _floored(values, target), weights
+
+
+def _floored(values: Array, target: str) -> Array:
+    """Fluxes that are too faint for a line as 0; anything else as it is."""
+    return np.where(values < FAINTEST, 0.0, values) if _is_line(target) else values
+
+
+def _is_line(target: str) -> bool:
+    return target.startswith("log1p_")
+
+
+def _describe(
+    whose: str, values: Array, weights: Array, target: str, truth: float, uniform: float
+) -> dict[str, float]:
+    floored = float(_floored(np.array(truth), target))
+    found = {"mean": float(np.sum(weights * values))}
+    found |= dict(
+        zip(LEVELS, quantiles(values, weights, np.array(list(LEVELS.values()))), strict=True)
+    )
+    found["pit"] = rank(values, weights, floored, uniform)
+    return {f"{whose}_{name}": value for name, value in found.items()}
+
+
+def _scores(exact: Exact, flow: Flow, target: str, truth: pd.Series) -> dict[str, float]:
+    """ln of both densities at the truth; NaN where the truth is a value without a density."""
+    value = float(truth[target])
+    if on_atom(target, np.array(value), exact.targets):
+        return {}
+    theirs, their_bias = _kernel_score(*_sample(flow, target), target, value)
+    if _is_line(target):
+        ours, our_bias = _kernel_score(*_sample(exact, target), target, value)
+    else:
+        of = exact.given_measurable() if target == METALLICITY else exact
+        ours, our_bias = _exact_score(of, [target], truth)
+    return {
+        "exact_log_density": ours,
+        "exact_bias": our_bias,
+        "flow_log_density": theirs,
+        "flow_bias": their_bias,
+    }
+
+
+def _kernel_score(values: Array, weights: Array, target: str, truth: float) -> tuple[float, float]:
+    """Kernel estimate of ln density at `truth`, and its bias, by a wider kernel.
+
+    Of a line below the floor it is ln of the probability to be there, the censored score of Diks,
+    Panchenko & van Dijk 2011.
+    """
+    if _is_line(target) and truth < FAINTEST:
+        return float(np.log(max(weights[values < FAINTEST].sum(), 1e-4))), 0.0
+    above = values >= FAINTEST if _is_line(target) else np.ones(len(values), bool)
+    if above.sum() < 2:
+        return float(np.log(1e-4)), 0.0
+    width = max(bandwidth(values[above], weights[above] / weights[above].sum()), 1e-6)
+    narrow, wide = (
+        log_mixture(log_normal(truth - values[above], w), weights[above])
+        for w in (width, WIDER * width)
+    )
+    return narrow + float(np.log(weights[above].sum())), wide - narrow
+
+
+def _exact_score(exact: Exact, names: list[str], truth: pd.Series) -> tuple[float, float]:
+    """ln density and its bias: that of the kernel, and that of ln of a mean of few draws.
+
+    The latter falls as 1 / n: half as many draws have it twice.
+    """
+    whole = exact.log_density(truth, names)
+    halves = np.mean([exact.half(i).log_density(truth, names) for i in (0, 1)])
+    smoothed = exact.log_density(truth, names, WIDER) - whole if "redshift" in names else 0.0
+    return whole, float(halves - whole + smoothed)
+
+
+def _joint(exact: Exact, flow: Flow, truth: pd.Series) -> dict[str, float]:
+    """The chain rule of both: p(core | x), and p(O/H | core, x, measurable) where there is one.
+
+    Of a galaxy with a metallicity the latter is p(core, O/H | x, measurable) over p(core | x,
+    measurable).
+    """
+    core = _core(flow.names, exact.targets)
+    if len(core) < 2 or any(on_atom(n, np.array(float(truth[n])), exact.targets) for n in core):
+        return {}
+    log_density, bias = _exact_score(exact, core, truth)
+    if np.isfinite(flow.log_all) and flow.log_all != flow.log_core:
+        given = exact.given_measurable()
+        both, both_bias = _exact_score(given, [*core, METALLICITY], truth)
+        alone, alone_bias = _exact_score(given, core, truth)
+        log_density, bias = log_density + both - alone, bias + both_bias - alone_bias
+    return {
+        "exact_log_density": log_density,
+        "exact_bias": bias,
+        "flow_log_density": flow.log_all,
+        "flow_bias": 0.0,
+    }
+
+
+def _core(names: list[str], targets: Targets) -> list[str]:
+    return [n for n in names if n in targets.properties and n != METALLICITY]

@@ -1,0 +1,59 @@
+"""Which draws of the prior lie near which galaxy, in the space of its magnitudes."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from mgsflow.evaluation.oracle.prior import Prior
+from mgsflow.sky.simulated.photometry import (
+    CALIBRATION,
+    MODEL_SCATTER,
+    PER_MAGNITUDE,
+    flux_errors,
+)
+from mgsflow.sky.simulated.relations import Array
+from mgsflow.sky.simulated.seds import SED_DIVERSITY
+
+# Draws farther off than so many standard deviations are left out: of a Gaussian in five bands they
+# hold 1.1e-3 of the weight, and less, since the radius below is generous.
+REACH = 4.5
+# Radius in arcsec that the errors are taken for. Nine galaxies in ten are smaller, and their errors
+# too: the reach is theirs and more.
+LARGE = 4.0
+
+
+class Matcher:
+    """Finds the pairs of galaxies, magnitudes (m, bands), and draws of the prior within reach."""
+
+    def __init__(self, magnitudes: Array) -> None:
+        self._magnitudes = magnitudes
+        whitening = np.linalg.inv(np.linalg.cholesky(scatter(magnitudes)))
+        self._whitening = whitening
+        # one metric for the tree: the sharpest of all, in which other galaxies reach farther
+        self._common = whitening[np.linalg.det(whitening).argmax()]
+        stretch = self._common @ np.linalg.inv(whitening)
+        self._radii = REACH * np.linalg.norm(stretch, ord=2, axis=(1, 2))
+
+    def pairs(self, prior: Prior) -> tuple[Array, Array, Array]:
+        """Galaxies, rows of the prior, and their distance in standard deviations, each (pairs,)."""
+        tree = cKDTree(prior.magnitudes @ self._common.T, balanced_tree=False, compact_nodes=False)
+        points = self._magnitudes @ self._common.T
+        found = tree.query_ball_point(points, self._radii)
+        each = [self._within(i, np.asarray(rows, int), prior) for i, rows in enumerate(found)]
+        galaxies = np.repeat(np.arange(len(each)), [len(rows) for rows, _ in each])
+        return galaxies, *(np.concatenate(parts) for parts in zip(*each, strict=True))
+
+    def _within(self, galaxy: int, rows: Array, prior: Prior) -> tuple[Array, Array]:
+        offset = prior.magnitudes[rows] - self._magnitudes[galaxy]
+        distance = np.sqrt(((offset @ self._whitening[galaxy].T) ** 2).sum(axis=1))
+        near = distance < REACH
+        return rows[near], distance[near]
+
+
+def scatter(magnitudes: Array) -> Array:
+    """Covariance (m, bands, bands), mag^2, of magnitudes about the templates', a generous one."""
+    fluxes = 10 ** (0.4 * (22.5 - magnitudes))
+    errors = flux_errors(fluxes, np.full(len(fluxes), LARGE)) / (PER_MAGNITUDE * fluxes)
+    own = errors**2 + CALIBRATION**2 + SED_DIVERSITY**2
+    return own[:, :, None] * np.eye(own.shape[1]) + MODEL_SCATTER**2

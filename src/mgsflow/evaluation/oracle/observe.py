@@ -1,0 +1,138 @@
+"""What the survey would have measured of draws of the prior: the targets, as the stages make them.
+
+The functions are those of the simulated sky and of the stages select, targets and splits, so that
+the exact posterior is that of the very quantities which the flows were trained on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from mgsflow.config import Selection, Simulated, Targets
+from mgsflow.core.ledger import Ledger
+from mgsflow.core.quantities import BANDS
+from mgsflow.evaluation.oracle.prior import as_table
+from mgsflow.sample.black_hole import RELATIONS
+from mgsflow.sample.cuts import cuts_of
+from mgsflow.sample.splits import required_targets
+from mgsflow.sample.targets import derive_targets
+from mgsflow.sky.columns import COLUMNS
+from mgsflow.sky.reply import MISSING
+from mgsflow.sky.simulated.photometry import add_fluxes, measure_petrosian
+from mgsflow.sky.simulated.population import add_dispersions, distance_modulus, diversify
+from mgsflow.sky.simulated.relations import Array
+from mgsflow.sky.simulated.spectra import (
+    DISPERSION_CAP,
+    add_lines,
+    measurement_errors,
+    observe_spectra,
+)
+
+
+class Kernel(NamedTuple):
+    """The Gaussian noise about each draw's true value, in the unit that the survey measures in.
+
+    `kept`: the probability that the measurement does not make the galaxy leave the sample.
+    """
+
+    centre: Array
+    width: Array
+    kept: Array
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Draws with what was measured of them; draws that no survey would have kept are not there.
+
+    `rows`: which of the draws they are; `values`: the targets, O/H NaN where not measurable;
+    `kernels`: the noise of those targets whose noise is more than nothing.
+    """
+
+    rows: Array
+    values: pd.DataFrame
+    kernels: dict[str, Kernel]
+
+    def of(self, rows: Array) -> Observed:
+        """The draws at positions `rows`."""
+        kernels = {
+            name: Kernel(*(part[rows] for part in kernel)) for name, kernel in self.kernels.items()
+        }
+        return Observed(self.rows[rows], self.values.iloc[rows].reset_index(drop=True), kernels)
+
+
+def observe(
+    causes: Array,
+    deviations: Array,
+    simulated: Simulated,
+    selection: Selection,
+    targets: Targets,
+    random: np.random.Generator,
+) -> Observed:
+    """Measure draws of the prior, `causes` (n, CAUSES) that deviate by (n, bands) mag, once each.
+
+    Their photometry is not measured: it is the data that they were weighed by.
+    """
+    galaxies = diversify(as_table(causes), deviations, random)
+    galaxies = add_dispersions(galaxies, random)
+    modulus = distance_modulus(galaxies["redshift"].to_numpy(), simulated.redshift_max)
+    galaxies = add_fluxes(add_lines(galaxies, modulus, simulated.psf_fwhm, random))
+    errors = measurement_errors(galaxies, random)
+    measured = _in_our_names(
+        measure_petrosian(galaxies, random)
+        | {f"extinction_{band}": galaxies[f"extinction_{band}"] for band in BANDS}
+        | observe_spectra(galaxies, errors, random).to_dict("series")
+    )
+    values = derive_targets(measured, targets, Ledger("oracle", len(measured), quiet=True))
+    kept = galaxies["petro_mag_r"] <= simulated.petro_mag_r_max
+    for cut in cuts_of(selection):
+        if not cut.absent(measured):
+            kept &= cut.passes(measured)
+    kept &= values[required_targets(targets)].notna().all(axis=1)
+    names = [*targets.properties, *targets.lines]
+    everything = Observed(
+        np.arange(len(values)), values[names], _kernels(galaxies, errors, targets)
+    )
+    return everything.of(np.flatnonzero(kept.to_numpy()))
+
+
+def _in_our_names(columns: dict[str, pd.Series]) -> pd.DataFrame:
+    """As read_reply gives a reply; the draws are numbered for want of identifiers."""
+    ours = {COLUMNS[name]: values for name, values in columns.items()}
+    table = pd.DataFrame(ours).mask(lambda table: table.isin(MISSING))
+    return table.assign(objid=np.arange(len(table)))
+
+
+def _kernels(galaxies: pd.DataFrame, errors: pd.DataFrame, targets: Targets) -> dict[str, Kernel]:
+    everywhere = np.ones(len(galaxies))
+    kernels = {
+        name: Kernel(galaxies[name].to_numpy(), errors[name].to_numpy(), everywhere)
+        for name in ("log_stellar_mass", "log_sfr", "metallicity")
+    }
+    dispersion = galaxies["velocity_dispersion"].to_numpy()
+    width = errors["velocity_dispersion"].to_numpy()
+    low = max(targets.black_hole.velocity_dispersion_min, 0.0)
+    high = min(targets.black_hole.velocity_dispersion_max, DISPERSION_CAP)
+    inside = norm.cdf((high - dispersion) / width) - norm.cdf((low - dispersion) / width)
+    kernels["log_black_hole_mass"] = Kernel(dispersion, width, np.maximum(inside, 1e-12))
+    return {name: kernel for name, kernel in kernels.items() if name in targets.properties}
+
+
+def as_measured(name: str, value: Array, targets: Targets) -> tuple[Array, Array]:
+    """A target's value in the unit that its kernel is in, and ln of d measured / d value."""
+    if name != "log_black_hole_mass":
+        return value, np.zeros_like(value)
+    intercept, slope = RELATIONS[targets.black_hole.relation]
+    dispersion = 200.0 * 10 ** ((value - intercept) / slope)
+    return dispersion, np.log(dispersion * np.log(10) / slope)
+
+
+def on_atom(name: str, value: Array, targets: Targets) -> Array:
+    """Whether a value is one that many galaxies share, so that it has no density: the fit's cap."""
+    if name != "log_black_hole_mass":
+        return np.zeros(np.shape(value), bool)
+    return as_measured(name, value, targets)[0] > DISPERSION_CAP - 0.01

@@ -1,0 +1,72 @@
+"""Draws of the prior: simulated galaxies before noise, deviations and flux limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mgsflow.config import Simulated
+from mgsflow.core.quantities import BANDS
+from mgsflow.core.seeds import generator
+from mgsflow.sky.simulated.photometry import EXTINCTION
+from mgsflow.sky.simulated.placement import draw_reddening
+from mgsflow.sky.simulated.population import draw_unselected
+from mgsflow.sky.simulated.relations import Array
+
+CHUNK = 400_000  # galaxies drawn at once, of which a fourth is bright enough: bounds the memory
+# What the spectra and the selection depend on
+CAUSES = [
+    *("redshift", "log_stellar_mass", "log_sfr", "metallicity", "quenched"),
+    *("attenuation_h_alpha", "bulge_mass_share", "bulge_share_r", "bulge_sersic"),
+    *("bulge_radius", "disk_radius", "radius_offset", "old_share"),
+    *("petro_share", "petro_r50", "petro_r90", "reddening"),
+    *(f"mag_{band}" for band in BANDS),
+]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Galaxies as drawn: `causes` (n, CAUSES) float64, `mag_*` in them the templates'."""
+
+    causes: Array
+
+    @classmethod
+    def draw(cls, simulated: Simulated, seed: int, number: int) -> Prior:
+        """The chunk `number`; which numbers are drawn together changes none of them."""
+        random = generator(seed, "oracle", "prior", number)
+        galaxies = draw_unselected(CHUNK, simulated, random)
+        galaxies = galaxies.assign(reddening=draw_reddening(len(galaxies), random))
+        return cls(galaxies[CAUSES].to_numpy(np.float64))
+
+    def __len__(self) -> int:
+        return len(self.causes)
+
+    def __getitem__(self, rows: Array) -> Prior:
+        return Prior(self.causes[rows])
+
+    @property
+    def magnitudes(self) -> Array:
+        """(n, bands), of the templates, without the Galaxy's dust."""
+        return self.causes[:, -len(BANDS) :]
+
+    @property
+    def extinction(self) -> Array:
+        """(n, bands), of the Galaxy, mag."""
+        return self.causes[:, [CAUSES.index("reddening")]] * EXTINCTION
+
+    @property
+    def half_light(self) -> Array:
+        """(n,), arcsec."""
+        return self.causes[:, CAUSES.index("petro_r50")]
+
+    def fluxes(self, deviations: Array | float = 0.0) -> Array:
+        """(n, bands), nanomaggies behind the Galaxy, of galaxies that deviate by so many mag."""
+        return 10 ** (0.4 * (22.5 - self.magnitudes - deviations - self.extinction))
+
+
+def as_table(causes: Array) -> pd.DataFrame:
+    """Rows of causes as the simulated sky's functions take them."""
+    table = pd.DataFrame(causes, columns=CAUSES)
+    return table.assign(quenched=table["quenched"] > 0.5)

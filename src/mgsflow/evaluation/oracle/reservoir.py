@@ -1,0 +1,66 @@
+"""A sample of weighted draws of fixed size, for each galaxy, while draws stream by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mgsflow.sky.simulated.relations import Array
+
+
+class Reservoir:
+    """Keeps for each galaxy the `size` draws of highest priority (Duffield et al. 2007).
+
+    A draw's priority is its weight over a uniform random number. With the weight raised to the
+    highest priority that was not kept, any sum over the kept draws has the expectation of the sum
+    over all; heavy draws stay as they are, light ones stand for their like. Two reservoirs added
+    are that of both streams, in whatever order.
+    """
+
+    def __init__(self, galaxies: int, size: int, columns: int) -> None:
+        self.size = size
+        self.count = np.zeros(galaxies, np.int64)  # draws that came
+        self.sums = np.zeros((2, galaxies))  # of weights and of their squares
+        self._galaxy = np.empty(0, np.int64)
+        self._priority = np.empty(0)
+        self._weight = np.empty(0)
+        self._rows = np.empty((0, columns), np.float32)
+        self._least = np.full(galaxies, -np.inf)  # priority below which nothing can stay
+
+    def add(self, galaxy: Array, log_weight: Array, rows: Array, uniform: Array) -> None:
+        """Enter draws `rows` (n, columns) of the galaxies `galaxy` (n,), with random numbers."""
+        weight = np.exp(log_weight)
+        for total, power in zip(self.sums, (weight, weight**2), strict=True):
+            total += np.bincount(galaxy, power, len(total))
+        self.count += np.bincount(galaxy, minlength=len(self.count))
+        priority = log_weight - np.log(uniform)
+        some = priority > self._least[galaxy]
+        self._join(galaxy[some], priority[some], log_weight[some], rows[some])
+
+    def merge(self, other: Reservoir) -> None:
+        """Enter all that came to `other`."""
+        self.sums += other.sums
+        self.count += other.count
+        self._join(other._galaxy, other._priority, other._weight, other._rows)
+
+    def _join(self, galaxy: Array, priority: Array, weight: Array, rows: Array) -> None:
+        galaxy = np.concatenate([self._galaxy, galaxy])
+        priority = np.concatenate([self._priority, priority])
+        order = np.lexsort((-priority, galaxy))
+        first = np.searchsorted(galaxy[order], np.arange(len(self.count)))
+        rank = np.arange(len(order)) - first[galaxy[order]]
+        kept = order[rank <= self.size]  # one more than `size`: its priority is the bar
+        bar = order[rank == self.size]
+        self._least[galaxy[bar]] = priority[bar]
+        self._galaxy, self._priority = galaxy[kept], priority[kept]
+        self._weight = np.concatenate([self._weight, weight])[kept]
+        self._rows = np.concatenate([self._rows, rows.astype(np.float32)])[kept]
+
+    def draws(self, galaxy: int) -> tuple[Array, Array]:
+        """Log-weights (n,), raised to the bar, and rows (n, columns) kept for a galaxy."""
+        mine = np.flatnonzero((self._galaxy == galaxy) & (self._priority > self._least[galaxy]))
+        return np.maximum(self._weight[mine], self._least[galaxy]), self._rows[mine]
+
+    def effective(self) -> Array:
+        """Effective sample size of all that came, (galaxies,): (sum w)^2 / sum w^2."""
+        total, squares = self.sums
+        return np.where(squares > 0, total**2 / np.where(squares > 0, squares, 1), 0.0)

@@ -1,0 +1,135 @@
+"""Exact posteriors of many galaxies: the prior streamed past them, in several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from mgsflow.config import Oracle, Selection, Simulated, Targets
+from mgsflow.core.progress import track
+from mgsflow.core.quantities import BANDS
+from mgsflow.core.seeds import generator
+from mgsflow.evaluation.oracle.exact import Exact
+from mgsflow.evaluation.oracle.match import REACH, Matcher
+from mgsflow.evaluation.oracle.observe import Observed, observe
+from mgsflow.evaluation.oracle.prior import CAUSES, CHUNK, Prior
+from mgsflow.evaluation.oracle.reservoir import Reservoir
+from mgsflow.evaluation.oracle.weights import propose
+from mgsflow.sky.simulated.relations import Array
+
+COLUMNS = len(CAUSES) + len(BANDS)
+BLOCK = 50  # galaxies whose kept draws are measured at once: bounds the memory
+OUTER = REACH - 1.0  # distance whose weight tells what lies beyond reach
+
+
+@dataclass
+class Stream:
+    """What has streamed past the galaxies: kept draws, and the weight at the edge of the reach."""
+
+    kept: Reservoir
+    outer: Array  # (galaxies,), sum of the weights beyond OUTER
+
+    @classmethod
+    def begin(cls, galaxies: int, oracle: Oracle) -> Stream:
+        return cls(Reservoir(galaxies, oracle.kept, COLUMNS), np.zeros(galaxies))
+
+    def merge(self, other: Stream) -> None:
+        self.kept.merge(other.kept)
+        self.outer += other.outer
+
+
+def stream(
+    magnitudes: Array, oracle: Oracle, simulated: Simulated, seed: int, workers: int
+) -> Stream:
+    """Draw `oracle.draws` galaxies of the prior past those of `magnitudes` (m, bands).
+
+    The result is the same whatever the number of processes.
+    """
+    chunks = range(-(-oracle.draws // CHUNK))
+    shares = [chunks[i::workers] for i in range(workers)]
+    shares = [share for share in shares if len(share)]
+    whole = Stream.begin(len(magnitudes), oracle)
+    if len(shares) == 1:
+        whole.merge(_stream_share(magnitudes, oracle, simulated, seed, shares[0]))
+        return whole
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(shares), mp_context=context) as pool:
+        jobs = [
+            pool.submit(_stream_share, magnitudes, oracle, simulated, seed, share)
+            for share in shares
+        ]
+        for job in jobs:
+            whole.merge(job.result())
+    return whole
+
+
+def _stream_share(
+    magnitudes: Array, oracle: Oracle, simulated: Simulated, seed: int, share: range
+) -> Stream:
+    matcher = Matcher(magnitudes)
+    mine = Stream.begin(len(magnitudes), oracle)
+    for number in track(share, f"oracle: chunks of {CHUNK} draws of the prior"):
+        _stream_chunk(Prior.draw(simulated, seed, number), matcher, magnitudes, mine, seed, number)
+    return mine
+
+
+def _stream_chunk(
+    prior: Prior, matcher: Matcher, magnitudes: Array, mine: Stream, seed: int, number: int
+) -> None:
+    random = generator(seed, "oracle", "weights", number)
+    galaxy, row, distance = matcher.pairs(prior)
+    deviations, log_weight = propose(magnitudes[galaxy], prior[row], random)
+    rows = np.hstack([prior.causes[row], deviations])
+    mine.kept.add(galaxy, log_weight, rows, random.uniform(0, 1, len(row)))
+    outer = distance > OUTER
+    mine.outer += np.bincount(galaxy[outer], np.exp(log_weight[outer]), len(magnitudes))
+
+
+def exact_posteriors(
+    whole: Stream,
+    simulated: Simulated,
+    selection: Selection,
+    targets: Targets,
+    seed: int,
+) -> Iterator[Exact | None]:
+    """The galaxies' exact posteriors in their order; None where no draw is left."""
+    galaxies = len(whole.outer)
+    for start in range(0, galaxies, BLOCK):
+        numbers = range(start, min(start + BLOCK, galaxies))
+        log_weights, rows = zip(*(whole.kept.draws(i) for i in numbers), strict=True)
+        random = generator(seed, "oracle", "observe", start)
+        causes = np.concatenate(rows).astype(np.float64)
+        if not len(causes):
+            yield from [None] * len(numbers)
+            continue
+        observed = observe(
+            causes[:, : len(CAUSES)],
+            causes[:, len(CAUSES) :],
+            simulated,
+            selection,
+            targets,
+            random,
+        )
+        yield from _divide(observed, log_weights, targets)
+
+
+def _divide(
+    observed: Observed, log_weights: tuple[Array, ...], targets: Targets
+) -> Iterator[Exact | None]:
+    """The draws of each galaxy, of those of several one after the other."""
+    edges = np.cumsum([0, *(len(part) for part in log_weights)])
+    cuts = np.searchsorted(observed.rows, edges)
+    everything = np.concatenate(log_weights)
+    for low, high in pairwise(cuts):
+        if low == high:
+            yield None
+            continue
+        mine = observed.of(np.arange(low, high))
+        log_weight = everything[mine.rows]
+        weight = np.exp(log_weight - log_weight.max())
+        yield Exact(mine, weight / weight.sum(), targets)
