@@ -5,6 +5,7 @@ import io
 import os
 from pathlib import Path
 
+import galsim
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,10 +16,12 @@ from mgsflow.config import Simulated, Stamps
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table
 from mgsflow.sky.fields import frame_path, shard_of_fields
-from mgsflow.sky.simulated.camera import CAMERA
+from mgsflow.sky.simulated import drawing
+from mgsflow.sky.simulated.camera import CAMERA, PIXEL_SCALE
+from mgsflow.sky.simulated.drawing import View, draw_field
 from mgsflow.sky.simulated.frame_file import sky_on_pixels
 from mgsflow.sky.simulated.frames import frame_bytes, simulate_frames
-from mgsflow.sky.simulated.images import draw_field, observe
+from mgsflow.sky.simulated.images import observe
 from mgsflow.sky.simulated.placement import field_wcs
 from mgsflow.sky.simulated.scene import Sky
 from mgsflow.sky.simulated.serve import make_objects
@@ -164,24 +167,93 @@ def test_all_light_is_on_the_frame(objects, band):
     """Without noise, the summed pixels are the true flux within 2%."""
     small = objects[(objects["kind"] == "galaxy") & (objects["disk_radius"] < 5)].head(4)
     for _, galaxy in small.iterrows():
-        wcs = field_wcs(galaxy, band)
-        one = pd.DataFrame([galaxy]).assign(column=1000.3, row=700.6)
-        image = draw_field(one, one.head(0), wcs, band, 1.3)
+        image = drawn(galaxy, band, 1000.3, 700.6)
         assert image.sum(dtype=float) == pytest.approx(galaxy[f"nanomaggies_{band}"], rel=0.02)
 
 
-def test_position_angle_runs_from_north_to_east(objects):
+def drawn(galaxy, band, x, y, fwhm=1.3):
+    """A frame with nothing on it but a galaxy."""
+    one, wcs = pd.DataFrame([galaxy]).assign(x=x, y=y), field_wcs(galaxy, band)
+    return draw_field(one, one.head(0), wcs, {band: View(wcs, fwhm)})[band]
+
+
+def covariance(image, x, y):
+    """Second moments of the light about a FITS pixel, in pixels squared: columns, then rows."""
+    rows, columns = np.mgrid[:1489, :2048]
+    offsets = np.stack([columns - x + 1, rows - y + 1]).reshape(2, -1)
+    return (offsets * image.ravel()) @ offsets.T / image.sum(dtype=float)
+
+
+@pytest.fixture
+def disk(objects):
     galaxy = objects[objects["kind"] == "galaxy"].iloc[0].copy()
     galaxy["position_angle"], galaxy["disk_axis_ratio"], galaxy["disk_radius"] = 30.0, 0.3, 5.0
-    galaxy["bulge_share_r"] = 0.0
-    wcs = field_wcs(galaxy, "r")
-    one = pd.DataFrame([galaxy]).assign(column=1000.0, row=700.0)
-    image = draw_field(one, one.head(0), wcs, "r", 1.3)
-    rows, columns = np.mgrid[:1489, :2048]
-    offsets = np.stack([columns - 999, rows - 699]).reshape(2, -1)
-    covariance = (offsets * image.ravel()) @ offsets.T
-    major = wcs.wcs.cd @ np.linalg.eigh(covariance)[1][:, -1]  # east, north
+    galaxy[[f"bulge_share_{band}" for band in "ugriz"]] = 0.0
+    return galaxy
+
+
+def test_position_angle_runs_from_north_to_east(disk):
+    moments = covariance(drawn(disk, "r", 1000.0, 700.0), 1000.0, 700.0)
+    major = field_wcs(disk, "r").wcs.cd @ np.linalg.eigh(moments)[1][:, -1]  # east, north
     assert np.degrees(np.arctan2(*major)) % 180 == pytest.approx(30.0, abs=1.0)
+
+
+def test_disk_radius_is_the_major_axis(disk):
+    """An exponential disk's variance along its major axis is three scale lengths squared."""
+    fwhm = 1.3
+    moments = covariance(drawn(disk, "r", 1000.0, 700.0, fwhm), 1000.0, 700.0)
+    core, wing = (fwhm * drawing.CORE_WIDTH / 2.355) * np.array([1, drawing.WING_WIDTH])
+    seeing = (1 - drawing.WING_SHARE) * core**2 + drawing.WING_SHARE * wing**2
+    blur = seeing / PIXEL_SCALE**2 + 1 / 12
+    minor, major = np.sqrt(np.linalg.eigvalsh(moments) - blur) * PIXEL_SCALE
+    assert major == pytest.approx(np.sqrt(3) * 5.0 / 1.678, rel=0.03)
+    assert minor / major == pytest.approx(0.3, abs=0.02)
+
+
+def by_galsim(profile, side, wcs, x, y, fwhm, accuracy):
+    """The whole frame with one profile, drawn by galsim alone."""
+    image = galsim.ImageF(2048, 1489, xmin=1, ymin=1)
+    seen = galsim.Convolve([profile, drawing.point_spread(fwhm)], gsparams=accuracy)
+    where = {"nx": side, "ny": side, "center": (x, y), "wcs": drawing._jacobian(wcs)}
+    stamp = seen.drawImage(**where, dtype=np.float32)
+    both = stamp.bounds & image.bounds
+    image[both] += stamp[both]
+    return image.array
+
+
+PLACES = [(1000.3, 700.6), (1200.0, 301.5), (3.2, 1480.9), (2049.5, 700.0)]  # two at the edge
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", ["disk", "bulge", "star"])
+def test_light_is_drawn_as_by_galsim(objects, disk, kind, place):
+    """Transforms shared among bands give galsim's own pixels, to float32's rounding."""
+    galaxy = disk.copy()
+    if kind == "bulge":
+        galaxy[[f"bulge_share_{band}" for band in "ugriz"]] = 0.6
+        galaxy[["bulge_sersic", "bulge_radius", "bulge_axis_ratio"]] = 4.0, 1.2, 0.8
+    one, wcs = pd.DataFrame([galaxy]).assign(x=place[0], y=place[1]), field_wcs(galaxy, "r")
+    galaxies, points = (one.head(0), one) if kind == "star" else (one, one.head(0))
+    ours = draw_field(galaxies, points, wcs, {"r": View(wcs, 1.3)})["r"]
+    profile, side = drawing.galaxy_profile(galaxy, "r"), int(drawing.stamp_sides(one)[0])
+    if kind == "star":
+        profile, side = galsim.DeltaFunction(galaxy["nanomaggies_r"]), drawing.POINT_SIDE
+    # a folding threshold this large leaves the transform the size of the square
+    square = galsim.GSParams(folding_threshold=0.5, maximum_fft_size=8192)
+    theirs = by_galsim(profile, side, wcs, *place, 1.3, square)
+    assert np.abs(ours - theirs).max() < 2e-6 * galaxy["nanomaggies_r"]
+    assert ours.max() > 1e-3 * galaxy["nanomaggies_r"]
+
+
+def test_light_that_wraps_round_drowns_in_noise(objects):
+    """Against galsim's transforms of any size, in the sharpest seeing: a tenth of the noise."""
+    for _, galaxy in objects[objects["kind"] == "galaxy"].head(12).iterrows():
+        wcs, side = field_wcs(galaxy, "i"), int(drawing.stamp_sides(pd.DataFrame([galaxy]))[0])
+        ours = drawn(galaxy, "i", 1000.3, 700.6, 1.0)
+        exact = galsim.GSParams(folding_threshold=1e-3, maximum_fft_size=16384)
+        profile = drawing.galaxy_profile(galaxy, "i")
+        theirs = by_galsim(profile, side, wcs, 1000.3, 700.6, 1.0, exact)
+        assert np.abs(ours - theirs).max() < 0.1 * CAMERA["i"].sky_noise
 
 
 def test_noise_is_the_cameras():

@@ -279,10 +279,15 @@ def test_a_field_that_is_not_there_is_no_frame(objects):
 
 
 def test_sources_of_the_next_field_are_those_near_the_edge(objects):
-    sky = Sky(objects, SETTINGS, seed=3)
-    galaxies, points = sky.sources(FIRST)
-    everything = pd.concat([galaxies, points])
-    far = everything[everything["y"] > 1489 + 600]
-    assert far.empty
-    beyond = everything[everything["y"] > 1489 + 25]  # the field's own end at 1489 + 20
-    assert 1 <= len(beyond) < 40
+    """A large galaxy 40 rows beyond the edge is among them, one 600 rows beyond is not."""
+    table = objects.copy()
+    near, far = table[(table["field"] == 12) & (table["kind"] == "galaxy")].index[:2]
+    table.loc[[near, far], "y"] = [SHARED + 40.0, SHARED + 600.0]
+    table.loc[[near, far], "disk_radius"] = 8.0
+    galaxies, points = Sky(table, SETTINGS, seed=3).sources(FIRST)
+    assert pd.concat([galaxies, points])["y"].max() < 1489 + 590
+    beyond = galaxies[galaxies["y"] > 1489 + 25]  # the field's own end at 1489 + 20
+    assert len(beyond) < 40
+    flux = table["nanomaggies_r"]
+    assert flux[near] in beyond["nanomaggies_r"].tolist()
+    assert flux[far] not in galaxies["nanomaggies_r"].tolist()

@@ -53,12 +53,18 @@ def sky_axes() -> tuple[Array, Array]:
 
 def sky_on_pixels(sky: np.ndarray, columns: Array, rows: Array) -> np.ndarray:
     """A frame's sky in counts, from HDU 2's ALLSKY, XINTERP and YINTERP: shape (1489, 2048)."""
-    return (_linear(rows, len(sky)) @ sky @ _linear(columns, sky.shape[1]).T).astype(np.float32)
+    return _interpolate(_interpolate(sky.T, columns).T, rows)
 
 
-def _linear(positions: Array, nodes: int) -> np.ndarray:
-    """The matrix (positions, nodes) of linear interpolation; the ends hold beyond."""
-    return np.stack([np.interp(positions, np.arange(nodes), one) for one in np.eye(nodes)], axis=1)
+def _interpolate(values: np.ndarray, positions: Array) -> np.ndarray:
+    """Rows of `values` at fractional `positions`, linear between them; the ends hold beyond."""
+    last = len(values) - 1
+    at = np.clip(positions, 0, last)
+    below = np.minimum(at.astype(int), last - 1)
+    share = (at - below).astype(np.float32)[:, None]
+    lower = np.ascontiguousarray(values, dtype=np.float32)
+    steps = np.diff(lower, axis=0)
+    return lower[below] + share * steps[below]
 
 
 def _header(field: pd.Series, band: str, wcs: WCS) -> fits.Header:

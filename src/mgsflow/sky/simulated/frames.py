@@ -15,11 +15,12 @@ from mgsflow.core.seeds import generator
 from mgsflow.core.tables import read_table
 from mgsflow.sky.fields import FIELD_COLUMNS, frame_path, shard_of_fields
 from mgsflow.sky.simulated.camera import CAMERA, FRAME_SHAPE, LARGEST_OFFSET, PIXEL_SCALE
+from mgsflow.sky.simulated.drawing import draw_field
 from mgsflow.sky.simulated.frame_file import SKY_GRID, frame_file, sky_axes, sky_on_pixels
-from mgsflow.sky.simulated.images import draw_field, observe
+from mgsflow.sky.simulated.images import observe
 from mgsflow.sky.simulated.placement import FRAME_STEP
 from mgsflow.sky.simulated.relations import Array
-from mgsflow.sky.simulated.scene import FieldName, Sky, on_frame
+from mgsflow.sky.simulated.scene import FieldName, Sky
 
 EDGE_MARGIN = 15  # pixels: for the resampling, and so that no stamp lacks a frame by rounding
 
@@ -93,11 +94,10 @@ def _names(galaxies: pd.DataFrame) -> set[FieldName]:
 
 def write_field(folder: Path, sky: Sky, name: FieldName, bands: list[str]) -> None:
     """Write a field's frames below `folder`. A field looks the same whichever shard renders it."""
-    sources = sky.sources(name)
-    for band in bands:
+    for band, light in _light(sky, name, bands).items():
         path = frame_path(folder, *name, band)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_frame(sky, name, sources, band))
+        path.write_bytes(_frame(sky, name, band, light))
 
 
 def frame_bytes(sky: Sky, name: FieldName, band: str) -> bytes:
@@ -105,7 +105,7 @@ def frame_bytes(sky: Sky, name: FieldName, band: str) -> bytes:
 
     Raises KeyError where the sky has no such field.
     """
-    return _frame(sky, name, sky.sources(name), band)
+    return _frame(sky, name, band, noiseless_frame(sky, name, band))
 
 
 def noiseless_frame(sky: Sky, name: FieldName, band: str) -> np.ndarray:
@@ -113,31 +113,31 @@ def noiseless_frame(sky: Sky, name: FieldName, band: str) -> np.ndarray:
 
     Of the projection `sky.wcs(name, band)`; all that shines on the frame, neither sky nor noise.
     """
-    return _light(sky, name, sky.sources(name), band)
+    return _light(sky, name, [band])[band]
 
 
-def _light(
-    sky: Sky, name: FieldName, sources: tuple[pd.DataFrame, pd.DataFrame], band: str
-) -> np.ndarray:
-    reference, wcs = sky.wcs(name, "r"), sky.wcs(name, band)
-    placed = [on_frame(objects, reference, wcs) for objects in sources]
-    return draw_field(*placed, wcs, band, sky.fwhm(name) * CAMERA[band].seeing)
+def _light(sky: Sky, name: FieldName, bands: list[str]) -> dict[str, np.ndarray]:
+    views = {band: sky.view(name, band) for band in bands}
+    return draw_field(*sky.sources(name), sky.wcs(name, "r"), views)
 
 
-def _frame(
-    sky: Sky, name: FieldName, sources: tuple[pd.DataFrame, pd.DataFrame], band: str
-) -> bytes:
+def _frame(sky: Sky, name: FieldName, band: str, light: np.ndarray) -> bytes:
+    return frame_file(sky.field(name), band, *observed(sky, name, band, light))
+
+
+def observed(
+    sky: Sky, name: FieldName, band: str, light: np.ndarray
+) -> tuple[np.ndarray, Array, np.ndarray]:
+    """A frame's pixels with sky and noise, its calibration and its sky, as `frame_file` takes them.
+
+    `light` is the true nanomaggies of its pixels.
+    """
     random = generator(sky.seed, "simulate-frames", *name, band)
     calibration = _calibration(band, random)
     background = _background(band, random)
-    image = observe(
-        _light(sky, name, sources, band),
-        calibration,
-        sky_on_pixels(background, *sky_axes()),
-        band,
-        noise(sky.seed, name, band),
-    )
-    return frame_file(sky.field(name), band, image, calibration, background)
+    counts = sky_on_pixels(background, *sky_axes())
+    image = observe(light, calibration, counts, band, noise(sky.seed, name, band))
+    return image, calibration, background
 
 
 def noise(seed: int, name: FieldName, band: str) -> np.ndarray:

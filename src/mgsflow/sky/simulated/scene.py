@@ -11,15 +11,24 @@ import pandas as pd
 from astropy.wcs import WCS
 
 from mgsflow.config import Simulated
+from mgsflow.core.quantities import BANDS
 from mgsflow.core.seeds import generator
 from mgsflow.sky.fields import FIELD_COLUMNS
-from mgsflow.sky.simulated.camera import FRAME_SHAPE, LARGEST_OFFSET
+from mgsflow.sky.simulated.camera import CAMERA, FRAME_SHAPE, LARGEST_OFFSET
 from mgsflow.sky.simulated.contaminants import POINT_SOURCES
-from mgsflow.sky.simulated.images import POINT_SIDE, background_objects, stamp_sides
-from mgsflow.sky.simulated.placement import field_wcs
+from mgsflow.sky.simulated.drawing import POINT_SIDE, View, stamp_sides
+from mgsflow.sky.simulated.images import background_objects
+from mgsflow.sky.simulated.placement import field_wcs, on_frame
 from mgsflow.sky.simulated.relations import Array
 
 SEEING_SCATTER = 0.06  # of a field's FWHM, relative
+
+# of an object that shines on a frame; its objid would not survive beside faint ones without one
+DRAWN = (
+    *("x", "y", "position_angle", "disk_radius", "disk_axis_ratio"),
+    *("bulge_radius", "bulge_axis_ratio", "bulge_sersic"),
+    *(f"{name}_{band}" for name in ("bulge_share", "nanomaggies") for band in BANDS),
+)
 
 FieldName = tuple[int, int, int]  # run, camcol, field
 
@@ -49,8 +58,12 @@ class Sky:
         scatter = np.clip(self._random(name).normal(), -2, 2)
         return self._fwhm * (1 + SEEING_SCATTER * scatter)
 
+    def view(self, name: FieldName, band: str) -> View:
+        """How a band sees the field."""
+        return View(self.wcs(name, band), self.fwhm(name) * CAMERA[band].seeing)
+
     def sources(self, name: FieldName) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Galaxies and point sources that reach the field's frames: `x`, `y` in its r frame.
+        """Galaxies and point sources that reach the field's frames: DRAWN, in its r frame.
 
         The field's own come first, then those of the fields before and after it, each in an order
         that depends on nothing else.
@@ -67,23 +80,17 @@ class Sky:
 
     def _of_field(self, name: FieldName) -> tuple[pd.DataFrame, pd.DataFrame]:
         objects = self._objects.iloc[self._rows[name]]
+        drawn = objects[list(DRAWN)]
         is_point = objects["kind"].isin(POINT_SOURCES)
         stars, faint = background_objects(self._random(name, "background"))
-        return pd.concat([objects[~is_point], faint]), pd.concat([objects[is_point], stars])
+        return pd.concat([drawn[~is_point], faint]), pd.concat([drawn[is_point], stars])
 
     def _moved(self, objects: pd.DataFrame, origin: FieldName, target: FieldName) -> pd.DataFrame:
-        placed = on_frame(objects, self.wcs(origin, "r"), self.wcs(target, "r"))
-        return placed.assign(x=placed["column"], y=placed["row"])
+        x, y = on_frame(objects, self.wcs(origin, "r"), self.wcs(target, "r")).T
+        return objects.assign(x=x, y=y)
 
     def _random(self, name: FieldName, *purpose: str) -> np.random.Generator:
         return generator(self.seed, "simulate-frames", *name, *purpose)
-
-
-def on_frame(objects: pd.DataFrame, reference: WCS, wcs: WCS) -> pd.DataFrame:
-    """The objects with `column` and `row` in the frame of `wcs`, from x and y in `reference`'s."""
-    sky = reference.wcs_pix2world(objects[["x", "y"]].to_numpy(), 1)
-    column, row = wcs.wcs_world2pix(sky, 1).T
-    return objects.assign(column=column, row=row)
 
 
 def _reaching(objects: pd.DataFrame, sides: Array) -> pd.DataFrame:
