@@ -29,18 +29,44 @@ def test_mass_function_is_baldrys():
     assert slope == pytest.approx(-0.47, abs=0.02)  # 1 + alpha2 at the faint end
 
 
-def test_quenching_is_peng():
-    # half of the galaxies, less one part in e, at their characteristic mass in a void
-    assert at(rel.quenched_fraction, 10.56, -20.0) == pytest.approx(1 - 1 / np.e)
-    assert at(rel.quenched_fraction, 0.0, 1.84) == pytest.approx(1 - 1 / np.e)
+def test_red_galaxies_are_pengs():
+    # all but one part in e, at their characteristic mass in a void
+    assert at(rel.red_fraction, 10.56, -20.0) == pytest.approx(1 - 1 / np.e)
+    assert at(rel.red_fraction, 0.0, 1.84) == pytest.approx(1 - 1 / np.e)
+
+
+def test_some_red_galaxies_form_stars():
+    masses, void = np.linspace(8.0, 12.0, 9), np.full(9, -20.0)
+    quenched = rel.quenched_fraction(masses, void)
+    assert (quenched < rel.red_fraction(masses, void)).all()
+    assert (np.diff(quenched) > 0).all() and quenched[-1] < 0.85
+
+
+def test_old_stars_were_brighter_and_bluer():
+    today, then = rel.passive_brightening(np.array([0.0, 0.2]))
+    assert today == pytest.approx(np.ones(5))
+    # z = 0.2 is 2.44 Gyr ago, and r fades as t^-0.82
+    assert 2.5 * np.log10(then[2]) == pytest.approx(2.5 * 0.82 * np.log10(10.2 / 7.76), abs=0.01)
+    assert (np.diff(then) < 0).all()
+
+
+def test_abundance_falls_with_the_rate_within_the_fibre():
+    """At 10^10 Msun Mannucci's surface is 8.90 where the fibre holds a rate of 1 Msun/yr."""
+    total = np.array([rel.LOG_SFR_OVER_FIBRE])
+    assert rel.oxygen_abundance(np.array([10.0]), total) == pytest.approx([8.90])
+    rates = np.linspace(-1.0, 1.0, 5)
+    assert (np.diff(rel.oxygen_abundance(np.full(5, 10.0), rates)) < 0).all()
+    # the two branches meet within the scatter of the relation
+    below, above = rel.oxygen_abundance(np.array([9.34 - 1e-6, 9.34 + 1e-6]), np.zeros(2))
+    assert below == pytest.approx(above, abs=0.06)
 
 
 @pytest.mark.parametrize(
     ("function", "values", "expected"),
     [
         (rel.main_sequence, (10.0, 0.05), -0.04),
-        (rel.oxygen_abundance, (10.0, 0.0), 8.90),
-        (rel.oxygen_abundance, (11.0, 0.0), 9.08),
+        (rel.oxygen_abundance, (10.0, 0.5), 8.90),
+        (rel.oxygen_abundance, (11.0, 0.5), 9.08),
         (rel.halpha_luminosity, (0.0,), 41.27),
         (rel.halpha_attenuation, (10.0,), 0.91),
         (rel.halpha_attenuation, (11.0,), 1.70),

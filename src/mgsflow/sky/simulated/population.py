@@ -10,7 +10,6 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from astropy.cosmology import FlatLambdaCDM
 
 from mgsflow.config import Simulated
 from mgsflow.core.errors import UserError
@@ -29,14 +28,14 @@ from mgsflow.sky.simulated.seds import (
 )
 from mgsflow.sky.simulated.structure import draw_radii, draw_shapes, measure_sizes
 
-COSMOLOGY = FlatLambdaCDM(H0=70.0, Om0=0.3)
+COSMOLOGY = rel.COSMOLOGY
 MASS_RANGE = (7.0, 12.2)
 # No galaxy outshines this: r at 10 pc of one solar mass, nearly all of it young and dust-free, at
 # the farthest redshift (the brightest in a sky of 4000 has 3.2, half have 5.6). It bounds how
 # far a mass can be seen, so that hopeless galaxies are not drawn at all.
 BRIGHTEST_UNIT_MASS = 2.9
 # Of the dust that reddens stars, what is not already in kcorrect's young template
-DUST_BESIDE_TEMPLATES = 0.55
+DUST_BESIDE_TEMPLATES = 0.50
 BATCH = 200_000  # galaxies drawn at once: bounds the memory
 BARREN_BATCHES = 20  # batches without one galaxy before the settings are refused
 MAGNITUDE_TO_PETROSIAN_SCATTER = 0.03  # mag, noise of Petrosian against total flux
@@ -192,7 +191,7 @@ def _populations(galaxies: pd.DataFrame, random: np.random.Generator) -> Array:
     """
     n = len(galaxies)
     log_mass = galaxies["log_stellar_mass"].to_numpy()
-    active = -0.24 - 0.15 * (log_mass - 10.0) + random.normal(0, 0.12, n)
+    active = -0.17 - 0.20 * (log_mass - 10.0) + random.normal(0, 0.05, n)
     passive = 0.35 - 0.10 * (log_mass - 10.5) + random.normal(0, 0.25, n)
     past = np.where(galaxies["quenched"], passive, active)
     rich = np.clip(0.6 + 0.4 * (log_mass - 10.5) + random.normal(0, 0.25, n), 0, 1)

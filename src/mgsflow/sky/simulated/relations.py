@@ -7,15 +7,28 @@ Chabrier or Kroupa initial mass function; all functions take and return arrays.
 from __future__ import annotations
 
 import numpy as np
+from astropy.cosmology import FlatLambdaCDM
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+COSMOLOGY = FlatLambdaCDM(H0=70.0, Om0=0.3)
 SOLAR_ABUNDANCE = 8.69  # 12 + log(O/H) of the Sun, Allende Prieto et al. 2001
 CASE_B_HALPHA_HBETA = 2.86  # Osterbrock & Ferland 2006, 10^4 K, 100 cm^-3
 NII_6584_SHARE = 0.75  # of the [N II] doublet in its 6584 line: the ratio of 3 is atomic physics
 STAR_TO_GAS_REDDENING = 0.44  # E(B-V) of stars to that of the gas, Calzetti et al. 2000
 LATE_TYPE_LOG_MASS = np.log10(3.98e10)  # M0 of Shen et al. 2003, Table 1
+# Peng et al. 2010 count red galaxies. Some are red by dust and still form stars: what is left is
+# the share that gives SDSS's colours their two peaks (docs/simulated-sky.md).
+QUENCHED_SHARE_OF_RED = 0.8
+# Of the galaxies that Mannucci et al. 2010 fitted, z > 0.07: MPA-JHU's total rate over that within
+# the fibre, dex, median
+LOG_SFR_OVER_FIBRE = 0.5
+# Old stars are 10.2 Gyr old today, formed at z = 2. Ageing, they fade as t^-kappa (Tinsley & Gunn
+# 1976): kappa in u, g, r, i, z, round numbers for a single burst of solar abundance; that of V is
+# near 0.9, and a doubling of age reddens u-g by 0.15 and g-r by 0.06 mag.
+OLD_STARS_AGE = 10.2
+FADING = np.array([1.10, 0.90, 0.82, 0.78, 0.75])
 
 
 def mass_function(log_mass: Array) -> Array:
@@ -26,7 +39,12 @@ def mass_function(log_mass: Array) -> Array:
 
 
 def quenched_fraction(log_mass: Array, log_overdensity: Array) -> Array:
-    """Share of galaxies without star formation (Peng et al. 2010, eqs 2, 3 and 6, Table 2).
+    """Share of galaxies without star formation: most of those that are red by colour."""
+    return QUENCHED_SHARE_OF_RED * red_fraction(log_mass, log_overdensity)
+
+
+def red_fraction(log_mass: Array, log_overdensity: Array) -> Array:
+    """Share of galaxies on the red side in rest-frame colour (Peng et al. 2010).
 
     Mass and environment, log10(1 + delta), quench independently of each other.
     """
@@ -36,27 +54,34 @@ def quenched_fraction(log_mass: Array, log_overdensity: Array) -> Array:
 
 
 def main_sequence(log_mass: Array, redshift: Array) -> Array:
-    """log SFR of star-forming galaxies (Renzini & Peng 2015, eq. 1, at z = 0.05).
+    """log SFR of star-forming galaxies (Renzini & Peng 2015, section 2, for 0.02 < z < 0.085).
 
-    Its evolution is (1 + z)^3 (Lilly et al. 2013, eq. 2).
+    Taken as that of z = 0.05; its evolution is (1 + z)^3 (Lilly et al. 2013).
     """
     return 0.76 * log_mass - 7.64 + 3.0 * np.log10((1 + redshift) / 1.05)
 
 
+def passive_brightening(redshift: Array) -> Array:
+    """Flux in u, g, r, i, z of old stars at `redshift` (n,) over that of today's, shape (n, 5)."""
+    age = OLD_STARS_AGE - COSMOLOGY.lookback_time(redshift).value
+    return (age / OLD_STARS_AGE)[:, None] ** -FADING
+
+
 def quiescent_sequence(log_mass: Array) -> Array:
     """log SFR of quenched galaxies: the ridge of low specific rates that fits to spectra and
-    photometry give (Brinchmann et al. 2004, Fig. 22); an upper limit more than a measurement."""
+    photometry give (Brinchmann et al. 2004); an upper limit more than a measurement."""
     return log_mass - 11.8 - 0.35 * (log_mass - 10.5)
 
 
 def oxygen_abundance(log_mass: Array, log_sfr: Array) -> Array:
     """12 + log(O/H) on the scale of Maiolino et al. 2008 (Mannucci et al. 2010, eq. 2).
 
-    Below mu = log M - 0.32 log SFR = 9.5 the extension of Mannucci et al. 2011, eq. 2.
+    Below mu = log M - 0.32 log SFR = 9.5 the extension of Mannucci et al. 2011. `log_sfr` is a
+    galaxy's total rate; theirs are those within SDSS's fibre.
     """
-    m, s = log_mass - 10.0, log_sfr
+    m, s = log_mass - 10.0, log_sfr - LOG_SFR_OVER_FIBRE
     quadratic = 8.90 + 0.37 * m - 0.14 * s - 0.19 * m**2 + 0.12 * m * s - 0.054 * s**2
-    mu = log_mass - 0.32 * log_sfr
+    mu = log_mass - 0.32 * s
     return np.where(mu >= 9.5, quadratic, 8.93 + 0.51 * (mu - 10.0))
 
 
@@ -81,13 +106,13 @@ def halpha_luminosity(log_sfr: Array) -> Array:
 
 
 def halpha_attenuation(log_mass: Array) -> Array:
-    """A(H alpha) in mag of a star-forming galaxy (Garn & Best 2010, eq. 15), 8.5 < log M < 11.5."""
+    """A(H alpha) in mag of a star-forming galaxy of 8.5 < log M < 11.5 (Garn & Best 2010)."""
     x = np.clip(log_mass, 8.5, 11.5) - 10.0
     return 0.91 + 0.77 * x + 0.11 * x**2 - 0.09 * x**3
 
 
 def attenuation_curve(wavelength: Array) -> Array:
-    """k = A / E(B-V) at rest-frame wavelength in Angstrom (Calzetti et al. 2000, eq. 4)."""
+    """k = A / E(B-V) at rest-frame wavelength in Angstrom (Calzetti et al. 2000)."""
     x = 1.0e4 / np.asarray(wavelength, dtype=float)
     blue = 2.659 * (-2.156 + 1.509 * x - 0.198 * x**2 + 0.011 * x**3) + 4.05
     red = 2.659 * (-1.857 + 1.040 * x) + 4.05
@@ -95,7 +120,10 @@ def attenuation_curve(wavelength: Array) -> Array:
 
 
 def velocity_dispersion(log_mass: Array) -> Array:
-    """log10 of the central stellar velocity dispersion in km/s (Zahid et al. 2016, eq. 5)."""
+    """log10 of the central stellar velocity dispersion in km/s (Zahid et al. 2016, eq. 5).
+
+    Theirs are quiescent galaxies; those of small bulges are moved down where this is used.
+    """
     x = log_mass - 10.26
     return np.log10(118.3) + np.where(x <= 0, 0.403, 0.293) * x
 
@@ -110,7 +138,7 @@ def radius_early(log_mass: Array) -> Array:
     """log10 of the half-light radius in kpc, early types (Shen et al. 2003, eq. 17, erratum 2007).
 
     The power law was fitted above 2e10 Msun. Below, quenched galaxies do not shrink without end:
-    they follow the late types' slope at a third less (Shen et al. 2003, Fig. 14, dwarfs).
+    they follow the late types' slope at a third less, as Shen et al. 2003 find of dwarfs.
     """
     giant = np.log10(2.88e-6) + 0.56 * log_mass
     dwarf = radius_late(log_mass) - 0.2
@@ -126,13 +154,13 @@ def radius_scatter(log_mass: Array) -> Array:
 def active_fraction(log_mass: Array) -> Array:
     """Share of star-forming galaxies whose lines hold an active nucleus's.
 
-    Rare below 10^10 Msun, a quarter of massive ones (Kauffmann et al. 2003, Fig. 5).
+    Rare below 10^10 Msun, a quarter of massive ones (Kauffmann et al. 2003), in round numbers.
     """
     return 0.25 / (1 + 10.0 ** (-2.5 * (log_mass - 10.6)))
 
 
 def kauffmann_2003(log_nii_halpha: Array) -> Array:
-    """log [O III]/H beta above which lines are not of stars alone (Kauffmann et al. 2003)."""
+    """log [O III]/H beta above which stars alone do not do (Kauffmann et al. 2003, eq. 1)."""
     return _demarcation(log_nii_halpha, 0.05, 1.30)
 
 

@@ -20,6 +20,7 @@ from mgsflow.sky.simulated.relations import (
     STAR_TO_GAS_REDDENING,
     Array,
     attenuation_curve,
+    passive_brightening,
 )
 
 # The populations a galaxy is made of, and the template that stands for each. Index 0 of kcorrect's
@@ -32,17 +33,17 @@ R_BAND = slice(2, 3)
 REDSHIFT_STEP = 0.0025
 # Of the stars of the last Gyr, those older than 0.3 Gyr by their template. That template carries
 # lines that such stars no longer light, so a small share fits SDSS's colours best.
-INTERMEDIATE_SHARE = 0.2
+INTERMEDIATE_SHARE = 0.25
 NEBULAR_YEARS = 2.0e6
 ATTENUATION_MAX = 4.0  # greatest A_V of the stars, mag
 WAVELENGTHS = (1500.0, 13000.0)  # Angstrom, rest frame: all that the five filters can see
 AB_OFFSET = np.array([0.04, 0.0, 0.0, 0.0, -0.02])  # SDSS's u and z less AB, mag
-# What SDSS's galaxies lie off the templates in each band, mag, r as the reference: the zero-points
-# that fits of templates to real colours ask for (as in Ilbert et al. 2006, section 4).
 # How far single galaxies lie off any mixture of the templates, mag: ages, abundances and dust of
 # which five spectra know nothing; as large as makes redshifts as hard to foresee as SDSS's.
-SED_DIVERSITY = np.array([0.03, 0.012, 0.01, 0.01, 0.02])
-TEMPLATE_OFFSET = np.array([0.09, -0.02, 0.0, -0.03, -0.01])
+SED_DIVERSITY = np.array([0.05, 0.02, 0.015, 0.015, 0.03])
+# What SDSS's galaxies lie off the templates in each band, mag, r as the reference: the zero-points
+# that fits of templates to real colours ask for (as in Ilbert et al. 2006).
+TEMPLATE_OFFSET = np.array([0.10, -0.016, 0.0, -0.031, -0.005])
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,9 @@ def sed_grid(redshift_max: float) -> SedGrid:
     )
     fitter.set_Amatrix()
     flux = fitter.Amatrix.y.reshape(steps, len(BANDS), len(attenuations), 5)
+    # the templates' old stars have the age of today's: at a redshift they were younger
+    younger = passive_brightening(REDSHIFT_STEP * np.arange(steps))
+    flux[..., [OLD_SOLAR, OLD_RICH]] *= younger[:, :, None, None]
     return SedGrid(_cubic(attenuations, np.log(np.maximum(flux, 1e-300))))
 
 

@@ -25,7 +25,7 @@ def draw_shapes(
     """Bulges and inclinations of n galaxies.
 
     Bulges grow with mass, dominate quenched galaxies, and are larger below the main sequence
-    (`sequence_offset`, dex): the trends of Bluck et al. 2014, Figs 5 and 9, in round numbers.
+    (`sequence_offset`, dex): the trends of Bluck et al. 2014, in round numbers.
     """
     n = len(log_mass)
     active = 0.06 + 0.13 * np.maximum(log_mass - 9.5, 0) - 0.15 * np.minimum(sequence_offset, 0)
@@ -96,7 +96,7 @@ def fibre_share(radius: Array, index: Array | float, fwhm: float) -> Array:
 def _enclosed(radius: Array, index: Array | float) -> Array:
     """Share of a Sérsic profile's light within `radius`, in half-light radii.
 
-    Graham & Driver 2005, eq. 2; b_n after Ciotti & Bertin 1999, eq. 18.
+    Graham & Driver 2005; b_n after Ciotti & Bertin 1999.
     """
     n = np.asarray(index, dtype=float)
     b = 2 * n - 1 / 3 + 4 / (405 * n) + 46 / (25515 * n**2)
