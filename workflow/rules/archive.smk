@@ -41,6 +41,7 @@ ARCHIVED = [
         f"{RUN}/evaluation/{{name}}",
         name=["scores.parquet", "uncertainty.parquet", "baselines.parquet", "speed.json"],
     ),
+    *([f"{RUN}/evaluation/oracle.parquet"] if HAS_ORACLE else []),
     *(
         [
             *expand(f"{RUN}/stamps/shard-{{shard}}.h5", shard=SHARDS),

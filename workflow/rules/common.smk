@@ -63,6 +63,15 @@ HAS_REDSHIFT = "redshift" in TARGETS["properties"]
 HAS_METALLICITY = "metallicity" in TARGETS["properties"]
 REST_FRAME = any(variant.endswith("rest_frame") for variant in VARIANTS)
 IMAGES = any("images" in variant for variant in VARIANTS)
+# Exact posteriors can be had of a simulated sky, by photometry whose likelihood is known.
+ORACLE_OF = "photometry-observed"
+HAS_ORACLE = (
+    SKY == "simulated"
+    and ORACLE_OF in VARIANTS
+    and config["oracle"]["galaxies"] > 0
+    and config["photometry"]["deredden"]
+    and config["photometry"]["bands"] == ["u", "g", "r", "i", "z"]
+)
 FLOWS = [f for f, t in (("property", TARGETS["properties"]), ("line", TARGETS["lines"])) if t]
 SHARDS = [f"{i:03d}" for i in range(config["stamps"]["shards"])] if HAS_STAMPS else []
 ENVS = f"{workflow.basedir}/envs"

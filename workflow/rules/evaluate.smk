@@ -128,6 +128,48 @@ rule detectability:
         "--threads {threads} 2>&1 | tee {log:q}"
 
 
+# The flows on photometry beside the exact posteriors of a simulated sky.
+rule oracle:
+    input:
+        features=f"{RUN}/flows/features.parquet",
+        members=expand(f"{RUN}/flows/{{flow}}/{ORACLE_OF}/members.safetensors", flow=FLOWS),
+        property_model=only_if("property" in FLOWS, f"{RUN}/flows/property/{ORACLE_OF}/model.json"),
+        line_model=only_if("line" in FLOWS, f"{RUN}/flows/line/{ORACLE_OF}/model.json"),
+    output:
+        table=f"{RUN}/evaluation/oracle.parquet",
+        examples=f"{RUN}/evaluation/oracle-examples.h5",
+    params:
+        oracle=section("oracle"),
+        simulated=section("simulated"),
+        selection=section("selection"),
+        targets=section("targets"),
+        photometry=section("photometry"),
+        compute=section("compute"),
+        seed=config["seed"],
+        code=code("oracle"),
+    log:
+        f"{RUN}/logs/oracle.log",
+    benchmark:
+        f"{RUN}/benchmarks/oracle.tsv"
+    threads: THREADS["threads"]
+    resources:
+        mem_mb=4000 + 3000 * THREADS["threads"],
+        runtime=240,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Compare the flows with exact posteriors"
+    shell:
+        "mgsflow oracle --features {input.features:q} --property-model {input.property_model:q} "
+        "--line-model {input.line_model:q} --oracle {params.oracle:q} "
+        "--simulated {params.simulated:q} --selection {params.selection:q} "
+        "--targets {params.targets:q} --photometry {params.photometry:q} "
+        "--compute {params.compute:q} --seed {params.seed} --out {output.table:q} "
+        "--examples {output.examples:q} 2>&1 | tee {log:q}"
+
+
 # Images decoded along the latent directions that go with a property.
 rule directions:
     input:

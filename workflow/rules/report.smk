@@ -11,12 +11,14 @@ MODELS = [
 DIRECTION_FIGURES = dict(zip(["figure3a", "figure3b"], DIRECTIONS_OF)) if HAS_STAMPS else {}
 TABLES = ["table1", "table2", "scores", "speed", "cost", "sample"]
 TABLES += ["detectability"] if HAS_METALLICITY else []
+TABLES += ["oracle"] if HAS_ORACLE else []
 FIGURES = [
     "figure1",
     *(["figure2a"] if TARGETS["properties"] else []),
     *(["figure2b"] if TARGETS["lines"] else []),
     *DIRECTION_FIGURES,
     *(["figure4"] if UMAP_OF else []),
+    *(["contours"] if HAS_ORACLE else []),
     "training",
 ]
 CSVS = expand(f"{RUN}/tables/{{name}}.csv", name=TABLES)
@@ -192,6 +194,35 @@ rule table_cost:
         "Table of the training's cost"
     shell:
         "mgsflow table-cost --telemetry {input.telemetry:q} --out "
+        "{output.csv:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# The flows beside the exact posteriors.
+rule table_oracle:
+    input:
+        oracle=f"{RUN}/evaluation/oracle.parquet",
+    output:
+        csv=report(f"{RUN}/tables/oracle.csv", caption="../report/oracle.rst", category="Tables"),
+        shown=multiext(f"{RUN}/tables/oracle", ".md", ".tex"),
+    params:
+        seed=config["seed"],
+        code=code("table-oracle"),
+    log:
+        f"{RUN}/logs/table_oracle.log",
+    benchmark:
+        f"{RUN}/benchmarks/table_oracle.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table of the oracle"
+    shell:
+        "mgsflow table-oracle --oracle {input.oracle:q} --seed {params.seed} --out "
         "{output.csv:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
@@ -412,6 +443,36 @@ rule figure4:
     shell:
         "mgsflow figure4 --umap {input.umap:q} --out "
         "{output.pdf:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# Exact posteriors of three galaxies under the flows'.
+rule figure_oracle:
+    input:
+        examples=f"{RUN}/evaluation/oracle-examples.h5",
+    output:
+        pdf=report(
+            f"{RUN}/figures/contours.pdf", caption="../report/contours.rst", category="Figures"
+        ),
+        png=f"{RUN}/figures/contours.png",
+    params:
+        code=code("figure-oracle"),
+    log:
+        f"{RUN}/logs/figure_oracle.log",
+    benchmark:
+        f"{RUN}/benchmarks/figure_oracle.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Figure of the exact posteriors"
+    shell:
+        "mgsflow figure-oracle --examples {input.examples:q} --out {output.pdf:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"
 
 
 # Losses of all trainings.

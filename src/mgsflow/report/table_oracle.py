@@ -1,0 +1,93 @@
+"""The flows beside the exact posteriors: bias, width, coverage, and what they lose in nats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mgsflow.core.seeds import derive_seed
+from mgsflow.core.tables import read_notes, read_table
+from mgsflow.evaluation.metrics import bootstrap_interval
+from mgsflow.report.writing import MISSING, SHORT, show, show_interval, write_tables
+
+JOINT = "joint"
+NAMES = SHORT | {JOINT: "Properties, jointly"}
+LEVELS = {"68": 0.68, "95": 0.95}
+RESAMPLES = 500
+LEAST_WIDTH = 1e-9  # of an exact posterior that is a single value: it has no ratio
+
+
+def table_oracle(*, oracle: Path, seed: int, out: Path) -> None:
+    """Summarise the stage oracle's table; `out` is the .csv, with .md and .tex beside it.
+
+    A row a quantity: bias, the flows' mean less the exact one, in half-widths of the exact 68%
+    interval; the ratio of these widths; coverage of both; and the gap, the mean of the exact
+    posterior's log-density at the truth less the flows', in nats, each with the bootstrap's 95%
+    interval. The bias of the gap's estimate stands beside it.
+    """
+    table = read_table(oracle)
+    rows = [
+        _row(target, table[table["target"] == target], seed)
+        for target in NAMES
+        if (table["target"] == target).any()
+    ]
+    notes = read_notes(oracle)
+    numbers = pd.DataFrame(rows).assign(**notes)
+    write_tables(out, numbers, _shown(numbers))
+
+
+def _row(target: str, part: pd.DataFrame, seed: int) -> dict[str, float]:
+    row: dict[str, float] = {"target": target, "n": len(part)}
+    if target != JOINT:
+        row |= _widths(part, target, seed)
+        for whose in ("exact", "flow"):
+            pit = part[f"{whose}_pit"].to_numpy()
+            for name, level in LEVELS.items():
+                row[f"{whose}_coverage_{name}"] = float(np.mean(np.abs(pit - 0.5) < level / 2))
+    gap = (part["exact_log_density"] - part["flow_log_density"]).dropna().to_numpy()
+    row |= _with_interval("gap", gap, derive_seed(seed, "oracle", target, "gap"))
+    bias = (part["exact_bias"] - part["flow_bias"]).dropna()
+    return row | {"gap_n": len(gap), "gap_bias": float(bias.mean())}
+
+
+def _widths(part: pd.DataFrame, target: str, seed: int) -> dict[str, float]:
+    exact, flow = ((part[f"{w}_q84"] - part[f"{w}_q16"]) / 2 for w in ("exact", "flow"))
+    wide = exact > LEAST_WIDTH
+    bias = ((part["flow_mean"] - part["exact_mean"]) / exact)[wide].to_numpy()
+    ratio = (flow / exact)[wide].to_numpy()
+    return (
+        _with_interval("bias", bias, derive_seed(seed, "oracle", target, "bias"))
+        | {"scatter": float(np.sqrt(np.mean(bias**2)))}
+        | _with_interval("width_ratio", ratio, derive_seed(seed, "oracle", target, "width"))
+    )
+
+
+def _with_interval(name: str, values: np.ndarray, seed: int) -> dict[str, float]:
+    low, high = bootstrap_interval(lambda v: float(np.mean(v)), (values,), RESAMPLES, seed)
+    mean = float(np.mean(values)) if len(values) else float("nan")
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}
+
+
+def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
+    shown = pd.DataFrame(
+        {"Quantity": numbers["target"].map(NAMES), "Galaxies": numbers["n"].astype(str)}
+    )
+    for head, name in {"Bias": "bias", "Width ratio": "width_ratio"}.items():
+        shown[head] = _intervals(numbers, name, 2)
+    for whose, head in {"exact": "exact", "flow": "flow"}.items():
+        shown[f"68 / 95%, {head}"] = [
+            MISSING if np.isnan(a) else f"{100 * a:.1f} / {100 * b:.1f}"
+            for a, b in zip(
+                numbers[f"{whose}_coverage_68"], numbers[f"{whose}_coverage_95"], strict=True
+            )
+        ]
+    shown["Gap (nats)"] = _intervals(numbers, "gap", 3)
+    shown["Bias of the gap"] = [show(value, 3) for value in numbers["gap_bias"]]
+    return shown
+
+
+def _intervals(numbers: pd.DataFrame, name: str, digits: int) -> list[str]:
+    columns = (numbers[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return [show_interval(*values, digits) for values in zip(*columns, strict=True)]
