@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import (
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from mgsflow.config.base import Section, setting
 from mgsflow.core.quantities import QUANTITIES
@@ -99,26 +106,75 @@ class Catalogue(Section):
         return self
 
 
+FIELDS = 230_000  # that SDSS's numbers of runs, columns and fields tell apart on the whole circle
+
+# What to write instead of a value that cannot be
+ADVICE = {
+    "galaxies": "4000 take seconds, 2,000,000 some 6 GB of memory",
+    "galaxies_per_field": "3 are the real sky's; 80 save frames, at little crowding",
+    "redshift_min": "0.01 leaves out galaxies larger than a stamp",
+    "redshift_max": "SDSS's galaxies end near 0.3",
+    "petro_mag_r_max": "SDSS's limit is 17.77 mag, and the sky's relations hold to about 20",
+    "contaminants": "0.04 is like SDSS, 0 leaves them out",
+    "stamps": "write true or false",
+    "psf_fwhm": "SDSS's median is 1.3 arcsec; its pixels of 0.396 arcsec cannot hold less than 1",
+}
+
+
 class Simulated(Section):
     """The simulated sky, made where `sky` is `simulated`."""
 
-    galaxies: int = setting(4000, "Galaxies brighter than the limit", ge=1)
+    # a default can be wrong beside another key
+    model_config = ConfigDict(validate_default=True)
+
+    galaxies: int = setting(4000, "Galaxies brighter than the limit", ge=1, le=2_000_000)
     galaxies_per_field: int = setting(
         80, "Galaxies in a field of 13.5 x 9.8 arcmin; the real sky has about three", ge=1, le=150
     )
-    redshift_min: float = setting(0.01, "Nearest galaxy", gt=0, lt=1)
+    redshift_min: float = setting(0.01, "Nearest galaxy", ge=0.001, lt=1)
     redshift_max: float = setting(0.3, "Farthest galaxy", gt=0, lt=1)
     petro_mag_r_max: float = setting(
-        17.77, "Flux limit of the spectroscopic targets, extinction-corrected", "mag"
+        17.77,
+        "Flux limit of the spectroscopic targets, extinction-corrected",
+        "mag",
+        ge=5,
+        le=20,
     )
     contaminants: float = setting(
-        0.04, "Stars, quasars and bad spectra among the served rows", "fraction", ge=0, lt=1
+        0.04, "Stars, quasars and bad spectra among the served rows", "fraction", ge=0, le=0.5
     )
     stamps: bool = setting(True, "Render images; without them the sky is a catalogue only")
-    psf_fwhm: float = setting(1.3, "Seeing in r, full width at half maximum", "arcsec", gt=0)
+    psf_fwhm: float = setting(1.3, "Seeing in r, full width at half maximum", "arcsec", ge=1, le=3)
 
-    @model_validator(mode="after")
-    def _redshifts_in_order(self) -> Simulated:
-        if self.redshift_min >= self.redshift_max:
-            raise ValueError("redshift_min must be below redshift_max")
-        return self
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _with_advice(
+        cls, value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        try:
+            return check(value)
+        except ValidationError as error:
+            words = f"{error.errors()[0]['msg']} ({ADVICE[str(info.field_name)]})"
+            raise ValueError(words) from None
+
+    @field_validator("redshift_max")
+    @classmethod
+    def _behind_the_nearest(cls, value: float, info: ValidationInfo) -> float:
+        nearest = info.data.get("redshift_min", 0.0)
+        if value <= nearest:
+            raise ValueError(
+                f"Input should be greater than redshift_min, which is {nearest:g} (raise the one "
+                "or lower the other)"
+            )
+        return value
+
+    @field_validator("galaxies_per_field")
+    @classmethod
+    def _in_the_fields_there_are(cls, value: int, info: ValidationInfo) -> int:
+        galaxies = info.data.get("galaxies", 0)
+        if galaxies > FIELDS * value:
+            raise ValueError(
+                f"Input should be greater than or equal to {-(-galaxies // FIELDS)} for "
+                f"{galaxies} galaxies (there are {FIELDS} fields; or lower galaxies)"
+            )
+        return value

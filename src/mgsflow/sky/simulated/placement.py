@@ -7,6 +7,8 @@ nu, so that north is up in none of them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from astropy.wcs import WCS
@@ -101,7 +103,7 @@ def _angle_of_scan(mu: Array, nu: Array, inclination: Array) -> Array:
     return np.degrees(np.arctan2(ahead_dec - dec, east))
 
 
-def field_wcs(field: pd.Series, band: str) -> WCS:
+def field_wcs(field: Mapping[str, float] | pd.Series, band: str) -> WCS:
     """The frame's TAN projection; bands differ by their offset in pixels (CRPIX).
 
     Columns (x) run along +nu, rows (y) along +mu; the parity is the sky's.
@@ -183,10 +185,10 @@ def _to_edges(x: Array, y: Array, random: np.random.Generator) -> tuple[Array, A
 
 
 def _sky_positions(placed: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:
-    sky = np.empty((len(placed), 2))
+    pixels, sky = placed[["x", "y"]].to_numpy(), np.empty((len(placed), 2))
+    geometry = fields[["field_ra", "field_dec", "field_angle"]].to_dict("records")
     for index, rows in placed.groupby("field_index").indices.items():
-        wcs = field_wcs(fields.loc[index], "r")
-        sky[rows] = wcs.wcs_pix2world(placed[["x", "y"]].to_numpy()[rows], 1)
+        sky[rows] = field_wcs(geometry[index], "r").wcs_pix2world(pixels[rows], 1)
     return pd.DataFrame(sky, columns=["ra", "dec"])
 
 
