@@ -163,8 +163,8 @@ class Simulated(Section):
         nearest = info.data.get("redshift_min", 0.0)
         if value <= nearest:
             raise ValueError(
-                f"Input should be greater than redshift_min, which is {nearest:g} (raise the one "
-                "or lower the other)"
+                f"Input should be larger: redshift_min must be below it and is {nearest:g} "
+                "(raise the one or lower the other)"
             )
         return value
 
