@@ -56,13 +56,14 @@ def test_weights_integrate_to_the_evidence(prior):
     assert (np.abs(ours.mean(axis=1) - reference.mean(axis=1)) < 4.5 * error).all()
     assert (error / reference.mean(axis=1) < 0.05).all()
     # and that is what it is for: the proposals' weights hardly differ
-    assert effective_size(ours[0]) > 0.95 * count > 3 * effective_size(reference[0])
+    assert effective_size(ours[0]) > 0.95 * count
+    assert effective_size(ours[0]) > 2 * effective_size(reference[0])
 
 
 def test_matches_are_those_of_a_plain_search(prior):
     random = np.random.default_rng(6)
     magnitudes = data_of(prior[np.arange(25)], random)
-    galaxy, row, distance = Matcher(magnitudes).pairs(prior)
+    galaxy, row, distance = Matcher(magnitudes).pairs(prior, np.arange(25))
     inverse = np.linalg.inv(scatter(magnitudes))
     offset = prior.magnitudes[None] - magnitudes[:, None]
     plain = np.sqrt(np.einsum("mni,mij,mnj->mn", offset, inverse, offset))

@@ -35,14 +35,20 @@ class Matcher:
         stretch = self._common @ np.linalg.inv(whitening)
         self._radii = REACH * np.linalg.norm(stretch, ord=2, axis=(1, 2))
 
-    def pairs(self, prior: Prior) -> tuple[Array, Array, Array]:
-        """Galaxies, rows of the prior, and their distance in standard deviations, each (pairs,)."""
+    def pairs(self, prior: Prior, galaxies: Array) -> tuple[Array, Array, Array]:
+        """Those of `galaxies` (numbers) and rows of the prior that are within reach, and how far.
+
+        The distance is in standard deviations; each is of shape (pairs,).
+        """
         tree = cKDTree(prior.magnitudes @ self._common.T, balanced_tree=False, compact_nodes=False)
-        points = self._magnitudes @ self._common.T
-        found = tree.query_ball_point(points, self._radii)
-        each = [self._within(i, np.asarray(rows, int), prior) for i, rows in enumerate(found)]
-        galaxies = np.repeat(np.arange(len(each)), [len(rows) for rows, _ in each])
-        return galaxies, *(np.concatenate(parts) for parts in zip(*each, strict=True))
+        points = self._magnitudes[galaxies] @ self._common.T
+        found = tree.query_ball_point(points, self._radii[galaxies], return_sorted=False)
+        each = [
+            self._within(galaxy, np.asarray(rows, int), prior)
+            for galaxy, rows in zip(galaxies, found, strict=True)
+        ]
+        rows, distances = (np.concatenate(parts) for parts in zip(*each, strict=True))
+        return np.repeat(galaxies, [len(part) for part, _ in each]), rows, distances
 
     def _within(self, galaxy: int, rows: Array, prior: Prior) -> tuple[Array, Array]:
         offset = prior.magnitudes[rows] - self._magnitudes[galaxy]

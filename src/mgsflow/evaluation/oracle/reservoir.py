@@ -25,6 +25,7 @@ class Reservoir:
         self._weight = np.empty(0)
         self._rows = np.empty((0, columns), np.float32)
         self._least = np.full(galaxies, -np.inf)  # priority below which nothing can stay
+        self._waiting: list[tuple[Array, Array, Array, Array]] = []
 
     def add(self, galaxy: Array, log_weight: Array, rows: Array, uniform: Array) -> None:
         """Enter draws `rows` (n, columns) of the galaxies `galaxy` (n,), with random numbers."""
@@ -34,29 +35,39 @@ class Reservoir:
         self.count += np.bincount(galaxy, minlength=len(self.count))
         priority = log_weight - np.log(uniform)
         some = priority > self._least[galaxy]
-        self._join(galaxy[some], priority[some], log_weight[some], rows[some])
+        self._wait(galaxy[some], priority[some], log_weight[some], rows[some])
 
     def merge(self, other: Reservoir) -> None:
         """Enter all that came to `other`."""
+        other._sort()
         self.sums += other.sums
         self.count += other.count
-        self._join(other._galaxy, other._priority, other._weight, other._rows)
+        self._wait(other._galaxy, other._priority, other._weight, other._rows)
 
-    def _join(self, galaxy: Array, priority: Array, weight: Array, rows: Array) -> None:
-        galaxy = np.concatenate([self._galaxy, galaxy])
-        priority = np.concatenate([self._priority, priority])
+    def _wait(self, galaxy: Array, priority: Array, weight: Array, rows: Array) -> None:
+        """Sorting costs more than memory: draws wait until there are as many as are kept."""
+        self._waiting.append((galaxy, priority, weight, rows.astype(np.float32)))
+        if sum(len(part[0]) for part in self._waiting) > self.size * len(self.count) / 2:
+            self._sort()
+
+    def _sort(self) -> None:
+        kept = (self._galaxy, self._priority, self._weight, self._rows)
+        parts = [kept, *self._waiting]
+        galaxy, priority, weight = (np.concatenate([part[i] for part in parts]) for i in range(3))
         order = np.lexsort((-priority, galaxy))
         first = np.searchsorted(galaxy[order], np.arange(len(self.count)))
         rank = np.arange(len(order)) - first[galaxy[order]]
         kept = order[rank <= self.size]  # one more than `size`: its priority is the bar
         bar = order[rank == self.size]
         self._least[galaxy[bar]] = priority[bar]
-        self._galaxy, self._priority = galaxy[kept], priority[kept]
-        self._weight = np.concatenate([self._weight, weight])[kept]
-        self._rows = np.concatenate([self._rows, rows.astype(np.float32)])[kept]
+        self._galaxy, self._priority, self._weight = galaxy[kept], priority[kept], weight[kept]
+        self._rows = np.concatenate([part[3] for part in parts])[kept]
+        self._waiting = []
 
     def draws(self, galaxy: int) -> tuple[Array, Array]:
         """Log-weights (n,), raised to the bar, and rows (n, columns) kept for a galaxy."""
+        if self._waiting:
+            self._sort()
         mine = np.flatnonzero((self._galaxy == galaxy) & (self._priority > self._least[galaxy]))
         return np.maximum(self._weight[mine], self._least[galaxy]), self._rows[mine]
 

@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -24,6 +25,9 @@ from mgsflow.sky.simulated.relations import Array
 
 COLUMNS = len(CAUSES) + len(BANDS)
 BLOCK = 50  # galaxies whose kept draws are measured at once: bounds the memory
+SHARES = 8  # parts that the draws are divided into; processes take one after the other
+ENOUGH = 1.5  # effective sample over the draws kept, beyond which more draws change little
+WEIGHTS = ("oracle", "weights")
 OUTER = REACH - 1.0  # distance whose weight tells what lies beyond reach
 
 
@@ -48,41 +52,66 @@ def stream(
 ) -> Stream:
     """Draw `oracle.draws` galaxies of the prior past those of `magnitudes` (m, bands).
 
-    The result is the same whatever the number of processes.
+    A galaxy whose effective sample has grown to `ENOUGH` times what is kept takes no more. The
+    result is the same whatever the number of processes.
     """
     chunks = range(-(-oracle.draws // CHUNK))
-    shares = [chunks[i::workers] for i in range(workers)]
-    shares = [share for share in shares if len(share)]
+    shares = [chunks[i::SHARES] for i in range(min(SHARES, len(chunks)))]
     whole = Stream.begin(len(magnitudes), oracle)
-    if len(shares) == 1:
-        whole.merge(_stream_share(magnitudes, oracle, simulated, seed, shares[0]))
-        return whole
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(len(shares), mp_context=context) as pool:
-        jobs = [
-            pool.submit(_stream_share, magnitudes, oracle, simulated, seed, share)
-            for share in shares
-        ]
-        for job in jobs:
-            whole.merge(job.result())
+    for part in track(
+        _in_processes(magnitudes, oracle, simulated, seed, shares, workers),
+        f"oracle: parts of {oracle.draws} draws of the prior",
+        len(shares),
+    ):
+        whole.merge(part)
     return whole
 
 
+def _in_processes(
+    magnitudes: Array,
+    oracle: Oracle,
+    simulated: Simulated,
+    seed: int,
+    shares: list[range],
+    workers: int,
+) -> Iterator[Stream]:
+    work = partial(_stream_share, magnitudes, oracle, simulated, seed, len(shares))
+    if workers == 1:
+        yield from map(work, shares)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(shares)), mp_context=context) as pool:
+        yield from pool.map(work, shares)
+
+
 def _stream_share(
-    magnitudes: Array, oracle: Oracle, simulated: Simulated, seed: int, share: range
+    magnitudes: Array,
+    oracle: Oracle,
+    simulated: Simulated,
+    seed: int,
+    shares: int,
+    share: range,
 ) -> Stream:
     matcher = Matcher(magnitudes)
     mine = Stream.begin(len(magnitudes), oracle)
-    for number in track(share, f"oracle: chunks of {CHUNK} draws of the prior"):
-        _stream_chunk(Prior.draw(simulated, seed, number), matcher, magnitudes, mine, seed, number)
+    for number in share:
+        wanting = np.flatnonzero(mine.kept.effective() < ENOUGH * oracle.kept / shares)
+        if not len(wanting):
+            break
+        prior = Prior.draw(simulated, seed, number)
+        _stream_chunk(prior, matcher, wanting, magnitudes, mine, generator(seed, *WEIGHTS, number))
     return mine
 
 
 def _stream_chunk(
-    prior: Prior, matcher: Matcher, magnitudes: Array, mine: Stream, seed: int, number: int
+    prior: Prior,
+    matcher: Matcher,
+    wanting: Array,
+    magnitudes: Array,
+    mine: Stream,
+    random: np.random.Generator,
 ) -> None:
-    random = generator(seed, "oracle", "weights", number)
-    galaxy, row, distance = matcher.pairs(prior)
+    galaxy, row, distance = matcher.pairs(prior, wanting)
     deviations, log_weight = propose(magnitudes[galaxy], prior[row], random)
     rows = np.hstack([prior.causes[row], deviations])
     mine.kept.add(galaxy, log_weight, rows, random.uniform(0, 1, len(row)))
