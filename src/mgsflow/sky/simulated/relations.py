@@ -86,12 +86,12 @@ def oxygen_abundance(log_mass: Array, log_sfr: Array) -> Array:
 
 
 def log_nii_halpha(abundance: Array) -> Array:
-    """log [N II] 6584 / H alpha of H II regions (Maiolino et al. 2008, Table 4)."""
+    """log [N II] 6584 / H alpha of H II regions (Maiolino et al. 2008)."""
     return np.polyval([-0.3330, -0.7201, -0.2811, 1.2357, -0.7732], _from_solar(abundance))
 
 
 def log_oiii_hbeta(abundance: Array) -> Array:
-    """log [O III] 5007 / H beta of H II regions (Maiolino et al. 2008, Table 4)."""
+    """log [O III] 5007 / H beta of H II regions (Maiolino et al. 2008)."""
     return np.polyval([-0.0297, -0.9790, -1.5031, 0.1549], _from_solar(abundance))
 
 

@@ -39,8 +39,9 @@ ATTENUATION_MAX = 4.0  # greatest A_V of the stars, mag
 WAVELENGTHS = (1500.0, 13000.0)  # Angstrom, rest frame: all that the five filters can see
 AB_OFFSET = np.array([0.04, 0.0, 0.0, 0.0, -0.02])  # SDSS's u and z less AB, mag
 # How far single galaxies lie off any mixture of the templates, mag: ages, abundances and dust of
-# which five spectra know nothing; as large as makes redshifts as hard to foresee as SDSS's.
-SED_DIVERSITY = np.array([0.05, 0.02, 0.015, 0.015, 0.03])
+# which five spectra know nothing, most of all in u. As large as makes redshifts as hard to foresee
+# as SDSS's.
+SED_DIVERSITY = np.array([0.06, 0.012, 0.01, 0.01, 0.015])
 # What SDSS's galaxies lie off the templates in each band, mag, r as the reference: the zero-points
 # that fits of templates to real colours ask for (as in Ilbert et al. 2006).
 TEMPLATE_OFFSET = np.array([0.10, -0.016, 0.0, -0.031, -0.005])
