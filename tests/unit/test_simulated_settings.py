@@ -60,9 +60,9 @@ WRONG = {
     },
     "stamps": {"yes": "valid boolean", 1: "valid boolean"},
     "psf_fwhm": {
-        0.0: "greater than or equal to 1",
-        -1.3: "greater than or equal to 1",
-        0.05: "greater than or equal to 1",
+        0.0: "greater than or equal to 1.1",
+        -1.3: "greater than or equal to 1.1",
+        1.0: "greater than or equal to 1.1",
         30.0: "less than or equal to 3",
         NAN: "finite",
     },

@@ -117,7 +117,7 @@ ADVICE = {
     "petro_mag_r_max": "SDSS's limit is 17.77 mag, and the sky's relations hold to about 20",
     "contaminants": "0.04 is like SDSS, 0 leaves them out",
     "stamps": "write true or false",
-    "psf_fwhm": "SDSS's median is 1.3 arcsec; its pixels of 0.396 arcsec cannot hold less than 1",
+    "psf_fwhm": "SDSS's median is 1.3 arcsec; its pixels of 0.396 arcsec hold no less than 1.1",
 }
 
 
@@ -144,7 +144,9 @@ class Simulated(Section):
         0.04, "Stars, quasars and bad spectra among the served rows", "fraction", ge=0, le=0.5
     )
     stamps: bool = setting(True, "Render images; without them the sky is a catalogue only")
-    psf_fwhm: float = setting(1.3, "Seeing in r, full width at half maximum", "arcsec", ge=1, le=3)
+    psf_fwhm: float = setting(
+        1.3, "Seeing in r, full width at half maximum", "arcsec", ge=1.1, le=3
+    )
 
     @field_validator("*", mode="wrap")
     @classmethod

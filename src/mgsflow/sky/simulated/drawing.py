@@ -174,8 +174,8 @@ def _frequencies(side: int) -> tuple[Array, Array]:
 def _blur(side: int, fwhm: float) -> np.ndarray:
     """The transform of the seeing and of a pixel: shape (side, side / 2 + 1).
 
-    Above a pixel's Nyquist frequency, where an image of pixels cannot hold it, it is left out; at
-    the sharpest seeing that the settings allow it is a fiftieth there.
+    What lies above a pixel's Nyquist frequency, and would be aliased, is left out: at the sharpest
+    seeing that the settings allow it is less than a hundredth there.
     """
     axes = _frequencies(side)
     blur = np.zeros((side, side // 2 + 1))
