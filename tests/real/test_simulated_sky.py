@@ -49,6 +49,7 @@ def nearby(samples, statistics):
     return statistics.nearby(samples.resolve, samples.volume, seed=0)["bins"]
 
 
+@pytest.mark.slow
 def test_both_sides_obey_the_same_limits(samples):
     for table in (samples.real, samples.simulated):
         assert (table["r"] <= 17.77).all() and (table["u"] <= 19.6).all()
@@ -58,6 +59,7 @@ def test_both_sides_obey_the_same_limits(samples):
     assert min(halves) > 1400 and sum(halves) == len(samples.real)
 
 
+@pytest.mark.slow
 def test_median_colours_where_the_real_ones_are_known(medians):
     """Within the goal wherever the real median itself is known to 0.02 mag."""
     settled = [row for row in medians if row["error"] < 0.02]
@@ -66,12 +68,14 @@ def test_median_colours_where_the_real_ones_are_known(medians):
     assert not beyond
 
 
+@pytest.mark.slow
 def test_no_median_is_beyond_the_goal_by_more_than_chance(medians):
     assert len(medians) == 40
     beyond = [row for row in medians if abs(row["difference"]) > GOAL + 2.5 * row["error"]]
     assert not beyond
 
 
+@pytest.mark.slow
 def test_colours_spread_as_widely(medians):
     """Half widths within a quarter where the real sample has a hundred galaxies in the bin."""
     for row in medians:
@@ -79,11 +83,13 @@ def test_colours_spread_as_widely(medians):
             assert row["simulated_width"] == pytest.approx(row["real_width"], rel=0.25), row
 
 
+@pytest.mark.slow
 def test_redshifts_differ_no_more_than_two_parts_of_the_sky(samples, statistics):
     distance = statistics.redshifts(samples.real, samples.halves, samples.simulated)["distance"]
     assert distance["simulated and held out"] < distance["north and equator"] + 0.03
 
 
+@pytest.mark.slow
 def test_redshift_is_as_hard_to_tell(samples, statistics):
     held_out, simulated = samples.halves["held_out"], samples.simulated
     ours = [
@@ -95,6 +101,7 @@ def test_redshift_is_as_hard_to_tell(samples, statistics):
     assert np.mean(ours) == pytest.approx(np.mean(theirs), abs=GOAL)
 
 
+@pytest.mark.slow
 def test_star_formation_against_mass(nearby):
     """Median rates of star-forming galaxies within 0.3 dex of RESOLVE's, and as many of them."""
     for row in nearby:
@@ -103,6 +110,7 @@ def test_star_formation_against_mass(nearby):
         assert simulated["forming"] == pytest.approx(real["forming"], abs=0.15)
 
 
+@pytest.mark.slow
 def test_bpt_diagram_turns_from_star_formation_to_nuclei(nearby):
     for row in nearby:
         real, simulated = row["real"], row["simulated"]
@@ -113,6 +121,7 @@ def test_bpt_diagram_turns_from_star_formation_to_nuclei(nearby):
     assert (np.diff(forming) < 0).all()
 
 
+@pytest.mark.slow
 def test_abundance_rises_with_mass_as_steeply(nearby):
     """By O3N2 on both sides; the simulated ones lie a tenth of a dex lower (see the page)."""
     real, simulated = (
@@ -122,6 +131,7 @@ def test_abundance_rises_with_mass_as_steeply(nearby):
     assert simulated[-1] - simulated[0] == pytest.approx(real[-1] - real[0], abs=0.1)
 
 
+@pytest.mark.slow
 def test_order_of_the_targets_is_the_papers(benchmark, statistics):
     inferred = benchmark("simulated_sky_samples").inferred_quantities(6000, seed=3)
     r2 = statistics.target_r2(*inferred)["r2"]
