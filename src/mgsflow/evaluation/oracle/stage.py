@@ -70,7 +70,7 @@ def oracle(
     }
     say(
         f"oracle: {sum(accepted)} of {len(table)} galaxies have an effective sample of "
-        f"{oracle.effective_min:g} or more; {notes['refused']} are refused"
+        f"{oracle.effective_min:g} or more; refused: {notes['refused']}"
     )
     if not any(accepted):
         raise UserError(
