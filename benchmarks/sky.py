@@ -107,6 +107,13 @@ def field_parts(sky: Sky, name: FieldName, rounds: int) -> dict[str, float]:
     }
 
 
+def peak_memory() -> float:
+    """The most memory in MB that this process has held."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    peak = next(line.split()[1] for line in status if line.startswith("VmHWM"))
+    return int(peak) * 1024 / 1e6
+
+
 def levels() -> list[dict[str, float]]:
     """What bzip2's levels cost on one frame, to write and to read."""
     settings = Simulated(galaxies=80)
@@ -188,6 +195,7 @@ def main() -> None:
             **{name: version(name) for name in packages},
         },
         "rendering": [rendering(density, options.rounds) for density in DENSITIES],
+        "rendering_peak_mb": peak_memory(),
         "bare_galsim_160": bare_galsim(60),
         "bz2_levels": levels(),
         "catalogue": catalogue(options.rows),
