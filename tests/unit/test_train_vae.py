@@ -34,7 +34,7 @@ def run(tmp_path_factory):
     return folder, paths, truth
 
 
-def _train(run, out, settings=SETTINGS, code="", seed=1, size=16):
+def _train(run, out, settings=SETTINGS, code="", seed=1, size=16, **compute):
     folder, paths, _ = run
     train_vae(
         shards=paths,
@@ -42,7 +42,7 @@ def _train(run, out, settings=SETTINGS, code="", seed=1, size=16):
         splits=folder / "splits.parquet",
         vae=settings,
         stamps=Stamps(size=size),
-        compute=Compute(device="cpu", vae_threads=1),
+        compute=Compute(**{"device": "cpu", "vae_threads": 1} | compute),
         seed=seed,
         checkpoints=out / "checkpoints",
         out=out / "model.safetensors",
@@ -101,11 +101,8 @@ def test_same_seed_same_bytes_and_another_seed_others(run, tmp_path):
         assert first != other
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_resumed_equals_never_stopped(run, tmp_path, monkeypatch, precision):
-    settings = SETTINGS.model_copy(update={"precision": precision})
-    _train(run, tmp_path / "whole", settings)
-
+def _stop_and_go_on(run, out, monkeypatch, settings, **compute):
+    """Train, stop after epoch 2 and go on; the numbers of the epochs after that."""
     save = loop_module.Checkpoints.save
 
     def save_and_stop(checkpoints, state):
@@ -116,17 +113,46 @@ def test_resumed_equals_never_stopped(run, tmp_path, monkeypatch, precision):
     with monkeypatch.context() as patch:
         patch.setattr(loop_module.Checkpoints, "save", save_and_stop)
         with pytest.raises(InterruptionError):
-            _train(run, tmp_path / "part", settings)
-    assert not (tmp_path / "part/model.safetensors").exists()
+            _train(run, out, settings, **compute)
+    assert not (out / "model.safetensors").exists()
     epochs = []
     report = loop_module.Loop._report
     monkeypatch.setattr(
         loop_module.Loop, "_report", lambda s, fit: (epochs.append(fit.epoch), report(s, fit))
     )
-    _train(run, tmp_path / "part", settings)
-    assert epochs == [3, 4]  # it did not begin again
+    _train(run, out, settings, **compute)
+    return epochs
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_resumed_equals_never_stopped(run, tmp_path, monkeypatch, precision):
+    settings = SETTINGS.model_copy(update={"precision": precision})
+    _train(run, tmp_path / "whole", settings)
+    assert _stop_and_go_on(run, tmp_path / "part", monkeypatch, settings) == [3, 4]
     for file in ("model.safetensors", "model.json"):
         assert (tmp_path / "part" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def _facts(folder):
+    return json.loads((folder / "model.json").read_text())["training"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_trains_fast_as_it_trains_as_written(run, tmp_path, monkeypatch):
+    """Compiled, on blocks, with kernels of its own and replayed; with ragged batches; resumed."""
+    settings = Vae(
+        latent=4, channels=[16, 8, 8], epochs=4, batch_size=10, learning_rate=3e-3, kl_weight=0.1
+    )
+    _train(run, tmp_path / "written", settings, device="cuda", compile="never")
+    _train(run, tmp_path / "fast", settings, device="cuda")
+    part = tmp_path / "part"
+    assert _stop_and_go_on(run, part, monkeypatch, settings, device="cuda") == [3, 4]
+    written, fast, resumed = (_facts(tmp_path / n) for n in ("written", "fast", "part"))
+    assert not any(written["modes"].values())
+    assert all(fast["modes"].values())
+    assert fast["validation_loss"] == pytest.approx(written["validation_loss"], rel=0.03)
+    assert resumed["validation_loss"] == pytest.approx(fast["validation_loss"], rel=0.01)
 
 
 def test_checkpoint_of_other_settings_or_code_is_not_taken_up(run, tmp_path, monkeypatch):

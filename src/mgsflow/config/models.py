@@ -109,7 +109,7 @@ class Compute(Section):
     """How the numerical work runs; a change can change the last bits of the results."""
 
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Device of training and sampling")
-    compile: Literal["auto", "on", "off"] = setting(
+    compile: Literal["auto", "always", "never"] = setting(
         "auto",
         "Whether the VAE's training runs compiled; `auto` compiles on a GPU, where it also replays "
         "its steps as a CUDA graph",

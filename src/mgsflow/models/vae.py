@@ -56,7 +56,7 @@ class VariationalAutoencoder(nn.Module):
             "channels": list(channels),
         }
         first, second, third = channels
-        self._shape = (third, size // _REDUCTION, size // _REDUCTION)
+        self.shape = (third, size // _REDUCTION, size // _REDUCTION)
         flat = third * (size // _REDUCTION) ** 2
         self.convolutions = nn.Sequential(
             nn.Conv2d(bands, first, **_KERNEL),
@@ -89,12 +89,11 @@ class VariationalAutoencoder(nn.Module):
         """Mean and log variance, each (n, latent), float32, from the convolutions' features."""
         # bfloat16 has three digits: the latents keep float32's under autocast too
         with torch.autocast(features.device.type, enabled=False):
-            mean, log_variance = self.head(features.float().flatten(1)).chunk(2, dim=1)
-        return mean, log_variance.clamp(*_LOG_VARIANCE_RANGE)
+            return moments(self.head(features.float().flatten(1)))
 
     def expanded(self, latent: Tensor) -> Tensor:
         """The features that the transposed convolutions begin with, channels last."""
-        features = self.expand(latent).unflatten(1, self._shape)
+        features = self.expand(latent).unflatten(1, self.shape)
         return features.contiguous(memory_format=torch.channels_last)
 
     def forward(self, stamps: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,6 +104,12 @@ class VariationalAutoencoder(nn.Module):
         mean, log_variance = self.encode(stamps)
         latent = mean + torch.exp(0.5 * log_variance) * noise
         return self.decode(latent), mean, log_variance
+
+
+def moments(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log variance, each (n, latent), of the head's outputs (n, 2 latent)."""
+    mean, log_variance = values.chunk(2, dim=1)
+    return mean, log_variance.clamp(*_LOG_VARIANCE_RANGE)
 
 
 def reconstruction_error(stamps: Tensor, reconstruction: Tensor) -> Tensor:

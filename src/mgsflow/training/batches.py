@@ -24,9 +24,13 @@ class Batches:
     whole set stays in the GPU's memory if it fits; otherwise each batch is read through the
     shards' maps. On a CPU they are stretched through a table, which is faster than asinh.
 
+    In blocks, float16 pixels are stretched once, when the GPU gets them, and kept as float16: of
+    numbers below 3 it has eleven binary digits, a few hundredths of the sky's noise, and an asinh
+    at every step would cost as much as a layer. uint8 pixels stay as they are.
+
     Parameters
     ----------
-    blocks : whether they come in blocks of 2 x 2 pixels (`models.blocks`), always as stored
+    blocks : whether they come in blocks of 2 x 2 pixels (`models.blocks`)
     resident : whether the set stays on the device; by default on a GPU where it fits
     """
 
@@ -67,7 +71,7 @@ class Batches:
         return self._device.type == "cpu" and not self._blocks and not self.resident
 
     def buffer(self, count: int) -> Tensor:
-        """Room for a batch of `count` stamps, for `read` to write into."""
+        """Room for a batch of `count` stamps, as `read` gives them."""
         dtype = torch.float32 if self._table else self._stored
         buffer = torch.zeros((count, *self.shape), dtype=dtype, device=self._device)
         return buffer.contiguous(memory_format=torch.channels_last) if self._table else buffer
@@ -75,7 +79,7 @@ class Batches:
     def read(
         self, order: np.ndarray, batch_size: int, into: Tensor | None = None
     ) -> Iterator[Tensor]:
-        """The pixels at positions `order`: (n, bands, size, size), or (n, side, side, channels).
+        """The pixels at positions `order`: (n, bands, size, size), or (n, side, side, 4 bands).
 
         A full batch is written into `into`, if it is given, and that is what comes.
         """
@@ -98,11 +102,18 @@ class Batches:
         if self._table:
             stretched = torch.from_numpy(self._stamps.read(rows))
             return stretched.contiguous(memory_format=torch.channels_last)
+        return self._arranged(rows)
+
+    def _arranged(self, rows: np.ndarray) -> Tensor:
         raw = torch.from_numpy(self._stamps.raw(rows))
         if self._device.type == "cuda":
-            # from pinned memory the copy goes on while the host reads the next batch
+            # from pinned memory the copy goes on while the host reads the next stamps
             raw = raw.pin_memory().to(self._device, non_blocking=True)
-        return to_blocks(raw) if self._blocks else raw
+        if not self._blocks:
+            return raw
+        if raw.dtype == torch.float16:
+            raw = stretch_tensor(raw, self.stretch).half()
+        return to_blocks(raw)
 
     def _fits(self) -> bool:
         size = len(self) * int(np.prod(self.shape)) * self._stored.itemsize
@@ -118,20 +129,18 @@ class Batches:
             say(f"no room on {self._device} for {len(self)} stamps: they are read batch by batch")
             return None
         for start in range(0, len(self), _LOADED_AT_ONCE):
-            raw = torch.from_numpy(self._stamps.raw(self._rows[start : start + _LOADED_AT_ONCE]))
-            if self._device.type == "cuda":
-                raw = raw.pin_memory().to(self._device, non_blocking=True)
-            arranged = to_blocks(raw) if self._blocks else raw
-            resident[start : start + len(raw)] = arranged
+            rows = self._rows[start : start + _LOADED_AT_ONCE]
+            resident[start : start + len(rows)] = self._arranged(rows)
         return resident
 
 
 def _words(pixels: Tensor) -> Tensor:
-    """The same memory as (n, words of 4 bytes): fewer elements to gather than pixels.
+    """The same memory as (n, words of 8 or 4 bytes): fewer elements to gather than pixels.
 
-    Blocks and stamps of an even size have a multiple of 4 bytes in uint8 as well.
+    Stamps of an even size, and blocks, have a multiple of 4 bytes in uint8 as well.
     """
-    return pixels.view(len(pixels), -1).view(torch.int32)
+    flat = pixels.view(len(pixels), -1)
+    return flat.view(torch.int64 if flat[:1].nbytes % 8 == 0 else torch.int32)
 
 
 def stretch_tensor(pixels: Tensor, stretch: Stretch) -> Tensor:

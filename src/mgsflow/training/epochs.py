@@ -14,11 +14,11 @@ from mgsflow.training.loop import Losses
 from mgsflow.training.steps import (
     FixedStep,
     Modes,
+    StampLosses,
     TrainStep,
-    block_losses,
+    losses_of,
     on_side_stream,
     record_graph,
-    stamp_losses,
 )
 
 NAME = "train-vae"
@@ -41,7 +41,7 @@ class VaeEpochs:
     """Epochs over `training` and the loss of `validation`, in the way that `modes` say.
 
     Full batches run compiled and recorded, if `modes` say so; the ragged batch at an epoch's end,
-    of another shape, runs as written.
+    of another shape, runs as written. `losses` stands in for those of `modes`.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class VaeEpochs:
         seed: int,
         device: torch.device,
         modes: Modes,
+        losses: StampLosses | None = None,
     ) -> None:
         self._network = network
         self._training = training
@@ -62,8 +63,7 @@ class VaeEpochs:
         self._seed = seed
         self._device = device
         self._totals = torch.zeros(2, dtype=torch.float64, device=device)
-        make = block_losses if modes.blocks else stamp_losses
-        self._losses = make(network, training.stretch, vae.precision, device)
+        self._losses = losses or losses_of(modes, network, training.stretch, vae.precision, device)
         steps = (
             TrainStep(self._losses, optimizer, vae.kl_weight, self._totals, compiled)
             for compiled in (False, modes.compiled)

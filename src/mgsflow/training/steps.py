@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mgsflow.config import Compute
+from mgsflow.config import Compute, Vae
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.models.blocks import block_error, fill_channels, forward_blocks, inside
+from mgsflow.models.edges import edge_losses, why_not_edges
 from mgsflow.models.vae import (
     VariationalAutoencoder,
     autocast,
@@ -37,30 +38,40 @@ Work = Callable[[], None]
 class Modes:
     """How a step runs. Each changes the order of sums, and so the last bits of the weights.
 
-    `blocks`: stamps in blocks of 2 x 2 pixels; `compiled`: by torch.compile; `captured`: as a
-    CUDA graph; `tuned`: cuDNN tries its algorithms and takes the fastest.
+    `blocks`: stamps in blocks of 2 x 2 pixels (`models.blocks`); `fused`: the first and the last
+    layer as single kernels of our own (`models.edges`), of blocks only; `compiled`: by
+    torch.compile; `captured`: as a CUDA graph; `tuned`: cuDNN tries its algorithms and takes the
+    fastest, and the head's products of float32 are multiplied in TF32.
     """
 
     blocks: bool = False
+    fused: bool = False
     compiled: bool = False
     captured: bool = False
     tuned: bool = False
 
     @classmethod
-    def of(cls, compute: Compute, device: torch.device) -> Modes:
+    def of(cls, compute: Compute, vae: Vae, bands: int, device: torch.device) -> Modes:
         """The modes that the settings ask for. Raises UserError if they cannot be had."""
         on_gpu = device.type == "cuda"
-        if compute.compile == "off" or (compute.compile == "auto" and not on_gpu):
+        if compute.compile == "never" or (compute.compile == "auto" and not on_gpu):
             return cls()
         reason = why_not_compiled(device)
-        if reason and compute.compile == "on":
+        if reason and compute.compile == "always":
             raise UserError(
-                f"compute.compile is `on`, but torch.compile fails here: {reason}. Install a C++ "
-                "compiler, or set compute.compile to `off`, or on a GPU to `auto`."
+                f"compute.compile is `always`, but torch.compile fails here: {reason}. Install a "
+                "C++ compiler, or set compute.compile to `never`, or on a GPU to `auto`."
             )
         if reason:
             say(f"torch.compile fails here, and the training runs without it: {reason}")
-        return cls(blocks=on_gpu, compiled=not reason, captured=on_gpu, tuned=on_gpu)
+        own = why_not_edges(bands, vae.channels, vae.precision) is None
+        return cls(
+            blocks=on_gpu,
+            fused=on_gpu and own and not reason,
+            compiled=not reason,
+            captured=on_gpu,
+            tuned=on_gpu,
+        )
 
 
 def why_not_compiled(device: torch.device) -> str | None:
@@ -74,22 +85,46 @@ def why_not_compiled(device: torch.device) -> str | None:
 
 @contextmanager
 def libraries(modes: Modes) -> Iterator[None]:
-    """The context in which cuDNN chooses its algorithms as `modes` say."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = modes.tuned
+    """The context in which cuDNN and cuBLAS choose their kernels as `modes` say."""
+    searched = torch.backends.cudnn.benchmark
+    precision = torch.get_float32_matmul_precision()
+    if modes.tuned:
+        torch.backends.cudnn.benchmark = True
+        # TF32 has eleven digits of two; the features that meet these weights have bfloat16's eight
+        torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:
-        torch.backends.cudnn.benchmark = before
+        torch.backends.cudnn.benchmark = searched
+        torch.set_float32_matmul_precision(precision)
+
+
+def losses_of(
+    modes: Modes,
+    network: VariationalAutoencoder,
+    stretch: Stretch,
+    precision: str,
+    device: torch.device,
+) -> StampLosses:
+    """The losses of what `Batches` reads, as `modes` say."""
+    if modes.fused:
+        return fused_losses(network, precision, device)
+    if modes.blocks:
+        return block_losses(network, precision, device)
+    return stamp_losses(network, stretch, precision, device)
 
 
 def stamp_losses(
-    network: VariationalAutoencoder, stretch: Stretch, precision: str, device: torch.device
+    network: VariationalAutoencoder,
+    stretch: Stretch,
+    precision: str,
+    device: torch.device,
+    memory_format: torch.memory_format = torch.channels_last,
 ) -> StampLosses:
     """Pixels (n, bands, size, size) and noise (n, latent) to error and KL divergence, each (n,)."""
 
     def losses(pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        stamps = stretch_tensor(pixels, stretch).contiguous(memory_format=torch.channels_last)
+        stamps = stretch_tensor(pixels, stretch).contiguous(memory_format=memory_format)
         with autocast(device, precision):
             reconstruction, mean, log_variance = network(stamps, noise)
         return reconstruction_error(stamps, reconstruction), kl_divergence(mean, log_variance)
@@ -98,17 +133,31 @@ def stamp_losses(
 
 
 def block_losses(
-    network: VariationalAutoencoder, stretch: Stretch, precision: str, device: torch.device
+    network: VariationalAutoencoder, precision: str, device: torch.device
 ) -> StampLosses:
-    """The same of pixels in blocks, (n, side, side, 4 bands)."""
+    """The same of pixels in blocks, (n, side, side, 4 bands), stretched float16 or uint8."""
     bands, size = network.architecture["bands"], network.architecture["size"]
     within = fill_channels(inside(bands, size)).to(device)
 
     def losses(pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        blocks = fill_channels(stretch_tensor(pixels, stretch))
+        blocks = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+        blocks = fill_channels(blocks)
         with autocast(device, precision):
             reconstruction, mean, log_variance = forward_blocks(network, blocks, noise)
         return block_error(blocks, reconstruction, within), kl_divergence(mean, log_variance)
+
+    return losses
+
+
+def fused_losses(
+    network: VariationalAutoencoder, precision: str, device: torch.device
+) -> StampLosses:
+    """What `block_losses` gives, by kernels of our own."""
+
+    def losses(pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(device, precision):
+            error, mean, log_variance = edge_losses(network, pixels, noise)
+        return error, kl_divergence(mean, log_variance)
 
     return losses
 

@@ -1,0 +1,148 @@
+"""Joint draws of the paper's flows against stock nflows of the same size.
+
+    python benchmarks/sampling.py --device cpu --out benchmarks/results/sampling.json
+
+1000 galaxies, 1000 draws each: once through one joint flow (four variables, twelve couplings, a
+context of 256, hidden layers of 128), ours and nflows' own, and once through `Posterior.sample`
+with both branches of the paper's Figure 1, from inputs to all nine quantities in their units. The
+weights are random, which costs the same. A device's rows replace those that --out has of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nflows.distributions.normal import StandardNormal
+from nflows.flows.base import Flow
+from nflows.transforms.base import CompositeTransform
+from nflows.transforms.coupling import AffineCouplingTransform
+from torch import Tensor, nn
+from vae_roofline import now
+
+from mgsflow.config.models import Flows
+from mgsflow.core.files import read_json, write_json
+from mgsflow.core.quantities import CORE_PROPERTIES, LINES, PROPERTIES
+from mgsflow.models.branch import Architecture, Branch
+from mgsflow.models.flows import joint_flow
+from mgsflow.models.posterior import BLOCK_ROWS, Ensemble, Posterior
+from mgsflow.models.standardise import Standardiser
+
+INPUTS = 32 + 32 + 4 + 5  # latent means and deviations, colours, magnitudes
+PASSES = {"cpu": 1, "cuda": 3}  # on a GPU after one that is not counted; the fastest counts
+SEED = 1
+
+
+class StockConditioner(nn.Module):
+    """nflows leaves the conditioner to its user: an MLP of the same layers as ours."""
+
+    def __init__(self, inputs: int, outputs: int, flows: Flows) -> None:
+        super().__init__()
+        hidden = flows.coupling_hidden
+        self.layers = nn.Sequential(
+            nn.Linear(inputs + flows.encoding, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, outputs),
+        )
+
+    def forward(self, inputs: Tensor, context: Tensor) -> Tensor:
+        return self.layers(torch.cat([inputs, context], dim=1))
+
+
+def stock_flow(dimensions: int, flows: Flows) -> Flow:
+    """nflows' own affine couplings and its own sampling."""
+    layers = []
+    for number in range(flows.couplings):
+        mask = [(i + number) % 2 for i in range(dimensions)]
+        layers.append(
+            AffineCouplingTransform(mask, lambda given, out: StockConditioner(given, out, flows))
+        )
+    return Flow(CompositeTransform(layers), StandardNormal([dimensions]))
+
+
+def posterior(flows: Flows) -> Posterior:
+    """Both branches, one member each, with random weights."""
+    names = [f"input_{i:02d}" for i in range(INPUTS)]
+    scale = Standardiser(np.zeros(INPUTS), np.ones(INPUTS))
+    ensembles = []
+    for targets, detects in ((list(PROPERTIES), True), (list(LINES), False)):
+        branch = Branch(Architecture.of(INPUTS, targets, detects, flows)).eval()
+        own = Standardiser(np.zeros(len(targets)), np.ones(len(targets)))
+        ensembles.append(Ensemble("images", names, targets, scale, own, [branch]))
+    return Posterior(ensembles)
+
+
+def time_of(work: Callable[[], object], device: torch.device) -> dict[str, float | None]:
+    """Seconds of the fastest pass, and the GPU's peak memory in bytes."""
+    seconds = []
+    for _ in range(PASSES[device.type]):
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        start = now(device)
+        work()
+        seconds.append(now(device) - start)
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+    return {"seconds": min(seconds[1:] or seconds), "peak_memory_bytes": peak}
+
+
+@torch.inference_mode()
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(SEED)
+    device, flows = torch.device(args.device), Flows()
+    galaxies, draws = (20, 10) if args.tiny else (1000, 1000)
+    context = torch.randn(galaxies, flows.encoding, device=device)
+    ours = joint_flow(len(CORE_PROPERTIES), flows.encoding, flows).to(device).eval()
+    stock = stock_flow(len(CORE_PROPERTIES), flows).to(device).eval()
+    both = posterior(flows).to(device)
+    inputs = np.random.default_rng(SEED).standard_normal((galaxies, INPUTS))
+    block = max(1, BLOCK_ROWS // draws)
+
+    def in_blocks() -> None:
+        for start in range(0, galaxies, block):
+            ours.sample(draws, context[start : start + block])
+
+    works = {
+        "joint flow, nflows": lambda: stock.sample(draws, context),
+        "joint flow, ours, all galaxies at once": lambda: ours.sample(draws, context),
+        "joint flow, ours, in blocks that a cache holds": in_blocks,
+        "Posterior.sample, all nine quantities": lambda: both.sample(inputs, draws, SEED),
+    }
+    rows = []
+    for name, work in works.items():
+        rows.append({"name": name, **time_of(work, device)})
+        print(f"{args.device}: {name}: {rows[-1]['seconds']:.3f} s", flush=True)
+    return {"galaxies": galaxies, "draws": draws, "machine": machine(device), "rows": rows}
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    return {
+        "card": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--out", type=Path, required=True, help="JSON to write or to add to")
+    parser.add_argument("--tiny", action="store_true", help="a few galaxies")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    args = parser.parse_args()
+    result = read_json(args.out) if args.out.exists() else {}
+    write_json(args.out, result | {args.device: run(args)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,338 @@
+"""The VAE's training with and without each step that makes it fast, against the card's roofline.
+
+    python benchmarks/vae_training.py --out benchmarks/results/vae_training.json
+
+Every variant trains the paper's network on the same synthetic stamps with the same seed, through
+the package's own epochs, so that their losses stand side by side. Then the stage train-vae itself
+runs on as many galaxies as the paper's. `--tiny` tries all of it on any machine in seconds;
+`--markdown FILE` prints the tables of docs/performance.md from a result instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from vae_report import markdown
+from vae_roofline import Card, Roofline, layers, measure_card, now, roofline
+from vae_stamps import write_shards, write_tables
+
+from mgsflow.config import Compute, Stamps, Vae
+from mgsflow.core.files import read_json, write_json
+from mgsflow.models.vae import VariationalAutoencoder
+from mgsflow.sample.shards import StampSet
+from mgsflow.sample.stretch import Stretch
+from mgsflow.training.batches import Batches
+from mgsflow.training.checkpoints import Checkpoints
+from mgsflow.training.epochs import VaeEpochs, make_optimizer
+from mgsflow.training.steps import Modes, libraries, stamp_losses
+from mgsflow.training.telemetry import Telemetry
+from mgsflow.training.vae import train_vae
+
+SEED = 1
+PAPER_STAMPS, PAPER_EPOCHS = 100_000, 100  # of the issue: the paper does not state its epochs
+
+
+NO_MODES = Modes()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train."""
+
+    name: str
+    resident: bool = True
+    precision: str = "bfloat16"
+    channels_last: bool = True
+    fused_adam: bool = True
+    modes: Modes = NO_MODES
+    batch: int = 128
+
+
+ALL = Modes(blocks=True, fused=True, compiled=True, captured=True, tuned=True)
+PACKAGE = Variant("+ first and last layer as own kernels: the package", modes=ALL)
+PLAIN = Variant(
+    "plain: float32, stamps read batch by batch",
+    resident=False,
+    precision="float32",
+    channels_last=False,
+    fused_adam=False,
+)
+RESIDENT = replace(PLAIN, name="+ stamps resident in the GPU's memory", resident=True)
+LAST = replace(RESIDENT, name="+ channels last", channels_last=True)
+HALF = replace(LAST, name="+ bfloat16", precision="bfloat16")
+ADAM = replace(HALF, name="+ fused Adam", fused_adam=True)
+GRAPH = replace(ADAM, name="+ CUDA graph", modes=Modes(captured=True))
+TUNED = replace(GRAPH, name="+ kernels tuned", modes=Modes(captured=True, tuned=True))
+COMPILED = replace(
+    TUNED, name="+ torch.compile", modes=Modes(compiled=True, captured=True, tuned=True)
+)
+BLOCKS = replace(COMPILED, name="+ blocks of 2 x 2 pixels", modes=replace(ALL, fused=False))
+# In the order in which they are measured, should time run out: the most telling first
+VARIANTS = [
+    PACKAGE,
+    replace(PACKAGE, name="the package, batches of 1024", batch=1024),
+    PLAIN,
+    RESIDENT,
+    LAST,
+    HALF,
+    ADAM,
+    GRAPH,
+    TUNED,
+    COMPILED,
+    BLOCKS,
+    replace(PACKAGE, name="the package without torch.compile", modes=replace(ALL, compiled=False)),
+    replace(PACKAGE, name="the package without the CUDA graph", modes=replace(ALL, captured=False)),
+    replace(PACKAGE, name="the package without tuned kernels", modes=replace(ALL, tuned=False)),
+]
+
+
+class ContiguousVae(VariationalAutoencoder):
+    """The network whose features stay in torch's usual order, channels first."""
+
+    def expanded(self, latent: Tensor) -> Tensor:
+        return self.expand(latent).unflatten(1, self.shape)
+
+
+class Bench:
+    """Stamps on disk, the network's settings, and what the variants share."""
+
+    def __init__(self, folder: Path, args: argparse.Namespace) -> None:
+        self.args = args
+        self.folder = folder
+        channels, latent = ([8, 8, 8], 4) if args.tiny else ([32, 64, 128], 32)
+        self.size = 16 if args.tiny else 160
+        self.vae = Vae(channels=channels, latent=latent)
+        self.stretch = Stretch(self.vae.softening, self.vae.stretch_scale)
+        shards = 2 if args.tiny else 16
+        stored = args.stamps + args.validation
+        self.paths = write_shards(folder, stored, self.size, shards)
+        write_tables(folder, stored, shards, *args.stage_stamps)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        index = pd.read_parquet(folder / "index.parquet")[:stored]
+        self.stamps = StampSet(self.paths, index, self.stretch)
+        self._sets: dict[tuple[bool, bool], list[Batches]] = {}
+
+    def sets(self, resident: bool, blocks: bool) -> list[Batches]:
+        """The stamps that train and those that validate."""
+        key = (resident, blocks)
+        if key not in self._sets:
+            rows = np.split(np.arange(len(self.stamps)), [self.args.stamps])
+            self._sets[key] = [
+                Batches(self.stamps, part, self.device, blocks, resident) for part in rows
+            ]
+        return self._sets[key]
+
+    def epochs(self, variant: Variant) -> VaeEpochs:
+        """The package's epochs, with a fresh network."""
+        torch.manual_seed(SEED)
+        kind = VariationalAutoencoder if variant.channels_last else ContiguousVae
+        order = torch.channels_last if variant.channels_last else torch.contiguous_format
+        network = kind(3, self.size, self.vae.latent, self.vae.channels)
+        network = network.to(self.device, memory_format=order)
+        vae = self.vae.model_copy(
+            update={"precision": variant.precision, "batch_size": variant.batch}
+        )
+        optimizer = make_optimizer(network, vae, self.device)
+        if not variant.fused_adam:
+            optimizer = torch.optim.Adam(network.parameters(), vae.learning_rate)
+        sets = self.sets(variant.resident, variant.modes.blocks)
+        losses = None
+        if not variant.channels_last:
+            losses = stamp_losses(network, self.stretch, variant.precision, self.device, order)
+        return VaeEpochs(network, optimizer, *sets, vae, SEED, self.device, variant.modes, losses)
+
+    def roofline(self, batch: int, card: Card) -> Roofline:
+        network = VariationalAutoencoder(3, self.size, self.vae.latent, self.vae.channels)
+        parameters = sum(p.numel() for p in network.parameters())
+        found = layers(3, self.size, self.vae.latent, self.vae.channels)
+        return roofline(found, parameters, 3 * self.size**2, batch, card)
+
+
+def measure(bench: Bench, variant: Variant, card: Card) -> dict[str, Any]:
+    """One row: seconds of whole epochs, the rate of those after the first, losses, telemetry."""
+    epochs, seconds = bench.epochs(variant), []
+    with libraries(variant.modes):
+        for epoch in range(1, bench.args.epochs + 1):
+            if epoch == 2:
+                cost = Telemetry(variant.name, bench.device, interval=0.05)
+                cost.__enter__()
+            start = now(bench.device)
+            losses = epochs.train(epoch)
+            seconds.append(now(bench.device) - start)
+        cost.__exit__(None, None, None)
+        losses |= epochs.validate()
+    rate = bench.args.stamps / statistics.median(seconds[1:])
+    bound = bench.roofline(variant.batch, card)
+    return {
+        "epoch_seconds": seconds,
+        "images_per_second": rate,
+        "paper_seconds": PAPER_STAMPS * PAPER_EPOCHS / rate,
+        "flops": rate * bound.flop / bound.batch,
+        "bytes_per_second": rate * bound.bytes / bound.batch,
+        "of_roofline": rate / bound.images_per_second,
+        "losses": losses,
+        "gpu": cost.summary()["gpu"],
+    }
+
+
+def run_stage(bench: Bench, folder: Path) -> dict[str, Any]:
+    """The stage train-vae on as many galaxies as the paper's, for a few of its epochs."""
+    count = bench.args.stage_epochs
+    saves: list[float] = []
+    save = Checkpoints.save
+
+    def timed(self: Checkpoints, state: dict[str, Any]) -> None:
+        start = time.perf_counter()
+        save(self, state)
+        saves.append(time.perf_counter() - start)
+
+    Checkpoints.save = timed
+    start = time.perf_counter()
+    try:
+        train_vae(
+            shards=bench.paths,
+            index=bench.folder / "index.parquet",
+            splits=bench.folder / "splits.parquet",
+            vae=bench.vae.model_copy(update={"epochs": count, "patience": count}),
+            stamps=Stamps(size=bench.size),
+            compute=Compute(device=bench.device.type, vae_threads=bench.args.threads),
+            seed=SEED,
+            checkpoints=folder / "checkpoints",
+            out=folder / "model.safetensors",
+            description=folder / "model.json",
+            history=folder / "history.csv",
+            telemetry=folder / "telemetry.json",
+        )
+    finally:
+        Checkpoints.save = save
+    wall = time.perf_counter() - start
+    seconds = pd.read_csv(folder / "history.csv")["seconds"].tolist()
+    once = wall - sum(seconds) - sum(saves) + seconds[0] - statistics.median(seconds[1:])
+    each = statistics.median(seconds[1:]) + statistics.median(saves)
+    return {
+        "galaxies": dict(zip(("train", "validation"), bench.args.stage_stamps, strict=True)),
+        "wall_seconds": wall,
+        "epoch_seconds": seconds,
+        "checkpoint_seconds": saves,
+        "once_seconds": once,
+        "paper_seconds": once + PAPER_EPOCHS * each,
+        "modes": read_json(folder / "model.json")["training"]["modes"],
+        "telemetry": read_json(folder / "telemetry.json"),
+        "validation_loss": read_json(folder / "model.json")["training"]["validation_loss"],
+    }
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    on_gpu = device.type == "cuda"
+    return {
+        "card": torch.cuda.get_device_name(device) if on_gpu else None,
+        "memory_bytes": torch.cuda.get_device_properties(device).total_memory if on_gpu else None,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if on_gpu else None,
+    }
+
+
+def absent(variant: Variant, bench: Bench, began: float) -> str | None:
+    """Why a variant is not measured, if it is not."""
+    if time.perf_counter() - began > bench.args.seconds:
+        return "no time was left"
+    if bench.device.type != "cuda" and variant.modes.captured:
+        return "needs a GPU"
+    if bench.args.tiny and variant.modes.compiled:
+        return "compiling takes half a minute"
+    if bench.args.only and not any(text in variant.name for text in bench.args.only):
+        return "not asked for"
+    return None
+
+
+def run(args: argparse.Namespace, folder: Path) -> None:
+    began = time.perf_counter()
+    torch.set_num_threads(args.threads)
+    bench = Bench(folder, args)
+    print(f"{args.stamps} stamps written after {time.perf_counter() - began:.1f} s", flush=True)
+    card = measure_card(bench.device, args.tiny)
+    result: dict[str, Any] = {
+        "machine": machine(bench.device),
+        "card": asdict(card),
+        "settings": {"stamps": args.stamps, "validation": args.validation, "epochs": args.epochs}
+        | {"network": bench.vae.model_dump(), "size": bench.size},
+        "rooflines": [asdict(bench.roofline(batch, card)) for batch in (128, 1024)],
+        "rows": [],
+        "stage": None,
+    }
+    print(result["machine"], result["card"], result["rooflines"], flush=True)
+    for number, variant in enumerate(VARIANTS):
+        if args.tiny:
+            variant = replace(variant, batch=variant.batch // 16)
+        reason = absent(variant, bench, began)
+        row: dict[str, Any] = {"name": variant.name, "batch": variant.batch}
+        try:
+            row |= {"not_measured": reason} if reason else measure(bench, variant, card)
+        except Exception as error:  # one variant's fault shall not lose the others
+            row["not_measured"] = f"{type(error).__name__}: {str(error)[:300]}"
+        result["rows"].append(row)
+        print(f"{time.perf_counter() - began:6.1f} s {summary(row)}", flush=True)
+        if number == 0 and args.stage_epochs:
+            try:
+                result["stage"] = run_stage(bench, folder / "stage")
+            except Exception as error:
+                result["stage"] = {"not_measured": f"{type(error).__name__}: {str(error)[:300]}"}
+            print(f"{time.perf_counter() - began:6.1f} s {result['stage']}", flush=True)
+        write_json(args.out, result)
+
+
+def summary(row: dict[str, Any]) -> str:
+    if "not_measured" in row:
+        return f"{row['name']}: not measured: {row['not_measured']}"
+    return (
+        f"{row['name']}: {row['images_per_second']:,.0f} images/s, "
+        f"{row['of_roofline']:.1%} of the roofline, first epoch {row['epoch_seconds'][0]:.1f} s, "
+        f"loss {row['losses']['train_loss']:.3f} / {row['losses']['validation_loss']:.3f}"
+    )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="JSON to write")
+    parser.add_argument("--markdown", type=Path, help="print the tables of this JSON, and end")
+    parser.add_argument("--tiny", action="store_true", help="a small network on few stamps")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no row after so many")
+    parser.add_argument("--epochs", type=int, default=4, help="of each variant, at least 2")
+    parser.add_argument("--stage-epochs", type=int, default=4, help="of the stage; 0: not at all")
+    parser.add_argument("--threads", type=int, default=8, help="CPU threads")
+    parser.add_argument("--only", nargs="*", help="rows whose name has one of these texts")
+    args = parser.parse_args()
+    if not args.out and not args.markdown:
+        parser.error("give --out or --markdown")
+    # 200 batches of 128 and a ragged one, 25 of 1024 and a ragged one
+    args.stamps, args.validation = (70, 20) if args.tiny else (25_632, 1_280)
+    args.stage_stamps = (120, 20) if args.tiny else (PAPER_STAMPS, PAPER_STAMPS // 10)
+    return args
+
+
+def main() -> None:
+    args = parse()
+    if args.markdown:
+        print(markdown(read_json(args.markdown)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        run(args, Path(name))
+
+
+if __name__ == "__main__":
+    main()
