@@ -15,7 +15,7 @@ from mgsflow.sky.simulated.seds import (
     sed_grid,
 )
 from mgsflow.sky.simulated.spectra import LINES, bpt_class
-from mgsflow.sky.simulated.structure import fibre_share, measure_sizes
+from mgsflow.sky.simulated.structure import fibre_share, flattening, measure_sizes
 
 
 def at(function, *values):
@@ -131,8 +131,23 @@ def test_petrosian_quantities_of_an_exponential_disk():
 
 
 def test_half_the_light_is_within_a_fibre_of_the_half_light_radius():
-    radii = np.array([1.5, 1.5])
-    assert fibre_share(radii, np.array([1.0, 4.0]), 0.0) == pytest.approx([0.5, 0.5], abs=1e-3)
+    radii, round_ones = np.array([1.5, 1.5]), np.ones(2)
+    index = np.array([1.0, 4.0])
+    assert fibre_share(radii, round_ones, index, 0.0) == pytest.approx([0.5, 0.5], abs=1e-3)
+
+
+@pytest.mark.parametrize("index", [1.0, 4.0])
+@pytest.mark.parametrize("axis_ratio", [0.2, 0.5, 0.8])
+def test_round_apertures_on_flat_galaxies(axis_ratio, index):
+    """Held to light that is drawn from the profile and flattened."""
+    random = np.random.default_rng(1)
+    b = 2 * index - 1 / 3 + 4 / (405 * index) + 46 / (25515 * index**2)
+    radius = (random.gamma(2 * index, 1, 400_000) / b) ** index  # in half-light radii
+    angle = random.uniform(0, 2 * np.pi, len(radius))
+    seen = np.hypot(radius * np.cos(angle), axis_ratio * radius * np.sin(angle))
+    assert flattening(np.array(axis_ratio)) == pytest.approx(np.median(seen), rel=0.012)
+    share = fibre_share(np.array([2.0]), np.array([axis_ratio]), index, 0.0)
+    assert share[0] == pytest.approx((2.0 * seen < 1.5).mean(), abs=0.025)
 
 
 def test_asinh_magnitudes():

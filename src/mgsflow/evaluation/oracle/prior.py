@@ -20,7 +20,8 @@ CHUNK = 400_000  # galaxies drawn at once, of which a fourth is bright enough: b
 CAUSES = [
     *("redshift", "log_stellar_mass", "log_sfr", "metallicity", "quenched"),
     *("attenuation_h_alpha", "bulge_mass_share", "bulge_share_r", "bulge_sersic"),
-    *("bulge_radius", "disk_radius", "radius_offset", "old_share"),
+    *("bulge_radius", "disk_radius", "bulge_axis_ratio", "disk_axis_ratio"),
+    *("radius_offset", "old_share"),
     *("petro_share", "petro_r50", "petro_r90", "reddening"),
     *(f"mag_{band}" for band in BANDS),
 ]

@@ -37,32 +37,44 @@ BRIGHTEST_UNIT_MASS = 2.9
 # Of the dust that reddens stars, what is not already in kcorrect's young template
 DUST_BESIDE_TEMPLATES = 0.50
 BATCH = 200_000  # galaxies drawn at once: bounds the memory
-BARREN_BATCHES = 20  # batches without one galaxy before the settings are refused
+# Galaxies drawn to see how many pass the flux limit: mostly the first are enough
+TRIALS = (20_000, 100_000, 100_000, 100_000, 100_000)
+SURE, LEAST_SHARE = 20, 1e-4  # passing galaxies that end the trial; the share that is too few
 MAGNITUDE_TO_PETROSIAN_SCATTER = 0.03  # mag, noise of Petrosian against total flux
 
 
 def draw_population(count: int, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
     """`count` galaxies brighter than the flux limit, one a row, in random order.
 
-    Raises UserError where the limits leave none.
+    Raises UserError where the limits leave hardly any.
     """
+    _check_limits(simulated, random)
     parts: list[pd.DataFrame] = []
-    found = batches = 0
+    found = drawn = 0
     while found < count:
-        share = found / (batches * BATCH) if found else 0.1
-        drawn = int(np.clip(1.1 * (count - found) / max(share, 1e-6), 2000, BATCH))
-        galaxies = _draw_batch(drawn, simulated, random)
-        batches += 1
-        parts.append(galaxies)
-        found += len(galaxies)
-        if not found and batches >= BARREN_BATCHES:
-            raise UserError(
-                f"simulated: no galaxy with {simulated.redshift_min} <= z <= "
-                f"{simulated.redshift_max} is brighter than petro_mag_r_max = "
-                f"{simulated.petro_mag_r_max}. Raise petro_mag_r_max or lower redshift_min."
-            )
+        share = max(found / drawn, LEAST_SHARE) if found else 0.1
+        wanted = int(np.clip(1.1 * (count - found) / share, 2000, BATCH))
+        parts.append(_draw_batch(wanted, simulated, random))
+        found, drawn = found + len(parts[-1]), drawn + wanted
     galaxies = pd.concat(parts, ignore_index=True).iloc[:count].reset_index(drop=True)
     return add_dispersions(galaxies, random)
+
+
+def _check_limits(simulated: Simulated, random: np.random.Generator) -> None:
+    """Refuse limits that hardly a galaxy passes, rather than draw without end."""
+    passed = drawn = 0
+    for count in TRIALS:
+        passed += len(_draw_batch(count, simulated, random))
+        drawn += count
+        if passed >= SURE:
+            return
+    if passed < LEAST_SHARE * drawn:
+        raise UserError(
+            f"simulated: of {drawn} galaxies drawn with {simulated.redshift_min:g} <= z <= "
+            f"{simulated.redshift_max:g}, {passed} are brighter than petro_mag_r_max = "
+            f"{simulated.petro_mag_r_max:g}: too few to go on. Raise petro_mag_r_max or lower "
+            "redshift_min."
+        )
 
 
 def _draw_batch(count: int, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:

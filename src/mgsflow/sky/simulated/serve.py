@@ -10,7 +10,6 @@ import pyarrow as pa
 from pyarrow import csv
 
 from mgsflow.config import Simulated
-from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import BANDS, FLUX_UNIT, Quantity
@@ -32,18 +31,12 @@ from mgsflow.sky.simulated.placement import (
 )
 from mgsflow.sky.simulated.population import (
     distance_modulus,
-    diversify,
     draw_population,
-    draw_unselected,
 )
-from mgsflow.sky.simulated.seds import SED_DIVERSITY
 from mgsflow.sky.simulated.spectra import LINES, add_lines, measure_spectra
 
 CHUNK_ROWS = 50_000
 MAIN_GALAXY_TARGET = 64  # bit of legacy_target1
-# Galaxies drawn to see how many pass the flux limit: mostly the first are enough
-TRIALS = (20_000, 100_000, 100_000, 100_000, 100_000)
-SURE, LEAST_SHARE = 20, 1e-4  # passing galaxies that end the trial, and the share that is too few
 FIBRE_SCATTER = 0.1  # arcsec, of a fibre about its object in each direction
 REPLY_COLUMNS = [
     *("objid", "specobjid", "ra", "dec", "fiber_ra", "fiber_dec"),
@@ -127,7 +120,6 @@ def make_objects(simulated: Simulated, seed: int) -> pd.DataFrame:
 
     Raises UserError where the limits leave hardly a galaxy.
     """
-    _check_limits(simulated, seed)
     random = generator(seed, "simulate-catalogue", "objects")
     kinds = contaminant_kinds(simulated.galaxies, simulated.contaminants)
     kinds = np.concatenate([np.full(simulated.galaxies, GALAXY), kinds[kinds != "duplicate"]])
@@ -138,27 +130,6 @@ def make_objects(simulated: Simulated, seed: int) -> pd.DataFrame:
     objects = objects.iloc[random.permutation(len(objects))].reset_index(drop=True)
     fields = draw_fields(-(-simulated.galaxies // simulated.galaxies_per_field), random)
     return add_fluxes(_placed(objects, fields, random))
-
-
-def _check_limits(simulated: Simulated, seed: int) -> None:
-    """Refuse limits that one galaxy in ten thousand passes, rather than draw without end."""
-    random = generator(seed, "simulate-catalogue", "trial")
-    passed = drawn = 0
-    for count in TRIALS:
-        galaxies = draw_unselected(count, simulated, random)
-        deviations = SED_DIVERSITY * random.normal(0, 1, (len(galaxies), len(BANDS)))
-        magnitude = diversify(galaxies, deviations, random)["petro_mag_r"]
-        passed += int((magnitude <= simulated.petro_mag_r_max).sum())
-        drawn += count
-        if passed >= SURE:
-            break
-    if passed < LEAST_SHARE * drawn:
-        raise UserError(
-            f"simulated: of {drawn} galaxies drawn with {simulated.redshift_min:g} <= z <= "
-            f"{simulated.redshift_max:g}, {passed} are brighter than petro_mag_r_max = "
-            f"{simulated.petro_mag_r_max:g}: too few to find {simulated.galaxies}. Raise "
-            "petro_mag_r_max or lower redshift_min."
-        )
 
 
 def _placed(

@@ -44,10 +44,18 @@ def add_lines(
 def _fibre_continuum(galaxies: pd.DataFrame, fwhm: float) -> Array:
     """Continuum in r within the fibre, 1e-17 erg/s/cm2/Angstrom."""
     bulge = galaxies["bulge_share_r"].to_numpy()
-    inside = bulge * fibre_share(galaxies["bulge_radius"], galaxies["bulge_sersic"], fwhm)
-    inside = inside + (1 - bulge) * fibre_share(galaxies["disk_radius"].to_numpy(), 1.0, fwhm)
+    inside = bulge * fibre_share(
+        *(galaxies[f"bulge_{name}"].to_numpy() for name in ("radius", "axis_ratio", "sersic")), fwhm
+    )
+    inside = inside + (1 - bulge) * _disk_share(galaxies, fwhm)
     maggies = 10 ** (-0.4 * galaxies["mag_r"].to_numpy())
     return inside * maggies * 3631e-23 * 2.998e18 / 6165.0**2 / 1e-17
+
+
+def _disk_share(galaxies: pd.DataFrame, fwhm: float) -> Array:
+    """Share of the disk's light within the fibre."""
+    radius, axis_ratio = (galaxies[f"disk_{name}"].to_numpy() for name in ("radius", "axis_ratio"))
+    return fibre_share(radius, axis_ratio, 1.0, fwhm)
 
 
 def _star_forming(
@@ -59,9 +67,7 @@ def _star_forming(
     one abundance along and across the BPT sequence: that is why [O III] is hardest to foresee.
     """
     n = len(galaxies)
-    inside = fibre_share(galaxies["disk_radius"].to_numpy(), 1.0, fwhm) * 10 ** random.normal(
-        0, 0.06, n
-    )
+    inside = _disk_share(galaxies, fwhm) * 10 ** random.normal(0, 0.06, n)
     log_luminosity = rel.halpha_luminosity(galaxies["log_sfr"].to_numpy())
     log_area = np.log10(4 * np.pi) + 2 * (modulus / 5 + 1 + np.log10(3.0857e18))
     h_alpha = inside * 10 ** (log_luminosity - log_area + 17)
