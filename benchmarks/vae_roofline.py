@@ -16,6 +16,9 @@ from dataclasses import dataclass
 
 import torch
 
+from mgsflow.config import Vae
+from mgsflow.models.vae import VariationalAutoencoder
+
 _ACTIVATION = 2  # bytes
 _ADAM = 28  # bytes a parameter
 _KERNEL = 4
@@ -87,6 +90,14 @@ def roofline(found: list[Layer], parameters: int, pixels: int, batch: int, card:
         seconds += batch * max(operations / card.flops, size / card.bandwidth)
     adam = _ADAM * parameters
     return Roofline(flop, moved + adam, seconds + adam / card.bandwidth, batch)
+
+
+def of_network(vae: Vae, size: int, batch: int, card: Card, bands: int = 3) -> Roofline:
+    """Of the network that `vae` sets, for stamps of `bands` x `size` x `size` pixels."""
+    network = VariationalAutoencoder(bands, size, vae.latent, vae.channels)
+    parameters = sum(p.numel() for p in network.parameters())
+    found = layers(bands, size, vae.latent, vae.channels)
+    return roofline(found, parameters, bands * size**2, batch, card)
 
 
 def measure_card(device: torch.device, tiny: bool = False) -> Card:

@@ -4,8 +4,8 @@
 
 Every variant trains the paper's network on the same synthetic stamps with the same seed, through
 the package's own epochs, so that their losses stand side by side. Then the stage train-vae itself
-runs on as many galaxies as the paper's. `--tiny` tries all of it on any machine in seconds;
-`--markdown FILE` prints the tables of docs/performance.md from a result instead.
+runs on as many galaxies as the paper's. `--tiny` tries all of it on any machine in seconds.
+The tables of docs/performance.md: python benchmarks/performance.py
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from vae_report import markdown
-from vae_roofline import Card, Roofline, layers, measure_card, now, roofline
+from vae_roofline import Card, measure_card, now, of_network
 from vae_stamps import write_shards, write_tables
 
 from mgsflow.config import Compute, Stamps, Vae
@@ -60,8 +59,8 @@ class Variant:
     batch: int = 128
 
 
-ALL = Modes(blocks=True, fused=True, compiled=True, captured=True, tuned=True)
-PACKAGE = Variant("+ first and last layer as own kernels: the package", modes=ALL)
+ALL = Modes(blocks=True, compiled=True, captured=True, tuned=True)
+PACKAGE = Variant("+ blocks of 2 x 2 pixels: the package", modes=ALL)
 PLAIN = Variant(
     "plain: float32, stamps read batch by batch",
     resident=False,
@@ -75,10 +74,7 @@ HALF = replace(LAST, name="+ bfloat16", precision="bfloat16")
 ADAM = replace(HALF, name="+ fused Adam", fused_adam=True)
 GRAPH = replace(ADAM, name="+ CUDA graph", modes=Modes(captured=True))
 TUNED = replace(GRAPH, name="+ kernels tuned", modes=Modes(captured=True, tuned=True))
-COMPILED = replace(
-    TUNED, name="+ torch.compile", modes=Modes(compiled=True, captured=True, tuned=True)
-)
-BLOCKS = replace(COMPILED, name="+ blocks of 2 x 2 pixels", modes=replace(ALL, fused=False))
+COMPILED = replace(TUNED, name="+ torch.compile", modes=replace(ALL, blocks=False))
 # In the order in which they are measured, should time run out: the most telling first
 VARIANTS = [
     PACKAGE,
@@ -91,7 +87,6 @@ VARIANTS = [
     GRAPH,
     TUNED,
     COMPILED,
-    BLOCKS,
     replace(PACKAGE, name="the package without torch.compile", modes=replace(ALL, compiled=False)),
     replace(PACKAGE, name="the package without the CUDA graph", modes=replace(ALL, captured=False)),
     replace(PACKAGE, name="the package without tuned kernels", modes=replace(ALL, tuned=False)),
@@ -153,12 +148,6 @@ class Bench:
             losses = stamp_losses(network, self.stretch, variant.precision, self.device, order)
         return VaeEpochs(network, optimizer, *sets, vae, SEED, self.device, variant.modes, losses)
 
-    def roofline(self, batch: int, card: Card) -> Roofline:
-        network = VariationalAutoencoder(3, self.size, self.vae.latent, self.vae.channels)
-        parameters = sum(p.numel() for p in network.parameters())
-        found = layers(3, self.size, self.vae.latent, self.vae.channels)
-        return roofline(found, parameters, 3 * self.size**2, batch, card)
-
 
 def measure(bench: Bench, variant: Variant, card: Card) -> dict[str, Any]:
     """One row: seconds of whole epochs, the rate of those after the first, losses, telemetry."""
@@ -174,7 +163,7 @@ def measure(bench: Bench, variant: Variant, card: Card) -> dict[str, Any]:
         cost.__exit__(None, None, None)
         losses |= epochs.validate()
     rate = bench.args.stamps / statistics.median(seconds[1:])
-    bound = bench.roofline(variant.batch, card)
+    bound = of_network(bench.vae, bench.size, variant.batch, card)
     return {
         "epoch_seconds": seconds,
         "images_per_second": rate,
@@ -271,7 +260,9 @@ def run(args: argparse.Namespace, folder: Path) -> None:
         "card": asdict(card),
         "settings": {"stamps": args.stamps, "validation": args.validation, "epochs": args.epochs}
         | {"network": bench.vae.model_dump(), "size": bench.size},
-        "rooflines": [asdict(bench.roofline(batch, card)) for batch in (128, 1024)],
+        "rooflines": [
+            asdict(of_network(bench.vae, bench.size, batch, card)) for batch in (128, 1024)
+        ],
         "rows": [],
         "stage": None,
     }
@@ -308,8 +299,7 @@ def summary(row: dict[str, Any]) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, help="JSON to write")
-    parser.add_argument("--markdown", type=Path, help="print the tables of this JSON, and end")
+    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     parser.add_argument("--tiny", action="store_true", help="a small network on few stamps")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no row after so many")
     parser.add_argument("--epochs", type=int, default=4, help="of each variant, at least 2")
@@ -317,8 +307,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=8, help="CPU threads")
     parser.add_argument("--only", nargs="*", help="rows whose name has one of these texts")
     args = parser.parse_args()
-    if not args.out and not args.markdown:
-        parser.error("give --out or --markdown")
     # 200 batches of 128 and a ragged one, 25 of 1024 and a ragged one
     args.stamps, args.validation = (70, 20) if args.tiny else (25_632, 1_280)
     args.stage_stamps = (120, 20) if args.tiny else (PAPER_STAMPS, PAPER_STAMPS // 10)
@@ -327,9 +315,6 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    if args.markdown:
-        print(markdown(read_json(args.markdown)))
-        return
     with tempfile.TemporaryDirectory() as name:
         run(args, Path(name))
 

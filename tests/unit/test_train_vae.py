@@ -140,7 +140,7 @@ def _facts(folder):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_trains_fast_as_it_trains_as_written(run, tmp_path, monkeypatch):
-    """Compiled, on blocks, with kernels of its own and replayed; with ragged batches; resumed."""
+    """Compiled, on blocks and replayed; with ragged batches; resumed."""
     settings = Vae(
         latent=4, channels=[16, 8, 8], epochs=4, batch_size=10, learning_rate=3e-3, kl_weight=0.1
     )
@@ -185,6 +185,15 @@ def test_divergence_is_named(run, tmp_path, monkeypatch):
     diverged = {"validation_loss": float("nan")}
     monkeypatch.setattr("mgsflow.training.vae.VaeEpochs.validate", lambda self: diverged)
     with pytest.raises(UserError, match="learning_rate"):
+        _train(run, tmp_path)
+
+
+def test_too_large_a_batch_is_the_users(run, tmp_path, monkeypatch):
+    def full(epochs, epoch):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB.")
+
+    monkeypatch.setattr("mgsflow.training.vae.VaeEpochs.train", full)
+    with pytest.raises(UserError, match=r"vae\.batch_size = 16: CUDA out of memory"):
         _train(run, tmp_path)
 
 

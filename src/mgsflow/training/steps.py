@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mgsflow.config import Compute, Vae
+from mgsflow.config import Compute
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.models.blocks import block_error, fill_channels, forward_blocks, inside
-from mgsflow.models.edges import edge_losses, why_not_edges
 from mgsflow.models.vae import (
     VariationalAutoencoder,
     autocast,
@@ -38,20 +37,18 @@ Work = Callable[[], None]
 class Modes:
     """How a step runs. Each changes the order of sums, and so the last bits of the weights.
 
-    `blocks`: stamps in blocks of 2 x 2 pixels (`models.blocks`); `fused`: the first and the last
-    layer as single kernels of our own (`models.edges`), of blocks only; `compiled`: by
-    torch.compile; `captured`: as a CUDA graph; `tuned`: cuDNN tries its algorithms and takes the
-    fastest, and the head's products of float32 are multiplied in TF32.
+    `blocks`: stamps in blocks of 2 x 2 pixels (`models.blocks`); `compiled`: by torch.compile;
+    `captured`: as a CUDA graph; `tuned`: cuDNN tries its algorithms and takes the fastest, and the
+    head's products of float32 are multiplied in TF32.
     """
 
     blocks: bool = False
-    fused: bool = False
     compiled: bool = False
     captured: bool = False
     tuned: bool = False
 
     @classmethod
-    def of(cls, compute: Compute, vae: Vae, bands: int, device: torch.device) -> Modes:
+    def of(cls, compute: Compute, device: torch.device) -> Modes:
         """The modes that the settings ask for. Raises UserError if they cannot be had."""
         on_gpu = device.type == "cuda"
         if compute.compile == "never" or (compute.compile == "auto" and not on_gpu):
@@ -64,14 +61,7 @@ class Modes:
             )
         if reason:
             say(f"torch.compile fails here, and the training runs without it: {reason}")
-        own = why_not_edges(bands, vae.channels, vae.precision) is None
-        return cls(
-            blocks=on_gpu,
-            fused=on_gpu and own and not reason,
-            compiled=not reason,
-            captured=on_gpu,
-            tuned=on_gpu,
-        )
+        return cls(blocks=on_gpu, compiled=not reason, captured=on_gpu, tuned=on_gpu)
 
 
 def why_not_compiled(device: torch.device) -> str | None:
@@ -107,8 +97,6 @@ def losses_of(
     device: torch.device,
 ) -> StampLosses:
     """The losses of what `Batches` reads, as `modes` say."""
-    if modes.fused:
-        return fused_losses(network, precision, device)
     if modes.blocks:
         return block_losses(network, precision, device)
     return stamp_losses(network, stretch, precision, device)
@@ -145,19 +133,6 @@ def block_losses(
         with autocast(device, precision):
             reconstruction, mean, log_variance = forward_blocks(network, blocks, noise)
         return block_error(blocks, reconstruction, within), kl_divergence(mean, log_variance)
-
-    return losses
-
-
-def fused_losses(
-    network: VariationalAutoencoder, precision: str, device: torch.device
-) -> StampLosses:
-    """What `block_losses` gives, by kernels of our own."""
-
-    def losses(pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        with autocast(device, precision):
-            error, mean, log_variance = edge_losses(network, pixels, noise)
-        return error, kl_divergence(mean, log_variance)
 
     return losses
 
