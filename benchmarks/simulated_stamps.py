@@ -103,7 +103,7 @@ def real(folder: Path, count: int) -> list[tuple[str, np.ndarray]]:
 def draw(panels: list[tuple[str, np.ndarray]], out: Path) -> None:
     mpl.rcParams.update({"font.size": 5, "font.family": "DejaVu Sans"})
     rows = -(-len(panels) // COLUMNS)
-    figure, axes = plt.subplots(rows, COLUMNS, figsize=(7.6, 1.06 * rows), layout="constrained")
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(7.6, 1.11 * rows), layout="constrained")
     for axis, (title, picture) in zip(axes.flat, panels, strict=True):
         axis.imshow(picture, origin="lower", interpolation="nearest")
         axis.set_title(title, fontsize=5, pad=2)
