@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     stock = stock_flow(len(CORE_PROPERTIES), flows).to(device).eval()
     both = posterior(flows).to(device)
     inputs = np.random.default_rng(SEED).standard_normal((galaxies, INPUTS))
-    block = max(1, BLOCK_ROWS // draws)
+    block = max(1, BLOCK_ROWS["cpu"] // draws)
 
     def in_blocks() -> None:
         for start in range(0, galaxies, block):

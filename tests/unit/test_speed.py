@@ -141,7 +141,7 @@ def sampled(monkeypatch) -> list[pd.DataFrame]:
     def watched(self, inputs: pd.DataFrame, draws: int, seed: int) -> np.ndarray:
         calls.append(inputs)
         result = sample(self, inputs, draws, seed)
-        assert result.shape[:3] == (len(inputs), 2, DRAWS // 2)
+        assert result.shape[:2] == (len(inputs), DRAWS)
         return result
 
     monkeypatch.setattr(Posterior, "sample", watched)

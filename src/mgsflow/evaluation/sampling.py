@@ -91,7 +91,7 @@ def _fill(
     for start in track(starts, f"{posterior.variant}, {name}: chunks of {settings.chunk}"):
         rows = slice(start, min(start + settings.chunk, len(part)))
         chunk = part.iloc[rows]
-        draws = posterior.sample(chunk, settings.draws, seed, first_row=start)
+        draws = posterior.sample_members(chunk, settings.draws, seed, first_row=start)
         _check_draws(draws, chunk)
         group["draws"][rows] = draws
         group["mean_head"][rows] = posterior.mean_head(chunk)

@@ -177,8 +177,7 @@ def _load_posterior(
 ) -> Posterior:
     if property_model is None and line_model is None:
         raise UserError("There is no flow to time: give --property-model, --line-model or both.")
-    folders = [model.parent if model else None for model in (property_model, line_model)]
-    posterior = Posterior.load(*folders)
+    posterior = Posterior.load(property_model, line_model)
     if posterior.variant != variant:
         raise UserError(
             f"{property_model or line_model}: is of {posterior.variant}, not {variant}."

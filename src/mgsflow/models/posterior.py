@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -13,105 +12,72 @@ import torch
 from torch import Tensor
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import METALLICITY
+from mgsflow.core.quantities import METALLICITY, QUANTITIES
 from mgsflow.core.seeds import derive_seed
-from mgsflow.models.branch import Architecture, Branch
-from mgsflow.models.standardise import Standardiser
-from mgsflow.models.storage import load_model
+from mgsflow.models.ensemble import Ensemble, check_together, find_models, mix
+from mgsflow.models.noise import galaxy_choice
+from mgsflow.models.tabular import Tabular, blocks
 
-WEIGHTS, DESCRIPTION = "members.safetensors", "model.json"
-# Rows of draws that pass through the flows at once. Whatever is asked for, the memory inside is
-# that of so many rows; more would not be faster, because the activations leave the caches.
-BLOCK_ROWS = 16_384
+# Rows of draws that pass through a flow at once, by device: the memory inside is that of so many,
+# whatever is asked for. On a CPU more would be slower, because the activations leave the caches;
+# on a GPU fewer would, because starting a block's kernels takes longer than their work.
+BLOCK_ROWS = {"cpu": 2**14, "cuda": 2**19}
+# Numbers in a chunk of draws, 32 MB, and in the largest array that `sample` returns, 8 GiB.
+CHUNK_NUMBERS, MOST_NUMBERS = 2**23, 2**31
 
-
-@dataclass
-class Ensemble:
-    """The members of one flow on one variant's inputs, and what belongs to them."""
-
-    variant: str
-    inputs: list[str]
-    targets: list[str]
-    input_scale: Standardiser
-    target_scale: Standardiser
-    members: list[Branch]
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """From a folder flows/FLOW/VARIANT, or a file in it.
-
-        Raises UserError where a file is absent, broken, or of another run than the other.
-        """
-        folder = Path(folder)
-        folder = folder.parent if folder.name in (WEIGHTS, DESCRIPTION) else folder
-        tensors, description = load_model(folder / WEIGHTS, folder / DESCRIPTION)
-        try:
-            return cls._rebuild(tensors, description)
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise UserError(
-                f"{folder / DESCRIPTION}: does not describe a flow of this version of mgsflow "
-                f"({error}). Train it again with train-flow."
-            ) from None
-
-    @classmethod
-    def _rebuild(cls, tensors: dict[str, Tensor], description: dict[str, Any]) -> Self:
-        architecture = Architecture(**description["architecture"])
-        members = []
-        for i in range(description["members"]):
-            branch = Branch(architecture)
-            branch.load_state_dict(member_tensors(tensors, i))
-            members.append(branch.eval().requires_grad_(False))
-        return cls(
-            description["variant"],
-            description["inputs"],
-            architecture.targets,
-            Standardiser.from_json(description["standardisation"]["inputs"]),
-            Standardiser.from_json(description["standardisation"]["targets"]),
-            members,
-        )
-
-    def to(self, device: torch.device | str) -> Self:
-        for member in self.members:
-            member.to(device)
-        return self
-
-    @property
-    def device(self) -> torch.device:
-        return self.members[0].residual_scale.device
-
-    def standardise(self, inputs: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.input_scale.apply(inputs)).to(self.device)
+Inputs = pd.DataFrame | np.ndarray
 
 
 class Posterior:
     """p(properties, lines | inputs) of galaxies, by a deep ensemble.
 
-    Values are in the targets' own units; lines are in ln(1 + F), F in 1e-17 erg / (s cm2).
+        posterior = Posterior.load("results/RUN/flows", variant="photometry-observed")
+        draws = posterior.sample(galaxies, draws=1000, seed=1)
 
-        posterior = Posterior.load("flows/property/VARIANT", "flows/line/VARIANT")
-        draws = posterior.sample(table, draws=1000, seed=1)
+    **Inputs** are n galaxies: a DataFrame with the columns `posterior.inputs` among others, or an
+    array (n, inputs) with those columns in that order. A row with a NaN or an infinity is refused,
+    by its number.
 
-    `inputs` of the methods is a DataFrame with the columns `posterior.inputs`, or an array with
-    those columns in that order. A row with a NaN or an infinity is refused, by its number.
+    **Values**, in and out, are in the targets' own units (`posterior.units`): logarithms of Msun
+    and Msun / yr, redshift, 12 + log(O/H); lines are ln(1 + F), F in 1e-17 erg / (s cm2), so that
+    `numpy.expm1` gives the flux, and a quantile's flux is the flux's quantile.
+
+    **The posterior** is the mixture of the members in equal parts: their disagreement is part of
+    it. A member is a property branch and the line branch of the same number; given the inputs, and
+    the member, properties and lines are independent. Metallicity is drawn given the other
+    properties of the same draw (chain rule; Branch says for which galaxies it holds).
+
+    **Draws** depend on `seed` and on a galaxy's number in the table, and on nothing else: they are
+    the same for a table in one piece or in several (`first_row`), and on every device, up to the
+    rounding of its arithmetic; more draws of the same seed begin with the fewer.
     """
 
-    def __init__(self, ensembles: list[Ensemble]) -> None:
+    def __init__(self, ensembles: Sequence[Ensemble]) -> None:
         if not ensembles:
             raise UserError("a posterior needs a property model, a line model, or both")
-        first = ensembles[0]
         for other in ensembles[1:]:
-            _agree(first, other)
-        self._ensembles = ensembles
+            check_together(ensembles[0], other)
+        self._ensembles = list(ensembles)
 
     @classmethod
-    def load(cls, property_folder: Path | None = None, line_folder: Path | None = None) -> Self:
-        """From the folders flows/property/VARIANT and flows/line/VARIANT; either may be left out.
+    def load(cls, *folders: Path | str | None, variant: str | None = None) -> Self:
+        """From a run's models, or from chosen ones.
 
-        Raises UserError where a model is absent or broken, or the two were trained on different
-        inputs or with different numbers of members.
+        `folders` is one run's folder, results/RUN or results/RUN/flows, with `variant` if it holds
+        several; or the folders flows/property/VARIANT and flows/line/VARIANT (or a file in each),
+        of which either may be left out or None. The targets come in the order of the folders.
+
+        Raises UserError where a model is absent or broken, is not of `variant`, or two were
+        trained on different inputs or with different numbers of members.
         """
-        folders = [folder for folder in (property_folder, line_folder) if folder is not None]
-        return cls([Ensemble.load(Path(folder)) for folder in folders])
+        found = [
+            path for folder in folders if folder for path in find_models(Path(folder), variant)
+        ]
+        ensembles = [Ensemble.load(path) for path in found]
+        for path, ensemble in zip(found, ensembles, strict=True):
+            if variant not in (None, ensemble.variant):
+                raise UserError(f"{path}: is a model of {ensemble.variant}, not of {variant}")
+        return cls(ensembles)
 
     def only(self, targets: list[str]) -> Posterior | None:
         """The posterior of the model of `targets` alone, all of one flow; None if there is none."""
@@ -123,6 +89,12 @@ class Posterior:
         for ensemble in self._ensembles:
             ensemble.to(device)
         return self
+
+    def __repr__(self) -> str:
+        return (
+            f"<Posterior of {', '.join(self.targets)} given {self.variant} "
+            f"({len(self.inputs)} inputs), {self.members} members>"
+        )
 
     @property
     def variant(self) -> str:
@@ -139,102 +111,178 @@ class Posterior:
         return [name for ensemble in self._ensembles for name in ensemble.targets]
 
     @property
+    def units(self) -> dict[str, str]:
+        """Each target's unit, in astropy's spelling; empty for a pure number."""
+        return {name: QUANTITIES[name].unit for name in self.targets}
+
+    @property
     def members(self) -> int:
         return len(self._ensembles[0].members)
 
     @property
     def detects(self) -> bool:
         """Whether the probability that metallicity is measurable is modelled."""
-        return any(ensemble.members[0].heads.detect is not None for ensemble in self._ensembles)
+        return any(each.detects for each in self._ensembles)
 
     def draws_per_member(self, draws: int) -> int:
         """Each member's share of `draws`, rounded up."""
+        _check_draws(draws)
         return -(-draws // self.members)
 
     @torch.inference_mode()
     def sample(
-        self, inputs: pd.DataFrame | np.ndarray, draws: int, seed: int, first_row: int = 0
+        self, inputs: Inputs, draws: int = 1000, seed: int = 0, first_row: int = 0
     ) -> np.ndarray:
-        """Joint draws, (n, members, draws_per_member, targets), float32.
+        """Joint draws from the mixture of the members, (n, draws, targets), float32.
 
-        The members are equal parts of a mixture: reshape to (n, -1, targets) for its draws, of
-        which there are at least `draws` a galaxy. Metallicity is drawn given the other properties
-        of the same draw. A galaxy's draws depend on `seed` and on its number, which counts from
-        `first_row`, and on nothing else: the same for a table in one piece or in several.
+        The members take turns from draw to draw, and a galaxy's first draw is of a member chosen at
+        random: any run of `members` draws has one of each. `first_row` is the number of the table's
+        first galaxy. Raises UserError where the result would take more than 8 GiB: see `chunks`.
         """
-        values = self._check(inputs)
-        share = self.draws_per_member(draws)
-        out = np.empty((len(values), self.members, share, len(self.targets)), np.float32)
-        block = max(1, BLOCK_ROWS // share)
-        for start in range(0, len(values), block):
-            rows = slice(start, start + block)
-            numbers = range(first_row + start, first_row + min(start + block, len(values)))
-            out[rows] = self._sample_block(values[rows], numbers, share, seed)
+        _check_draws(draws)
+        rows = self._inputs(inputs)
+        self._check_size(len(rows), draws)
+        out = np.empty((len(rows), draws, len(self.targets)), np.float32)
+        for part, numbers, drawn in self._drawn(rows, draws, seed, first_row):
+            key = derive_seed(seed, "posterior", "member")
+            first = galaxy_choice(key, numbers, self.members, drawn.device)
+            out[part] = mix(drawn, first, draws).cpu().numpy()
         return out
 
-    def _sample_block(
-        self, values: np.ndarray, numbers: range, share: int, seed: int
+    def chunks(
+        self, inputs: Inputs, draws: int = 1000, seed: int = 0, size: int | None = None
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """The draws of `sample` for any number of galaxies, chunk by chunk.
+
+        Yields the rows of `inputs`, a slice, and their draws, (rows, draws, targets), float32, of
+        `size` galaxies or, without it, of 32 MB. All inputs are checked before the first chunk.
+        """
+        _check_draws(draws)
+        rows = self._inputs(inputs)
+        size = size or max(1, CHUNK_NUMBERS // (draws * len(self.targets)))
+        return (
+            (part, self.sample(rows[part], draws, seed, part.start))
+            for part in blocks(len(rows), size)
+        )
+
+    @torch.inference_mode()
+    def sample_members(
+        self, inputs: Inputs, draws: int = 1000, seed: int = 0, first_row: int = 0
     ) -> np.ndarray:
-        out = np.empty((len(values), self.members, share, len(self.targets)), np.float32)
-        for ensemble, columns in self._parts():
-            inputs = ensemble.standardise(values)
-            for i, branch in enumerate(ensemble.members):
-                key = derive_seed(seed, "posterior", ",".join(ensemble.targets), i)
-                noise = galaxy_noise(key, numbers, (share, branch.noise_size))
-                draws = branch.sample(branch.predict(inputs), noise.to(ensemble.device))
-                out[:, i, :, columns] = ensemble.target_scale.invert(draws.cpu().numpy())
+        """Each member's joint draws, (n, members, draws_per_member, targets), float32.
+
+        All of them together are at least `draws` a galaxy, and equal parts of the mixture.
+        """
+        rows = self._inputs(inputs)
+        share = self.draws_per_member(draws)
+        self._check_size(len(rows), share * self.members)
+        out = np.empty((len(rows), self.members, share, len(self.targets)), np.float32)
+        for part, _, drawn in self._drawn(rows, draws, seed, first_row):
+            out[part] = drawn.cpu().numpy()
         return out
 
+    def mean(self, inputs: Inputs, draws: int = 1000, seed: int = 0) -> np.ndarray:
+        """Means of the posterior, (n, targets), float64, from draws that are not kept."""
+        return self._over_draws(lambda drawn: drawn.mean(axis=1), inputs, draws, seed)
+
+    def std(self, inputs: Inputs, draws: int = 1000, seed: int = 0) -> np.ndarray:
+        """Standard deviations of the posterior, (n, targets), float64, likewise.
+
+        Of the mixture: each member's own width and the members' disagreement.
+        """
+        return self._over_draws(lambda drawn: drawn.std(axis=1), inputs, draws, seed)
+
+    def quantiles(
+        self,
+        inputs: Inputs,
+        levels: Sequence[float] = (0.16, 0.5, 0.84),
+        draws: int = 1000,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Quantiles of each target's own posterior, (n, levels, targets), float64, likewise."""
+        chosen = np.asarray(levels, dtype=np.float64)
+        if chosen.ndim != 1 or not ((chosen >= 0) & (chosen <= 1)).all():
+            raise UserError(f"levels of quantiles must be a list of numbers in [0, 1]: {levels}")
+        return self._over_draws(
+            lambda drawn: np.moveaxis(np.quantile(drawn, chosen, axis=1), 0, 1),
+            inputs,
+            draws,
+            seed,
+            (len(chosen),),
+        )
+
     @torch.inference_mode()
-    def mean_head(self, inputs: pd.DataFrame | np.ndarray) -> np.ndarray:
+    def mean_head(self, inputs: Inputs) -> np.ndarray:
         """The regression heads' own predictions, (n, members, targets), float32."""
-        values = self._check(inputs)
-        out = np.empty((len(values), self.members, len(self.targets)), np.float32)
-        for ensemble, columns in self._parts():
-            standardised = ensemble.standardise(values)
-            for i, branch in enumerate(ensemble.members):
-                mean = branch.predict(standardised).mean.cpu().numpy()
-                out[:, i, columns] = ensemble.target_scale.invert(mean)
+        rows = self._inputs(inputs)
+        out = np.empty((len(rows), self.members, len(self.targets)), np.float32)
+        for part in blocks(len(rows), self._block_rows):
+            for ensemble, columns in self._parts():
+                out[part, :, columns] = ensemble.mean_head(rows[part])
         return out
 
     @torch.inference_mode()
-    def measurable(self, inputs: pd.DataFrame | np.ndarray) -> np.ndarray | None:
+    def measurable(self, inputs: Inputs) -> np.ndarray | None:
         """Probability that metallicity is measurable, (n, members), or None if not modelled."""
-        values = self._check(inputs)
+        rows = self._inputs(inputs)
         if not self.detects:
             return None
-        ensemble = next(e for e in self._ensembles if e.members[0].heads.detect is not None)
-        standardised = ensemble.standardise(values)
-        logits = [branch.predict(standardised).logit for branch in ensemble.members]
-        return torch.sigmoid(torch.stack(logits, dim=1)).cpu().numpy()
+        ensemble = next(ensemble for ensemble in self._ensembles if ensemble.detects)
+        out = np.empty((len(rows), self.members), np.float32)
+        for part in blocks(len(rows), self._block_rows):
+            out[part] = ensemble.measurable(rows[part])
+        return out
+
+    def log_prob(self, inputs: Inputs, values: Inputs) -> np.ndarray:
+        """Joint log-density of `values` under the mixture of the members, (n,), float64.
+
+        `values` are a DataFrame with the columns `targets`, or an array (n, targets) in that order:
+        a row a galaxy. In nats, per unit of each target. Where metallicity is NaN the density is
+        that of the other targets; a NaN elsewhere is refused, by its row.
+        """
+        members = self.log_prob_members(inputs, values)
+        return np.logaddexp.reduce(members, axis=1) - np.log(self.members)
 
     @torch.inference_mode()
-    def log_prob(
-        self, inputs: pd.DataFrame | np.ndarray, values: pd.DataFrame | np.ndarray
-    ) -> np.ndarray:
-        """Each member's joint log-density of `values`, (n, members).
-
-        `values` has the columns `targets`, in that order if it is an array. In nats, per unit of
-        each target. The mixture's is the logarithm of the members' mean density. Where
-        metallicity is NaN the density is that of the other targets; a NaN elsewhere is refused,
-        by its row.
-        """
-        rows = self._check(inputs)
-        truth = _array(values, self.targets, "values")
+    def log_prob_members(self, inputs: Inputs, values: Inputs) -> np.ndarray:
+        """`log_prob` under each member by itself, (n, members), float64."""
+        rows = self._inputs(inputs)
+        truth = Tabular(values, self.targets, "values").refuse_missing(allowed=METALLICITY)
         if len(truth) != len(rows):
             raise UserError(f"inputs have {len(rows)} rows, values {len(truth)}: give as many")
-        missing = np.isnan(truth) & [name == METALLICITY for name in self.targets]
-        _refuse(~np.isfinite(truth) & ~missing, "values", self.targets)
-        total = np.zeros((len(rows), self.members))
-        for ensemble, columns in self._parts():
-            inputs_s = ensemble.standardise(rows)
-            scale = ensemble.target_scale
-            truth_s = torch.from_numpy(scale.apply(truth[:, columns])).to(ensemble.device)
-            widths = np.where(np.isnan(truth[:, columns]), 1.0, scale.std)
-            for i, branch in enumerate(ensemble.members):
-                total[:, i] += branch.log_prob(branch.predict(inputs_s), truth_s).cpu().numpy()
-            total -= np.log(widths).sum(axis=1, keepdims=True)
-        return total
+        out = np.zeros((len(rows), self.members))
+        for part in blocks(len(rows), self._block_rows):
+            for ensemble, columns in self._parts():
+                out[part] += ensemble.log_prob(rows[part], truth[part][:, columns])
+        return out
+
+    def _drawn(
+        self, rows: Tabular, draws: int, seed: int, first_row: int
+    ) -> Iterator[tuple[slice, range, Tensor]]:
+        """Block by block: rows, their galaxies' numbers, draws (rows, members, share, targets)."""
+        share = self.draws_per_member(draws)
+        for part in blocks(len(rows), max(1, self._block_rows // share)):
+            numbers, values = range(first_row + part.start, first_row + part.stop), rows[part]
+            drawn = [each.sample(values, numbers, share, seed) for each in self._ensembles]
+            yield part, numbers, torch.cat(drawn, dim=-1)
+
+    def _over_draws(
+        self,
+        statistic: Callable[[np.ndarray], np.ndarray],
+        inputs: Inputs,
+        draws: int,
+        seed: int,
+        shape: tuple[int, ...] = (),
+    ) -> np.ndarray:
+        """`statistic` of every chunk's draws in float64, (n, *shape, targets)."""
+        out = np.empty((len(inputs), *shape, len(self.targets)))
+        for part, drawn in self.chunks(inputs, draws, seed):
+            out[part] = statistic(drawn.astype(np.float64))
+        return out
+
+    @property
+    def _block_rows(self) -> int:
+        return BLOCK_ROWS.get(self._ensembles[0].device.type, BLOCK_ROWS["cpu"])
 
     def _parts(self) -> Iterator[tuple[Ensemble, slice]]:
         """The ensembles, and where their targets lie on the last axis."""
@@ -243,64 +291,18 @@ class Posterior:
             yield ensemble, slice(start, start + len(ensemble.targets))
             start += len(ensemble.targets)
 
-    def _check(self, inputs: pd.DataFrame | np.ndarray) -> np.ndarray:
-        values = _array(inputs, self.inputs, "inputs")
-        _refuse(~np.isfinite(values), "inputs", self.inputs)
-        return values
+    def _inputs(self, inputs: Inputs) -> Tabular:
+        return Tabular(inputs, self.inputs, "inputs").refuse_missing()
+
+    def _check_size(self, galaxies: int, draws: int) -> None:
+        if galaxies * draws * len(self.targets) > MOST_NUMBERS:
+            raise UserError(
+                f"{galaxies} galaxies x {draws} draws x {len(self.targets)} targets are more than "
+                f"the {MOST_NUMBERS * 4 / 2**30:g} GiB of one array: take them from "
+                "Posterior.chunks, or ask for mean, std or quantiles, which keep no draws."
+            )
 
 
-def member_tensors(tensors: dict[str, Tensor], member: int) -> dict[str, Tensor]:
-    """The state of one member among the tensors of all: those named MEMBER.NAME, as NAME."""
-    prefix = f"{member}."
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def galaxy_noise(key: int, numbers: range, shape: tuple[int, int]) -> Tensor:
-    """Standard normal numbers for each galaxy's number, (n, *shape).
-
-    Counter-based (Philox, Salmon et al. 2011): a galaxy's numbers do not depend on the others'.
-    """
-    rows = [
-        np.random.Generator(np.random.Philox(key=[key, number])).standard_normal(shape, np.float32)
-        for number in numbers
-    ]
-    return torch.from_numpy(np.stack(rows))
-
-
-def _agree(first: Ensemble, other: Ensemble) -> None:
-    if first.inputs != other.inputs:
-        raise UserError(
-            f"the property model takes {first.inputs}, the line model {other.inputs}: load two "
-            "models of the same variant"
-        )
-    if len(first.members) != len(other.members):
-        raise UserError(
-            f"the property model has {len(first.members)} members, the line model "
-            f"{len(other.members)}: train both with the same flows.members"
-        )
-
-
-def _array(values: pd.DataFrame | np.ndarray, names: list[str], what: str) -> np.ndarray:
-    if isinstance(values, pd.DataFrame):
-        absent = [name for name in names if name not in values]
-        if absent:
-            raise UserError(f"{what}: no column {', '.join(absent)}; expected {', '.join(names)}")
-        return values[names].to_numpy(np.float64)
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != len(names):
-        raise UserError(
-            f"{what}: an array of shape {array.shape}; expected (n, {len(names)}), the columns "
-            f"{', '.join(names)}"
-        )
-    return array
-
-
-def _refuse(bad: np.ndarray, what: str, names: list[str]) -> None:
-    rows = np.flatnonzero(bad.any(axis=1))
-    if len(rows):
-        columns = [names[i] for i in np.flatnonzero(bad.any(axis=0))]
-        more = ", ..." if len(rows) > 10 else ""
-        raise UserError(
-            f"{what}: {len(rows)} of {len(bad)} rows have a NaN or an infinity in "
-            f"{', '.join(columns)}: rows {', '.join(map(str, rows[:10]))}{more}. Leave them out."
-        )
+def _check_draws(draws: int) -> None:
+    if draws < 1:
+        raise UserError(f"draws must be 1 or more, not {draws}")

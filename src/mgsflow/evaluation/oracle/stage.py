@@ -8,7 +8,6 @@ import h5py
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import logsumexp
 
 from mgsflow.config import Compute, Oracle, Photometry, Selection, Simulated, Targets
 from mgsflow.core.errors import UserError
@@ -109,7 +108,6 @@ def _flows(
     posterior: Posterior, table: pd.DataFrame, oracle: Oracle, targets: Targets, seed: int
 ) -> list[Flow]:
     draws = posterior.sample(table, oracle.posterior_draws, derive_seed(seed, "oracle", "flow"))
-    draws = draws.reshape(len(table), -1, len(posterior.targets))
     core, everything = _densities(posterior, table, targets)
     return [Flow(posterior.targets, *parts) for parts in zip(draws, core, everything, strict=True)]
 
@@ -123,9 +121,7 @@ def _densities(
         return (np.full(len(table), np.nan),) * 2
     truth = table[properties.targets]
     alone = truth.assign(**{METALLICITY: np.nan}) if METALLICITY in truth else truth
-    found = (properties.log_prob(table, values[properties.targets]) for values in (alone, truth))
-    core, everything = (logsumexp(each, axis=1) - np.log(properties.members) for each in found)
-    return core, everything
+    return properties.log_prob(table, alone), properties.log_prob(table, truth)
 
 
 def _write(
