@@ -49,6 +49,7 @@ STAGES = {
         _stage(
             "detectability", "evaluation.detectability", "judge the detectability of metallicity"
         ),
+        _stage("leakage", "evaluation.leakage.stage", "check that nothing leaks into the test set"),
         _stage("oracle", "evaluation.oracle.stage", "compare the flows with exact posteriors"),
         _stage("directions", "evaluation.directions", "decode along latent directions"),
         _stage("umap", "evaluation.umap", "embed latents and photometry in the plane"),
@@ -59,6 +60,7 @@ STAGES = {
         _stage("table-detectability", "report.table_detectability", "detectability of metallicity"),
         _stage("table-speed", "report.table_speed", "seconds a galaxy, and training apart"),
         _stage("table-cost", "report.table_cost", "what the training cost: time, memory, energy"),
+        _stage("table-leakage", "report.table_leakage", "the leakage report, check by check"),
         _stage("table-oracle", "report.table_oracle", "the flows beside the exact posteriors"),
         _stage("table-sample", "report.table_sample", "how many galaxies came, stayed and left"),
         _stage("figure1", "report.figure1", "Figure 1: the architecture"),

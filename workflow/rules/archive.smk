@@ -39,7 +39,13 @@ ARCHIVED = [
     *(POSTERIORS if config["archive"]["posteriors"] else []),
     *expand(
         f"{RUN}/evaluation/{{name}}",
-        name=["scores.parquet", "uncertainty.parquet", "baselines.parquet", "speed.json"],
+        name=[
+            "scores.parquet",
+            "uncertainty.parquet",
+            "leakage.parquet",
+            "baselines.parquet",
+            "speed.json",
+        ],
     ),
     *([f"{RUN}/evaluation/oracle.parquet"] if HAS_ORACLE else []),
     *(

@@ -128,6 +128,46 @@ rule detectability:
         "--threads {threads} 2>&1 | tee {log:q}"
 
 
+# What the test set shares with the sets that trained the models, and the permutation control.
+rule leakage:
+    input:
+        selected=f"{RUN}/catalogue/selected.parquet",
+        splits=f"{RUN}/catalogue/splits.parquet",
+        features=f"{RUN}/flows/features.parquet",
+        models=expand(f"{RUN}/flows/{{flow}}/{{variant}}/model.json", flow=FLOWS, variant=VARIANTS),
+        predictions=f"{RUN}/evaluation/baselines.parquet",
+    output:
+        f"{RUN}/evaluation/leakage.parquet",
+    params:
+        stamps=section("stamps", "provider", "size", "pixel_scale"),
+        targets=section("targets"),
+        baselines=section("baselines"),
+        evaluation=section("evaluation", "permutations"),
+        seed=config["seed"],
+        code=code("leakage"),
+    log:
+        f"{RUN}/logs/leakage.log",
+    benchmark:
+        f"{RUN}/benchmarks/leakage.tsv"
+    threads: THREADS["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Check that nothing leaks into the test set"
+    shell:
+        "mgsflow leakage --selected {input.selected:q} --splits {input.splits:q} "
+        "--features {input.features:q} --models {input.models:q} "
+        "--predictions {input.predictions:q} --stamps {params.stamps:q} "
+        "--targets {params.targets:q} --baselines {params.baselines:q} "
+        "--evaluation {params.evaluation:q} --seed {params.seed} --out {output:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"
+
+
 # The flows on photometry beside the exact posteriors of a simulated sky.
 rule oracle:
     input:

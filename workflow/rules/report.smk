@@ -12,6 +12,7 @@ DIRECTION_FIGURES = dict(zip(["figure3a", "figure3b"], DIRECTIONS_OF)) if HAS_ST
 TABLES = ["table1", "table2", "scores", "speed", "cost", "sample"]
 TABLES += ["detectability"] if HAS_METALLICITY else []
 TABLES += ["oracle"] if HAS_ORACLE else []
+TABLES += ["leakage"]
 FIGURES = [
     "figure1",
     *(["figure2a"] if TARGETS["properties"] else []),
@@ -195,6 +196,34 @@ rule table_cost:
     shell:
         "mgsflow table-cost --telemetry {input.telemetry:q} --out "
         "{output.csv:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# The leakage report.
+rule table_leakage:
+    input:
+        leakage=f"{RUN}/evaluation/leakage.parquet",
+    output:
+        csv=report(f"{RUN}/tables/leakage.csv", caption="../report/leakage.rst", category="Tables"),
+        shown=multiext(f"{RUN}/tables/leakage", ".md", ".tex"),
+    params:
+        code=code("table-leakage"),
+    log:
+        f"{RUN}/logs/table_leakage.log",
+    benchmark:
+        f"{RUN}/benchmarks/table_leakage.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table of leakage"
+    shell:
+        "mgsflow table-leakage --leakage {input.leakage:q} --out {output.csv:q} --threads "
+        "{threads} 2>&1 | tee {log:q}"
 
 
 # The flows beside the exact posteriors.

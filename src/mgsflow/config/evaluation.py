@@ -28,6 +28,9 @@ class Evaluation(Section):
     """Scores, latent space and speed."""
 
     bootstrap: int = setting(200, "Bootstrap resamples of each interval", ge=10)
+    permutations: int = setting(
+        5, "Times that the permutation control shuffles the training targets", ge=1
+    )
     direction_targets: list[Property] = setting(
         ["redshift", "log_sfr"],
         "Properties whose latent directions are decoded (Figures 3a, 3b)",

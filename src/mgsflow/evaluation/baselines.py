@@ -6,17 +6,11 @@ only numbers from the same galaxies, targets and split can be compared with ours
 
 from __future__ import annotations
 
-import copy
-import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.neighbors import KNeighborsRegressor
-from sklearn.neural_network import MLPRegressor
 from threadpoolctl import threadpool_limits
 
 from mgsflow.config import Baselines, Targets
@@ -26,18 +20,15 @@ from mgsflow.core.quantities import BANDS, Quantity
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation.embedding import (
-    common_scale,
     embedding_columns,
     photometry_columns,
     with_colours,
 )
+from mgsflow.evaluation.regressors import FITS, Data
 from mgsflow.models.inputs import magnitude_columns
-from mgsflow.models.standardise import Standardiser
 
 SETS = ("train", "validation", "test")
 PHOTOMETRY_BANDS = ["r", "g", "z"]  # the bands of AstroCLIP's photometry baseline, the paper's [28]
-_PATIENCE = 15  # epochs or trees without a better validation loss before a training ends
-_BATCH = 128
 _LEAST = 10  # training galaxies with a measured target, below which no method is trained on it
 
 _QUANTITIES = (
@@ -46,19 +37,6 @@ _QUANTITIES = (
     Quantity("target", "", "Predicted quantity; its unit is that of core.quantities"),
     Quantity("prediction", "", "Prediction in the unit of the target"),
 )
-
-
-@dataclass(frozen=True)
-class Data:
-    """Inputs (n, columns) and targets (n, targets) of one set; NaN is a missing target."""
-
-    inputs: np.ndarray
-    targets: np.ndarray
-
-
-# Predicts targets (n, targets) from inputs (n, columns), both in their own units.
-Predict = Callable[[np.ndarray], np.ndarray]
-Fit = Callable[[Data, Data, Baselines, int], Predict]
 
 
 def baselines(
@@ -80,6 +58,7 @@ def baselines(
     names = [*targets.properties, *targets.lines]
     table = _read(features, names)
     left_out: dict[str, str] = {}
+    inputs: dict[str, list[str]] = {}
     parts = [_empty()]
     with threadpool_limits(limits=threads):
         for method in track(baselines.methods, "baselines"):
@@ -88,10 +67,11 @@ def baselines(
                 left_out[method] = reason
                 say(f"baselines: {method} is left out: {reason}")
                 continue
+            inputs[method] = columns
             seed_of = derive_seed(seed, "baselines", method) % 2**32  # scikit-learn takes 32 bits
-            parts += _predict(table, columns, names, method, baselines, seed_of)
-    predictions = pd.concat(parts, ignore_index=True)
-    write_table(out, predictions, _QUANTITIES, {"left_out": left_out})
+            parts += predictions(table, columns, names, method, baselines, seed_of)
+    notes = {"left_out": left_out, "inputs": inputs}
+    write_table(out, pd.concat(parts, ignore_index=True), _QUANTITIES, notes)
 
 
 def _read(features: Path, names: list[str]) -> pd.DataFrame:
@@ -125,7 +105,7 @@ def _bands(available: list[str]) -> list[str]:
     return [band for band in BANDS if f"mag_{band}" in available]
 
 
-def _predict(
+def predictions(
     table: pd.DataFrame,
     columns: list[str],
     names: list[str],
@@ -133,7 +113,11 @@ def _predict(
     settings: Baselines,
     seed: int,
 ) -> list[pd.DataFrame]:
-    """Predictions of one method for all targets, with a training for each group of them."""
+    """Predictions of one method for all targets, with a training for each group of them.
+
+    Fitted to the rows of `table` whose `set` is train, stopped by those of validation; a table a
+    target and set, with objid, of the validation and the test galaxies.
+    """
     sets = {name: table[table["set"] == name] for name in SETS}
     parts = []
     for group in _groups(sets["train"], sets["validation"], names):
@@ -141,7 +125,7 @@ def _predict(
         if len(train.inputs) < _LEAST or not len(validation.inputs):
             say(f"baselines: {method}: too few galaxies to train on {', '.join(group)}")
             continue
-        predict = _FITS[method](train, validation, settings, seed)
+        predict = FITS[method](train, validation, settings, seed)
         for name in ("validation", "test"):
             values = predict(sets[name][columns].to_numpy(np.float64))
             parts += list(_long(sets[name]["objid"], method, name, group, values))
@@ -190,88 +174,3 @@ def _empty() -> pd.DataFrame:
             "prediction": np.empty(0, np.float64),
         }
     )
-
-
-def _fit_photometry_mlp(train: Data, validation: Data, settings: Baselines, seed: int) -> Predict:
-    return _fit_mlp(Standardiser.fit(train.inputs), train, validation, settings, seed)
-
-
-def _fit_image_mlp(train: Data, validation: Data, settings: Baselines, seed: int) -> Predict:
-    return _fit_mlp(common_scale(train.inputs), train, validation, settings, seed)
-
-
-def _fit_mlp(
-    scale_in: Standardiser, train: Data, validation: Data, settings: Baselines, seed: int
-) -> Predict:
-    """A multi-output MLP, Adam, kept as it was at its least loss on the validation set.
-
-    scikit-learn's own early stopping would set aside a part of the training set.
-    """
-    scale_out = Standardiser.fit(train.targets)
-    inputs, wanted = scale_in.apply(train.inputs), scale_out.apply(train.targets)
-    inputs_validation = scale_in.apply(validation.inputs)
-    wanted_validation = scale_out.apply(validation.targets)
-    model = MLPRegressor(
-        hidden_layer_sizes=settings.mlp_hidden,
-        batch_size=min(_BATCH, len(inputs)),
-        random_state=seed,
-    )
-    best, best_loss, since = model, np.inf, 0
-    for _ in range(settings.mlp_epochs):
-        model.partial_fit(inputs, _ravel(wanted))  # one pass through the training set
-        predicted = model.predict(inputs_validation).reshape(wanted_validation.shape)
-        loss = float(np.mean((predicted - wanted_validation) ** 2))
-        since += 1
-        if loss < best_loss:
-            best, best_loss, since = copy.deepcopy(model), loss, 0
-        if since >= _PATIENCE:
-            break
-    outputs = train.targets.shape[1]
-    return lambda x: scale_out.invert(best.predict(scale_in.apply(x)).reshape(len(x), outputs))
-
-
-def _fit_knn(train: Data, validation: Data, settings: Baselines, seed: int) -> Predict:
-    """Mean of the nearest training galaxies, weighted by inverse distance.
-
-    The latents keep their own scales: see `common_scale`.
-    """
-    model = KNeighborsRegressor(
-        min(settings.neighbours, len(train.inputs)), weights="distance", algorithm="brute"
-    )
-    model.fit(train.inputs, train.targets)
-    return model.predict
-
-
-def _fit_boosting(train: Data, validation: Data, settings: Baselines, seed: int) -> Predict:
-    """Histogram gradient boosting, one model a target, with as many trees as validate best."""
-    models = []
-    for wanted, wanted_validation in zip(train.targets.T, validation.targets.T, strict=True):
-        model = HistGradientBoostingRegressor(
-            max_iter=settings.boosting_iterations,
-            early_stopping=True,
-            n_iter_no_change=_PATIENCE,
-            random_state=seed,
-        )
-        models.append(
-            model.fit(train.inputs, wanted, X_val=validation.inputs, y_val=wanted_validation)
-        )
-    return lambda x: np.stack([_predict_with_best(model, x) for model in models], axis=1)
-
-
-def _predict_with_best(model: HistGradientBoostingRegressor, inputs: np.ndarray) -> np.ndarray:
-    """Without the trees after the best, which early stopping needs to know that it was the best."""
-    trees = max(int(np.argmax(model.validation_score_)), 1)
-    return next(itertools.islice(model.staged_predict(inputs), trees - 1, None))
-
-
-def _ravel(targets: np.ndarray) -> np.ndarray:
-    """scikit-learn wants a lone target as a vector."""
-    return targets[:, 0] if targets.shape[1] == 1 else targets
-
-
-_FITS: dict[str, Fit] = {
-    "photometry_mlp": _fit_photometry_mlp,
-    "image_mlp": _fit_image_mlp,
-    "image_knn": _fit_knn,
-    "photometry_boosting": _fit_boosting,
-}

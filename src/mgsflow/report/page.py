@@ -30,6 +30,7 @@ TITLES = {
     "figure3b": "Figure 3b. Decoding along latent directions: second property",
     "figure4": "Figure 4. UMAP of latents and photometry",
     "detectability": "Detectability of metallicity",
+    "leakage": "Leakage",
     "oracle": "Against the exact posteriors",
     "contours": "Exact posteriors and the flows'",
     "scores": "All scores",
