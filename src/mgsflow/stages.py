@@ -47,6 +47,11 @@ STAGES = {
             "uncertainty", "evaluation.uncertainty", "split the spread into aleatoric and epistemic"
         ),
         _stage(
+            "calibration",
+            "evaluation.calibration.stage",
+            "judge whether the posteriors mean what they say",
+        ),
+        _stage(
             "detectability", "evaluation.detectability", "judge the detectability of metallicity"
         ),
         _stage("leakage", "evaluation.leakage.stage", "check that nothing leaks into the test set"),
@@ -57,6 +62,7 @@ STAGES = {
         _stage("table1", "report.table1", "Table 1: R2 by method and property"),
         _stage("table2", "report.table2", "Table 2: aleatoric and epistemic uncertainty"),
         _stage("table-scores", "report.table_scores", "all scores of all methods"),
+        _stage("table-calibration", "report.table_calibration", "verdicts on the posteriors"),
         _stage("table-detectability", "report.table_detectability", "detectability of metallicity"),
         _stage("table-speed", "report.table_speed", "seconds a galaxy, and training apart"),
         _stage("table-cost", "report.table_cost", "what the training cost: time, memory, energy"),
@@ -67,6 +73,7 @@ STAGES = {
         _stage("figure2", "report.figure2", "Figure 2: predicted against true"),
         _stage("figure3", "report.figure3", "Figure 3: decoding along latent directions"),
         _stage("figure4", "report.figure4", "Figure 4: UMAP of latents and photometry"),
+        _stage("figure-calibration", "report.figure_calibration", "ranks and coverage, with bands"),
         _stage("figure-oracle", "report.figure_oracle", "exact posteriors under the flows'"),
         _stage("figure-training", "report.figure_training", "losses of all trainings"),
         _stage("report", "report.page", "the report: one page with every table and figure"),

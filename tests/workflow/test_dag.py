@@ -23,6 +23,7 @@ SECTIONS = {
         "sample_posteriors",
         "baselines",
         "scores",
+        "calibration",
         "detectability",
         "directions",
         "leakage",
@@ -71,6 +72,7 @@ SECTIONS = {
         "speed",
     },
     "evaluation: {bootstrap: 21}": {"scores", "detectability", "directions", "umap", "speed"},
+    "calibration: {alpha: 0.02}": {"calibration"},
     "oracle: {galaxies: 11}": {"oracle"},
     "archive: {posteriors: false}": {"archive"},
     "compute: {device: cpu}": {

@@ -47,6 +47,8 @@ ARCHIVED = [
             "speed.json",
         ],
     ),
+    f"{RUN}/evaluation/calibration.parquet",
+    f"{RUN}/evaluation/calibration-curves.parquet",
     *([f"{RUN}/evaluation/oracle.parquet"] if HAS_ORACLE else []),
     *(
         [

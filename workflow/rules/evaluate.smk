@@ -97,6 +97,40 @@ rule uncertainty:
         "--out {output:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
+# Whether the test set's posteriors mean what they say.
+rule calibration:
+    input:
+        features=f"{RUN}/flows/features.parquet",
+        posteriors=POSTERIORS,
+    output:
+        table=f"{RUN}/evaluation/calibration.parquet",
+        curves=f"{RUN}/evaluation/calibration-curves.parquet",
+    params:
+        variants=VARIANTS,
+        calibration=section("calibration"),
+        seed=config["seed"],
+        code=code("calibration"),
+    log:
+        f"{RUN}/logs/calibration.log",
+    benchmark:
+        f"{RUN}/benchmarks/calibration.tsv"
+    threads: THREADS["threads"]
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Judge the calibration of the posteriors"
+    shell:
+        "mgsflow calibration --features {input.features:q} --posteriors {input.posteriors:q} "
+        "--variants {params.variants} --calibration {params.calibration:q} --seed {params.seed} "
+        "--out {output.table:q} --curves {output.curves:q} --threads {threads} "
+        "2>&1 | tee {log:q}"
+
+
 # Confusion matrix and scores of the metallicity's detectability.
 rule detectability:
     input:

@@ -9,7 +9,7 @@ MODELS = [
     *expand(f"{RUN}/flows/{{flow}}/{{variant}}/model.json", flow=FLOWS, variant=VARIANTS),
 ]
 DIRECTION_FIGURES = dict(zip(["figure3a", "figure3b"], DIRECTIONS_OF)) if HAS_STAMPS else {}
-TABLES = ["table1", "table2", "scores", "speed", "cost", "sample"]
+TABLES = ["table1", "table2", "scores", "calibration", "speed", "cost", "sample"]
 TABLES += ["detectability"] if HAS_METALLICITY else []
 TABLES += ["oracle"] if HAS_ORACLE else []
 TABLES += ["leakage"]
@@ -19,6 +19,7 @@ FIGURES = [
     *(["figure2b"] if TARGETS["lines"] else []),
     *DIRECTION_FIGURES,
     *(["figure4"] if UMAP_OF else []),
+    "ranks",
     *(["contours"] if HAS_ORACLE else []),
     "training",
 ]
@@ -108,6 +109,38 @@ rule table_scores:
     shell:
         "mgsflow table-scores --scores {input.scores:q} --out {output.csv:q} --threads "
         "{threads} 2>&1 | tee {log:q}"
+
+
+# Verdicts on the posteriors.
+rule table_calibration:
+    input:
+        calibration=f"{RUN}/evaluation/calibration.parquet",
+    output:
+        csv=report(
+            f"{RUN}/tables/calibration.csv",
+            caption="../report/calibration.rst",
+            category="Tables",
+        ),
+        shown=multiext(f"{RUN}/tables/calibration", ".md", ".tex"),
+    params:
+        code=code("table-calibration"),
+    log:
+        f"{RUN}/logs/table_calibration.log",
+    benchmark:
+        f"{RUN}/benchmarks/table_calibration.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table of the calibration"
+    shell:
+        "mgsflow table-calibration --calibration {input.calibration:q} --out {output.csv:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"
 
 
 # Confusion matrix and scores of the metallicity's detectability.
@@ -472,6 +505,34 @@ rule figure4:
     shell:
         "mgsflow figure4 --umap {input.umap:q} --out "
         "{output.pdf:q} --threads {threads} 2>&1 | tee {log:q}"
+
+
+# Ranks and coverage with their bands.
+rule figure_calibration:
+    input:
+        curves=f"{RUN}/evaluation/calibration-curves.parquet",
+    output:
+        pdf=report(f"{RUN}/figures/ranks.pdf", caption="../report/ranks.rst", category="Figures"),
+        png=f"{RUN}/figures/ranks.png",
+    params:
+        code=code("figure-calibration"),
+    log:
+        f"{RUN}/logs/figure_calibration.log",
+    benchmark:
+        f"{RUN}/benchmarks/figure_calibration.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Figure of the calibration"
+    shell:
+        "mgsflow figure-calibration --curves {input.curves:q} --out {output.pdf:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"
 
 
 # Exact posteriors of three galaxies under the flows'.

@@ -53,6 +53,33 @@ class Evaluation(Section):
     speed_draws: int = setting(1000, "Draws a galaxy in the speed table", ge=1)
 
 
+class Calibration(Section):
+    """Whether the posteriors mean what they say (docs/calibration.md)."""
+
+    alpha: float = setting(
+        0.01,
+        "Probability at which a calibrated posterior of a target is called something else",
+        gt=0,
+        lt=0.5,
+    )
+    bootstrap: int = setting(200, "Bootstrap resamples of each interval", ge=10)
+    joint_draws: int = setting(
+        400, "Most draws a galaxy in the tests and scores of several targets at once", ge=20
+    )
+    components: int = setting(
+        4, "Principal components of photometry, and of latents, that local tests look at", ge=1
+    )
+    classifier_galaxies: int = setting(4000, "Most galaxies of the classifier's test", ge=40)
+    classifier_nulls: int = setting(
+        40, "Trainings of the classifier with draws in the truths' place", ge=10
+    )
+    recalibrate: Literal["none", "temperature", "conformal"] = setting(
+        "none",
+        "Recalibration of the draws on the validation set, judged beside the raw ones: "
+        "`temperature` scales them about their mean, `conformal` moves their quantiles",
+    )
+
+
 class Oracle(Section):
     """The exact posteriors of a simulated sky by photometry alone, beside the flows'.
 

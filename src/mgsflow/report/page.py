@@ -34,6 +34,8 @@ TITLES = {
     "oracle": "Against the exact posteriors",
     "contours": "Exact posteriors and the flows'",
     "scores": "All scores",
+    "calibration": "Calibration: the verdicts",
+    "ranks": "Calibration: ranks and coverage",
     "speed": "Speed",
     "cost": "Cost of the training",
     "training": "Training curves",

@@ -1,0 +1,1 @@
+"""Whether posteriors mean what they say: ranks, coverage, scores, local tests, a plain verdict."""

@@ -1,0 +1,108 @@
+"""The stage that judges whether the posteriors of the test set mean what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mgsflow.config.evaluation import Calibration
+from mgsflow.core.errors import UserError
+from mgsflow.core.progress import say
+from mgsflow.core.seeds import generator
+from mgsflow.core.tables import read_table, write_table
+from mgsflow.evaluation.calibration.assess import Assessed, assess
+from mgsflow.evaluation.calibration.columns import CURVES, QUANTITIES
+from mgsflow.evaluation.calibration.inputs import components, rows_of, slices
+from mgsflow.evaluation.calibration.recalibrate import learn
+from mgsflow.evaluation.calibration.words import RAW
+from mgsflow.evaluation.draws import PosteriorSet, read_posterior
+from mgsflow.evaluation.variants import each_variant
+
+SET, LEARNT_ON = "test", "validation"
+LEAST_DRAWS = 20  # a galaxy
+
+
+def calibration(
+    *,
+    features: Path,
+    posteriors: list[Path],
+    variants: list[str],
+    calibration: Calibration,
+    seed: int,
+    out: Path,
+    curves: Path,
+) -> None:
+    """Judge the test set's posteriors: one row for each variant, target or group, and slice.
+
+    Ranks with their bands, coverage, TARP, correlations, L-C2ST, scores and verdicts go to --out;
+    what the figure draws, curves and histograms, goes to --curves. docs/calibration.md explains the
+    figures. With `calibration.recalibrate`, draws recalibrated on the validation set are judged
+    beside the raw ones.
+    """
+    table = read_table(features).set_index("objid")
+    found: list[pd.DataFrame] = []
+    drawn: list[pd.DataFrame] = []
+    paths = dict(zip(variants, posteriors, strict=False))
+    for variant, posterior in each_variant(posteriors, variants, SET):
+        _check(posterior, paths[variant])
+        rows = rows_of(table, posterior.objid, features)
+        for name, given in _versions(posterior, rows, paths[variant], calibration, seed):
+            say(f"calibration: {variant}, recalibration: {name}, {len(given.truth)} galaxies")
+            own, points = assess(given, calibration, seed)
+            found.append(pd.DataFrame(own).assign(variant=variant, recalibration=name))
+            drawn.append(pd.DataFrame(points).assign(variant=variant, recalibration=name))
+    _write(out, found, QUANTITIES)
+    _write(curves, drawn, CURVES)
+
+
+def _check(posterior: PosteriorSet, path: Path) -> None:
+    count = posterior.pooled.shape[1]
+    if count < LEAST_DRAWS:
+        raise UserError(
+            f"{path}: {count} draws a galaxy are too few to judge a posterior by; give at least "
+            f"{LEAST_DRAWS} (posteriors.draws)."
+        )
+    if not np.isfinite(posterior.draws).all():
+        row = int(np.argmin(np.isfinite(posterior.draws).all(axis=(1, 2, 3))))
+        raise UserError(
+            f"{path}: draws of galaxy {posterior.objid[row]} are not finite. Sample the posteriors "
+            "again, and look at the training's history if it stays."
+        )
+
+
+def _versions(
+    posterior: PosteriorSet, rows: pd.DataFrame, path: Path, settings: Calibration, seed: int
+) -> Iterator[tuple[str, Assessed]]:
+    """The posteriors as they are, then recalibrated if that is asked for."""
+    pooled, redshift = posterior.pooled, None
+    if "redshift" in posterior.targets:
+        redshift = pooled[..., posterior.column("redshift")].mean(axis=1, dtype=np.float64)
+    inputs = components(rows, posterior.variant, settings.components)
+    given = Assessed(pooled, posterior.truth, posterior.targets, inputs, slices(rows, redshift))
+    yield RAW, given
+    if settings.recalibrate != RAW:
+        mended = _recalibrated(pooled, read_posterior(path, LEARNT_ON), settings.recalibrate, seed)
+        yield settings.recalibrate, replace(given, draws=mended)
+
+
+def _recalibrated(
+    pooled: np.ndarray, learnt_on: PosteriorSet, method: str, seed: int
+) -> np.ndarray:
+    result = np.empty_like(pooled)
+    for column, target in enumerate(learnt_on.targets):
+        truth = learnt_on.truth[:, column]
+        known = np.isfinite(truth)
+        random = generator(seed, "calibration", "recalibrate", target)
+        mend = learn(method, learnt_on.pooled[known, :, column], truth[known], random)
+        result[..., column] = mend(pooled[..., column])
+    return result
+
+
+def _write(path: Path, parts: list[pd.DataFrame], quantities: tuple) -> None:
+    columns = [quantity.name for quantity in quantities]
+    table = pd.concat([part.reindex(columns=columns) for part in parts], ignore_index=True)
+    write_table(path, table, quantities, {"set": SET})
