@@ -20,6 +20,7 @@ from mgsflow.report.table_sample import table_sample
 from mgsflow.report.table_scores import table_scores
 from mgsflow.report.table_speed import table_speed
 from mgsflow.report.writing import (
+    INTERVAL,
     read_markdown,
     show,
     show_interval,
@@ -29,7 +30,7 @@ from mgsflow.report.writing import (
     to_markdown,
 )
 
-OURS = "images_photometry-observed"
+OURS, REST = "images_photometry-observed", "images_photometry-rest_frame"
 
 
 @pytest.fixture
@@ -38,6 +39,8 @@ def scores(tmp_path):
         "method kind target n r2 r2_low r2_high r2_mean_head rmse bias nmad "
         "coverage_68 coverage_95 crps"
     ).split()
+    gain = ["r2_gain", "r2_gain_low", "r2_gain_high"]
+    added = ["r2_mean_head_low", "r2_mean_head_high", *gain, "photo_z_sigma_mad"]
     nan = np.nan
     rows = [
         (OURS, "posterior", "redshift", 90, 0.81, 0.77, 0.85, 0.8, 0.02, 0, 0.01, 0.66, 0.94, 0.01),
@@ -45,7 +48,13 @@ def scores(tmp_path):
         ("photometry_mlp", "baseline", "redshift", 90, 0.7, 0.6, 0.8, nan, 0, 0, 0, nan, nan, 0.1),
     ]
     path = tmp_path / "scores.parquet"
-    write_table(path, pd.DataFrame(rows, columns=columns))
+    table = pd.DataFrame(rows, columns=columns).assign(**dict.fromkeys(added, nan))
+    head = table["r2_mean_head"]
+    table["r2_mean_head_low"], table["r2_mean_head_high"] = head - 0.05, head + 0.02
+    rest = table.iloc[[0]].assign(method=REST, r2=0.97, r2_low=0.96, r2_high=0.98)
+    rest[gain] = 0.16, 0.12, 0.21
+    table.loc[0, "photo_z_sigma_mad"] = 0.012
+    write_table(path, pd.concat([table, rest], ignore_index=True))
     return path
 
 
@@ -53,24 +62,47 @@ def test_table1_puts_the_published_first_and_marks_them(scores, tmp_path):
     table1(scores=scores, out=tmp_path / "table1.csv")
     shown = read_markdown(tmp_path / "table1.md")
     assert list(shown.columns) == ["Method", "z", "Hβ"]
-    assert ["published" in name for name in shown["Method"]] == [True] * 6 + [False] * 2
+    assert ["published" in name for name in shown["Method"]] == [True] * 6 + [False] * 6
     ours = shown[shown["Method"].str.contains("ours, observed")].iloc[0]
     assert list(ours[1:]) == ["0.81 +0.04 −0.04", "0.50 +0.10 −0.10"]
     paper = shown[shown["Method"].str.contains("Images.*paper", regex=True)].iloc[0]
     assert list(paper[1:]) == ["0.80", "0.79–0.80"]
-    assert shown.iloc[-2]["Method"].startswith("(r, g, z)") and shown.iloc[-2]["Hβ"] == "–"
+    assert shown.iloc[6]["Method"].startswith("(r, g, z)") and shown.iloc[6]["Hβ"] == "–"
     numbers = pd.read_csv(tmp_path / "table1.csv")
-    row = numbers[numbers["source"].eq("this run") & numbers["target"].eq("redshift")].iloc[-1]
-    assert (row["r2"], row["r2_low"], row["n"]) == (0.81, 0.77, 90)
+    row = numbers[numbers["method"].eq(LABELS[OURS]) & numbers["target"].eq("redshift")].iloc[0]
+    assert (row["source"], row["r2"], row["r2_low"], row["n"]) == ("this run", 0.81, 0.77, 90)
+
+
+def test_table1_shows_an_interval_at_every_value_of_this_run(scores, tmp_path):
+    table1(scores=scores, out=tmp_path / "table1.csv")
+    numbers = pd.read_csv(tmp_path / "table1.csv")
+    ours = numbers[numbers["source"] != "published"]
+    assert ours[["r2", "r2_low", "r2_high"]].notna().all(axis=None)
+    shown = read_markdown(tmp_path / "table1.md").set_index("Method")
+    cells = [cell for name in set(ours["method"]) for cell in shown.loc[name] if cell != "–"]
+    assert len(cells) == len(ours) and all(INTERVAL.fullmatch(cell) for cell in cells)
+
+
+def test_table1_has_the_mean_head_alone_and_what_rest_frame_colours_bring(scores, tmp_path):
+    table1(scores=scores, out=tmp_path / "table1.csv")
+    shown = read_markdown(tmp_path / "table1.md").set_index("Method")
+    head = shown.loc["Images + photometry, mean head alone (ours, observed colours)"]
+    assert head.tolist() == ["0.80 +0.02 −0.05", "0.50 +0.02 −0.05"]
+    gain = shown.iloc[-1]
+    assert gain.name == "Gain by rest-frame colours, images + photometry"
+    assert gain.tolist() == ["0.16 +0.05 −0.04", "–"]
+    numbers = pd.read_csv(tmp_path / "table1.csv")
+    assert (numbers["source"] == "this run, difference").sum() == 1
 
 
 def test_table1_shows_three_digits_where_two_would_hide_the_interval(scores, tmp_path):
     narrow = read_table(scores)
-    narrow["r2_low"], narrow["r2_high"] = narrow["r2"] - 0.004, narrow["r2"] + 0.003
+    for name in ("r2", "r2_mean_head", "r2_gain"):
+        narrow[f"{name}_low"], narrow[f"{name}_high"] = narrow[name] - 0.004, narrow[name] + 0.003
     write_table(tmp_path / "narrow.parquet", narrow)
     table1(scores=tmp_path / "narrow.parquet", out=tmp_path / "table1.csv")
     shown = read_markdown(tmp_path / "table1.md")
-    assert shown.iloc[-1]["z"] == "0.810 +0.003 −0.004"
+    assert shown.iloc[8]["z"] == "0.810 +0.003 −0.004"
     assert shown.iloc[0]["z"] == "0.68"  # as published
     assert r"$0.810^{+0.003}_{-0.004}$" in (tmp_path / "table1.tex").read_text()
 
@@ -92,8 +124,30 @@ def test_table1_leaves_out_what_the_run_does_not_infer(scores, tmp_path):
 def test_all_scores_in_the_order_of_the_quantities(scores, tmp_path):
     table_scores(scores=scores, out=tmp_path / "scores.csv")
     shown = read_markdown(tmp_path / "scores.md")
-    assert list(shown["Quantity"]) == ["z", "z", "Hβ"]
-    assert shown.iloc[1]["Coverage 68%"] == "–" and shown.iloc[0]["Coverage 68%"] == "0.660"
+    assert list(shown["Quantity"]) == ["z", "z", "z", "z", "Hβ"]
+    assert shown["Coverage 68%"].tolist()[:3] == ["–", "0.660", "–"]
+    assert shown.iloc[1][["R²", "R² of the mean head"]].tolist() == [
+        "0.810 +0.040 −0.040",
+        "0.800 +0.020 −0.050",
+    ]
+
+
+def test_what_images_gave_others_stands_beside_our_scores_in_its_own_columns(scores, tmp_path):
+    oxygen = read_table(scores).iloc[[1]].assign(target="metallicity")
+    both = pd.concat([read_table(scores), oxygen], ignore_index=True)
+    write_table(tmp_path / "both.parquet", both)
+    table_scores(scores=tmp_path / "both.parquet", out=tmp_path / "scores.csv")
+    shown = read_markdown(tmp_path / "scores.md")
+    others = shown[shown["Method"].str.contains("published")].set_index("Quantity")
+    pasquet, wu = others.loc["z"], others.loc["12+log(O/H)"]
+    assert "Pasquet et al. 2019" in pasquet["Method"] and "Wu & Boada 2019" in wu["Method"]
+    assert (pasquet["Photo-z σ_MAD"], wu["RMSE"]) == ("<0.010", "0.085")
+    assert pasquet.drop(["Method", "Photo-z σ_MAD"]).eq("–").all()
+    assert wu.drop(["Method", "RMSE"]).eq("–").all()
+    assert shown.iloc[1]["Photo-z σ_MAD"] == "0.012"
+    # a run without metallicity has no use for what others had of it
+    table_scores(scores=scores, out=tmp_path / "scores.csv")
+    assert "Wu" not in (tmp_path / "scores.md").read_text()
 
 
 def test_table2_has_both_sigmas(tmp_path):

@@ -105,6 +105,42 @@ def test_a_posterior_that_is_too_narrow_is_as_accurate_but_covers_less_and_score
     assert bad.crps > 1.05 * good.crps
 
 
+def test_every_r2_of_ours_has_an_interval_about_it(run):
+    for name, rows in (("r2", run), ("r2_mean_head", run[run["kind"] == "posterior"])):
+        rows = rows[rows["method"] != "oracle"]
+        assert (rows[f"{name}_low"] < rows[name]).all()
+        assert (rows[name] < rows[f"{name}_high"]).all()
+        assert (rows[f"{name}_high"] - rows[f"{name}_low"] < 0.1).all()
+
+
+def test_the_gain_of_rest_frame_colours_is_that_of_the_same_galaxies(tmp_path):
+    """Two posteriors whose errors are nearly the same: their R2 differ by more than chance."""
+    random = np.random.default_rng(4)
+    n, variants = 400, ["photometry-rest_frame", "photometry-observed"]
+    truth = random.standard_normal((n, 1))
+    common = 0.5 * random.standard_normal((n, 1))
+    files = []
+    for variant, more in zip(variants, (0.0, 0.2), strict=True):
+        centres = truth + common + more * random.standard_normal((n, 1))
+        posterior = gaussian_set(centres, truth, within=0.3, draws=400)
+        files.append(write_posterior(tmp_path / f"{variant}.h5", variant, ["redshift"],
+                                     test=posterior))  # fmt: skip
+    features = pd.DataFrame({"objid": posterior["objid"], "set": "test", "redshift": truth[:, 0]})
+    write_table(tmp_path / "features.parquet", features)
+    nobody = _baseline("x", posterior["objid"], truth[:, [0] * 4])[:0]
+    write_table(tmp_path / "baselines.parquet", nobody)
+    _score(tmp_path, files, variants)
+    rest, observed = read_table(tmp_path / "scores.parquet").to_dict("records")
+    assert rest["r2_gain"] == pytest.approx(rest["r2"] - observed["r2"])
+    assert 0 < rest["r2_gain_low"] < rest["r2_gain"] < rest["r2_gain_high"]
+    # paired, the interval is much narrower than the two intervals suggest
+    assert rest["r2_gain_high"] - rest["r2_gain_low"] < (rest["r2_high"] - rest["r2_low"])
+    assert np.isnan(observed["r2_gain"])
+    _score(tmp_path, files[:1], variants[:1])
+    (alone,) = read_table(tmp_path / "scores.parquet").to_dict("records")
+    assert np.isnan(alone["r2_gain"])
+
+
 def test_missing_truths_do_not_count(run):
     assert run.query("target == 'metallicity'")["n"].unique() == [N - N // 3]
     assert run.query("target != 'metallicity'")["n"].unique() == [N]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,6 +30,16 @@ QUANTITIES = (
     Quantity("r2_low", "", "Lower end of the 95% bootstrap interval of r2"),
     Quantity("r2_high", "", "Upper end of the 95% bootstrap interval of r2"),
     Quantity("r2_mean_head", "", "R2 of the regression heads alone, mean over the members"),
+    Quantity("r2_mean_head_low", "", "Lower end of the 95% bootstrap interval of r2_mean_head"),
+    Quantity("r2_mean_head_high", "", "Upper end of the 95% bootstrap interval of r2_mean_head"),
+    Quantity(
+        "r2_gain",
+        "",
+        "R2 with rest-frame colours less that of the same inputs with observed ones: what the "
+        "spectroscopic redshift brings that the K-corrections know",
+    ),
+    Quantity("r2_gain_low", "", "Lower end of its 95% interval, of a paired bootstrap"),
+    Quantity("r2_gain_high", "", "Upper end of its 95% interval, of a paired bootstrap"),
     Quantity("rmse", "", "Root mean squared error" + _OWN),
     Quantity("bias", "", "Mean of prediction - truth" + _OWN),
     Quantity("nmad", "", "1.4826 times the median absolute deviation of the errors" + _OWN),
@@ -62,13 +73,17 @@ def scores(
     Galaxies without a measured target do not count. The bootstrap draws the same galaxies for
     every method, so that the intervals of one target can be compared.
     """
-    rows = []
+    rows: list[dict[str, object]] = []
+    means: dict[str, pd.DataFrame] = {}
     for variant, posterior in each_variant(posteriors, variants, SET):
         say(f"scores: {variant}")
         rows += [
             _score_posterior(variant, posterior, target, evaluation, seed)
             for target in posterior.targets
         ]
+        means[variant] = _means(posterior)
+    for row in rows:
+        row |= _gain(str(row["method"]), str(row["target"]), means, evaluation, seed)
     rows += _score_baselines(baselines, features, evaluation, seed)
     write_table(out, pd.DataFrame(rows, columns=COLUMNS), QUANTITIES, {"set": SET})
 
@@ -85,11 +100,73 @@ def _score_posterior(
         "method": variant,
         "kind": "posterior",
         **_score_point(truth[order], mean[order], target, evaluation, seed),
-        "r2_mean_head": metrics.r2(truth, head),
+        **_r2("r2_mean_head", truth[order], head[order], target, evaluation, seed),
         "coverage_68": metrics.coverage(draws, truth, 0.68),
         "coverage_95": metrics.coverage(draws, truth, 0.95),
         "crps": metrics.crps(draws, truth),
     }
+
+
+def _means(posterior: PosteriorSet) -> pd.DataFrame:
+    """Truth and mean of each target, (TARGET, truth) and (TARGET, mean), sorted by objid."""
+    columns = {}
+    for i, target in enumerate(posterior.targets):
+        columns[target, "truth"] = posterior.truth[:, i]
+        columns[target, "mean"] = posterior.pooled[:, :, i].mean(axis=1, dtype=np.float64)
+    return pd.DataFrame(columns, index=posterior.objid).sort_index()
+
+
+def _gain(
+    variant: str, target: str, means: dict[str, pd.DataFrame], evaluation: Evaluation, seed: int
+) -> dict[str, float]:
+    """What rest-frame colours bring over observed ones: the same galaxies drawn for both."""
+    inputs, _, colours = variant.rpartition("-")
+    partner = means.get(f"{inputs}-observed")
+    if colours != "rest_frame" or partner is None:
+        return {}
+    ours = means[variant]
+    if not ours.index.equals(partner.index):
+        raise UserError(
+            f"--posteriors: {variant} and {inputs}-observed have other test galaxies. They are of "
+            "different runs: rerun the stage sample-posteriors."
+        )
+    truth = ours[target, "truth"].to_numpy()
+    known = np.isfinite(truth)
+    pair = [table[target, "mean"].to_numpy() for table in (ours, partner)]
+
+    def difference(truth: np.ndarray, rest: np.ndarray, observed: np.ndarray) -> float:
+        return metrics.r2(truth, rest) - metrics.r2(truth, observed)
+
+    arrays = [values[known] for values in (truth, *pair)]
+    return _with_interval("r2_gain", difference, arrays, target, evaluation, seed)
+
+
+def _r2(
+    name: str,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    target: str,
+    evaluation: Evaluation,
+    seed: int,
+) -> dict[str, float]:
+    known = np.isfinite(truth)
+    arrays = [truth[known], prediction[known]]
+    return _with_interval(name, metrics.r2, arrays, target, evaluation, seed)
+
+
+def _with_interval(
+    name: str,
+    statistic: Callable[..., float],
+    arrays: list[np.ndarray],
+    target: str,
+    evaluation: Evaluation,
+    seed: int,
+) -> dict[str, float]:
+    """A statistic and its bootstrap interval; one target's galaxies are drawn alike for all."""
+    low, high = metrics.bootstrap_interval(
+        statistic, tuple(arrays), evaluation.bootstrap, derive_seed(seed, "scores", target)
+    )
+    return {name: statistic(*arrays), f"{name}_low": low, f"{name}_high": high}
 
 
 def _score_baselines(
@@ -127,17 +204,10 @@ def _test_truths(features: Path, targets: list[str]) -> pd.DataFrame:
 def _score_point(
     truth: np.ndarray, prediction: np.ndarray, target: str, evaluation: Evaluation, seed: int
 ) -> dict[str, object]:
-    known = np.isfinite(truth)
-    truth, prediction = truth[known], prediction[known]
-    low, high = metrics.bootstrap_interval(
-        metrics.r2, (truth, prediction), evaluation.bootstrap, derive_seed(seed, "scores", target)
-    )
     row: dict[str, object] = {
         "target": target,
-        "n": int(known.sum()),
-        "r2": metrics.r2(truth, prediction),
-        "r2_low": low,
-        "r2_high": high,
+        "n": int(np.isfinite(truth).sum()),
+        **_r2("r2", truth, prediction, target, evaluation, seed),
         "rmse": metrics.rmse(truth, prediction),
         "bias": metrics.bias(truth, prediction),
         "nmad": metrics.nmad(truth, prediction),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 # R2 of the paper's Table 1 and, for the lines, of its section 3: single values, or a range.
 TABLE1: dict[str, dict[str, float | tuple[float, float]]] = {
     "(r, g, z) photometry + MLP (AstroCLIP, published)": {
@@ -26,6 +28,32 @@ TABLE1: dict[str, dict[str, float | tuple[float, float]]] = {
         "metallicity": 0.65,
     },
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A published figure that is no R2: a column of the scores, its value or an upper limit."""
+
+    method: str
+    target: str
+    score: str
+    value: float
+    below: bool = False
+
+
+# What images can give on galaxies of the same survey, from the studies' abstracts. Pasquet et al.
+# 2019 (A&A 621, A26): Main Galaxy Sample at z < 0.4, 64 x 64 ugriz pixels and the reddening, from
+# 100,000 training galaxies on. Wu & Boada 2019 (MNRAS 484, 4683): O/H, 128 x 128 gri pixels.
+IMAGES = (
+    Figure(
+        "CNN on ugriz images (Pasquet et al. 2019, published)",
+        "redshift",
+        "photo_z_sigma_mad",
+        0.01,
+        below=True,
+    ),
+    Figure("CNN on gri images (Wu & Boada 2019, published)", "metallicity", "rmse", 0.085),
+)
 
 # Aleatoric and epistemic sigma of the paper's Table 2.
 TABLE2: dict[str, tuple[float, float]] = {

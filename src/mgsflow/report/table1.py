@@ -19,6 +19,11 @@ BASELINES = {
     "image_knn": "Image embedding + kNN (same split)",
     "photometry_boosting": "Photometry + gradient boosting (same split)",
 }
+MEAN_HEADS = {name: label.replace(" + NF", ", mean head alone") for name, label in LABELS.items()}
+GAINS = {
+    "images_photometry-rest_frame": "Gain by rest-frame colours, images + photometry",
+    "photometry-rest_frame": "Gain by rest-frame colours, photometry",
+}
 PUBLISHED = "published"
 
 
@@ -26,8 +31,9 @@ def table1(*, scores: Path, out: Path) -> None:
     """Table 1: R2 on the test set by method and quantity, after the published values.
 
     Published values are of other galaxies (of SDSS, also where this run's sky is another); those of
-    this run share one split. `out` is the .csv with every R2 and its 95% bootstrap interval; .md
-    and .tex beside it show the interval's arms.
+    this run share one split. A variant's mean head alone has a row below the variants, and what
+    rest-frame colours bring over observed ones, the difference of two R2, stands last. `out` is the
+    .csv with every R2 and its 95% bootstrap interval; .md and .tex beside it show its arms.
     """
     ours = read_table(scores)
     targets = [name for name in SHORT if name in set(ours["target"])]
@@ -50,7 +56,7 @@ def published(targets: list[str]) -> pd.DataFrame:
 
 
 def run(scores: pd.DataFrame) -> pd.DataFrame:
-    """This run's rows: baselines in the paper's order, then our variants.
+    """This run's rows: baselines in the paper's order, our variants, their mean heads alone, gains.
 
     Raises UserError for a method that has no name here: no row may be left out in silence.
     """
@@ -64,9 +70,21 @@ def run(scores: pd.DataFrame) -> pd.DataFrame:
     rows = scores.copy()
     rows["order"] = rows["method"].map(list(names).index)
     rows = rows.sort_values("order", kind="stable").drop(columns="order")
-    rows["source"] = "this run"
-    rows["method"] = rows["method"].map(names)
-    return rows[["method", "source", "target", "r2", "r2_low", "r2_high", "n"]]
+    parts = [
+        _part(rows, "r2", names, "this run"),
+        _part(rows, "r2_mean_head", MEAN_HEADS, "this run"),
+        _part(rows, "r2_gain", GAINS, "this run, difference"),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _part(rows: pd.DataFrame, score: str, names: dict[str, str], source: str) -> pd.DataFrame:
+    """The rows that have this `score`, which becomes their R2, under their `names`."""
+    rows = rows[rows[score].notna() if score != "r2" else slice(None)]
+    columns = {"target": rows["target"], "r2": rows[score]}
+    columns |= {f"r2_{end}": rows[f"{score}_{end}"] for end in ("low", "high")}
+    part = pd.DataFrame({"method": rows["method"].map(names), "source": source, **columns})
+    return part.assign(n=rows["n"])
 
 
 def shown(numbers: pd.DataFrame, targets: list[str]) -> pd.DataFrame:

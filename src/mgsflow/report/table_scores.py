@@ -8,37 +8,62 @@ import pandas as pd
 
 from mgsflow.core.tables import read_table
 from mgsflow.models.inputs import LABELS
-from mgsflow.report.table1 import BASELINES
-from mgsflow.report.writing import SHORT, show, write_tables
+from mgsflow.report.published import IMAGES
+from mgsflow.report.table1 import BASELINES, PUBLISHED
+from mgsflow.report.writing import MISSING, SHORT, show, show_interval, write_tables
 
 DIGITS = 3
+INTERVALS = {"R²": "r2", "R² of the mean head": "r2_mean_head"}
+COLUMNS = {
+    "RMSE": "rmse",
+    "Bias": "bias",
+    "NMAD": "nmad",
+    "Photo-z σ_MAD": "photo_z_sigma_mad",
+    "Coverage 68%": "coverage_68",
+    "Coverage 95%": "coverage_95",
+    "CRPS": "crps",
+}
 
 
 def table_scores(*, scores: Path, out: Path) -> None:
     """Every score of every method and quantity: accuracy, coverage of the intervals, CRPS.
 
     `out` is the .csv; .md and .tex beside it. A baseline has no width: no coverage, and its CRPS
-    is its mean absolute error.
+    is its mean absolute error. What images gave others stands first of its quantity.
     """
-    numbers = read_table(scores)
+    ours = read_table(scores)
+    numbers = pd.concat([published(set(ours["target"])), ours])[[*ours.columns]]
+    order = numbers["target"].map(list(SHORT).index).argsort(kind="stable")
+    numbers = numbers.iloc[order].reset_index(drop=True)
+    write_tables(out, numbers, _shown(numbers))
+
+
+def published(targets: set[str]) -> pd.DataFrame:
+    """The published figures of the `targets`, a row each, in the scores' columns."""
+    rows = [
+        {"method": f.method, "kind": PUBLISHED, "target": f.target, f.score: f.value}
+        for f in IMAGES
+        if f.target in targets
+    ]
+    return pd.DataFrame(rows, columns=["method", "kind", "target", "rmse", "photo_z_sigma_mad"])
+
+
+def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
     names = LABELS | BASELINES
-    columns = {
-        "R²": "r2",
-        "R² of the mean head": "r2_mean_head",
-        "RMSE": "rmse",
-        "Bias": "bias",
-        "NMAD": "nmad",
-        "Coverage 68%": "coverage_68",
-        "Coverage 95%": "coverage_95",
-        "CRPS": "crps",
-    }
     shown = pd.DataFrame(
         {
             "Quantity": numbers["target"].map(SHORT),
-            "Method": numbers["method"].map(names),
-            "Galaxies": numbers["n"].astype(str),
-            **{head: [show(v, DIGITS) for v in numbers[name]] for head, name in columns.items()},
+            "Method": [names.get(name, name) for name in numbers["method"]],
+            "Galaxies": [MISSING if pd.isna(n) else str(int(n)) for n in numbers["n"]],
         }
     )
-    order = numbers["target"].map(list(SHORT).index).sort_values(kind="stable").index
-    write_tables(out, numbers, shown.loc[order])
+    for head, name in INTERVALS.items():
+        columns = (numbers[f"{name}{end}"] for end in ("", "_low", "_high"))
+        shown[head] = [show_interval(*values, DIGITS) for values in zip(*columns, strict=True)]
+    limits = {(f.method, f.score) for f in IMAGES if f.below}
+    for head, name in COLUMNS.items():
+        shown[head] = [
+            ("<" if (method, name) in limits else "") + show(value, DIGITS)
+            for method, value in zip(numbers["method"], numbers[name], strict=True)
+        ]
+    return shown
