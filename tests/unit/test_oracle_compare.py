@@ -117,7 +117,13 @@ def models(tmp_path_factory):
     return folder / "features.parquet", flows
 
 
-def run(models, tmp_path, **settings):
+def run(
+    models,
+    tmp_path,
+    targets: Targets = Targets(),  # noqa: B008
+    selection: Selection = Selection(sample_size=None),  # noqa: B008
+    **settings,
+):
     features, flows = models
     few = {"galaxies": 10, "draws": 400_000, "kept": 100, "effective_min": 10.0}
     oracle(
@@ -125,8 +131,8 @@ def run(models, tmp_path, **settings):
         **flows,
         oracle=Oracle(**{**few, "posterior_draws": 100, **settings}),
         simulated=Simulated(),
-        selection=Selection(sample_size=None),
-        targets=Targets(),
+        selection=selection,
+        targets=targets,
         photometry=PHOTOMETRY,
         compute=COMPUTE,
         seed=1,
@@ -139,6 +145,17 @@ def test_galaxies_of_another_sky_are_refused_in_words(models, tmp_path):
     """The toy's magnitudes are none of the simulated sky's: nothing of the prior comes near."""
     with pytest.raises(UserError, match="Raise oracle.draws"):
         run(models, tmp_path)
+
+
+def test_settings_that_cannot_be_are_refused_in_words(models, tmp_path):
+    with pytest.raises(UserError, match=r"oracle\.galaxies is 0"):
+        run(models, tmp_path, galaxies=0)
+    with pytest.raises(UserError, match="The settings name|the settings name"):
+        run(models, tmp_path, targets=Targets(lines=[]))
+    with pytest.raises(UserError, match="fainter than the sky's limit"):
+        run(models, tmp_path, selection=Selection(petro_mag_r_max=None))
+    with pytest.raises(ValueError, match="keep at least twice as many"):
+        Oracle(kept=500)
 
 
 def test_another_variant_is_refused_in_words(models, tmp_path, monkeypatch):
@@ -171,6 +188,7 @@ def test_the_stage_writes_what_table_and_figure_read(models, tmp_path, monkeypat
         assert file["0"]["exact"].shape == (4000, 9) and file["0"]["flow"].shape == (100, 9)
     table_oracle(oracle=tmp_path / "oracle.parquet", seed=1, out=tmp_path / "oracle.csv")
     assert len(read_markdown(tmp_path / "oracle.md")) == 10
+    assert "Galaxies (2 refused)" in read_markdown(tmp_path / "oracle.md").columns
     for name in ("a", "b"):
         figure_oracle(examples=tmp_path / "examples.h5", out=tmp_path / f"{name}.pdf")
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()

@@ -8,11 +8,13 @@ DIRECTIONS_OF = [t for t in config["evaluation"]["direction_targets"] if t in TA
 rule baselines:
     input:
         features=f"{RUN}/flows/features.parquet",
+        selected=f"{RUN}/catalogue/selected.parquet",
     output:
         f"{RUN}/evaluation/baselines.parquet",
     params:
         baselines=section("baselines"),
         targets=section("targets"),
+        splits=section("splits"),
         seed=config["seed"],
         code=code("baselines"),
     log:
@@ -30,9 +32,9 @@ rule baselines:
     message:
         "Train the baselines"
     shell:
-        "mgsflow baselines --features {input.features:q} --baselines {params.baselines:q} "
-        "--targets {params.targets:q} --seed {params.seed} --out {output:q} --threads {threads} "
-        "2>&1 | tee {log:q}"
+        "mgsflow baselines --features {input.features:q} --selected {input.selected:q} "
+        "--baselines {params.baselines:q} --targets {params.targets:q} --splits {params.splits:q} "
+        "--seed {params.seed} --out {output:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 # Accuracy, coverage and CRPS of posteriors and baselines on the test set.
@@ -225,7 +227,8 @@ rule oracle:
         f"{RUN}/logs/oracle.log",
     benchmark:
         f"{RUN}/benchmarks/oracle.tsv"
-    threads: THREADS["threads"]
+    # as many processes, of one thread each; before them the flows' threads
+    threads: max(THREADS["threads"], THREADS["flow_threads"])
     resources:
         mem_mb=4000 + 3000 * THREADS["threads"],
         runtime=240,
@@ -241,7 +244,7 @@ rule oracle:
         "--simulated {params.simulated:q} --selection {params.selection:q} "
         "--targets {params.targets:q} --photometry {params.photometry:q} "
         "--compute {params.compute:q} --seed {params.seed} --out {output.table:q} "
-        "--examples {output.examples:q} 2>&1 | tee {log:q}"
+        "--examples {output.examples:q} --threads 1 2>&1 | tee {log:q}"
 
 
 # Images decoded along the latent directions that go with a property.

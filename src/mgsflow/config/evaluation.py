@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from mgsflow.config.base import Section, setting
 from mgsflow.config.sample import Property
+
+Baseline = Literal[
+    "photometry_mlp", "image_mlp", "image_knn", "photometry_boosting", "photometry_boosting_sky"
+]
 
 
 class Baselines(Section):
     """Other methods on the same split (paper, Table 1)."""
 
-    methods: list[Literal["photometry_mlp", "image_mlp", "image_knn", "photometry_boosting"]] = (
-        setting(
-            ["photometry_mlp", "image_mlp", "image_knn", "photometry_boosting"],
-            "MLP on (r, g, z); MLP and k nearest neighbours on the image embedding; gradient "
-            "boosting on magnitudes and observed colours. Those without their inputs are left out",
-        )
+    methods: list[Baseline] = setting(
+        [
+            "photometry_mlp",
+            "image_mlp",
+            "image_knn",
+            "photometry_boosting",
+            "photometry_boosting_sky",
+        ],
+        "MLP on (r, g, z); MLP and k nearest neighbours on the image embedding; gradient "
+        "boosting on magnitudes and observed colours, and the same on a split by blocks of sky. "
+        "Those without their inputs are left out",
     )
     neighbours: int = setting(16, "Neighbours of the kNN", ge=1)
     mlp_hidden: list[int] = setting([128, 128], "Hidden widths of the MLPs")
@@ -93,6 +104,15 @@ class Oracle(Section):
         1000.0, "Least effective sample size; galaxies below it are refused and counted", ge=10
     )
     posterior_draws: int = setting(4000, "Draws of the flows' posterior of each galaxy", ge=100)
+
+    @model_validator(mode="after")
+    def _keeps_enough(self) -> Oracle:
+        if self.kept < 2 * self.effective_min:
+            raise ValueError(
+                f"kept is {self.kept}: of so few draws no effective sample of effective_min = "
+                f"{self.effective_min:g} can be had; keep at least twice as many"
+            )
+        return self
 
 
 class Archive(Section):

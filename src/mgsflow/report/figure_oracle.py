@@ -67,10 +67,14 @@ def _galaxy(group: h5py.Group) -> _Galaxy:
 
 def draw(galaxies: list[_Galaxy]) -> Figure:
     """The figure, or a sentence where there are fewer than two properties to set side by side."""
-    names = [n for n in galaxies[0].names if n != METALLICITY and not n.startswith("log1p_")]
-    pairs = list(combinations(names, 2)) or list(combinations(galaxies[0].names, 2))
+    # not every draw has a metallicity; lines only where there are no two properties
+    names = [n for n in galaxies[0].names if n != METALLICITY]
+    core = [n for n in names if not n.startswith("log1p_")]
+    pairs = list(combinations(core if len(core) > 1 else names, 2))
     if not pairs:
-        return style.sentence("A single quantity is inferred: there is no joint posterior to draw.")
+        return style.sentence(
+            "There are no two quantities beside metallicity: no joint posterior to draw."
+        )
     figure = Figure(
         figsize=(style.PAGE, min(1.62 * len(pairs), style.LONGEST)), layout="constrained"
     )

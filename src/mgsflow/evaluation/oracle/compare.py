@@ -47,23 +47,34 @@ class Flow:
 
 
 def compare(
-    objid: int, truth: pd.Series, exact: Exact, flow: Flow, random: np.random.Generator
+    objid: int,
+    truth: pd.Series,
+    exact: Exact,
+    flow: Flow,
+    random: np.random.Generator,
+    least: float = 2.0,
 ) -> list[dict[str, object]]:
     """A row a target, and one of the properties jointly; a target that was not measured has none.
 
     `truth` is the galaxy's measured targets. Log-densities are in nats per unit of the target;
-    `*_bias` is what the kernels and the finite sample put into them, estimated.
+    `*_bias` is what the kernels and the finite sample put into them, estimated. Where the draws
+    with a metallicity have an effective sample below `least`, a galaxy that has one gets neither
+    its row nor the joint one.
     """
     rows = []
+    measured = METALLICITY in flow.names and np.isfinite(truth[METALLICITY])
+    given = exact.given_measurable() if measured else None
+    thin = given is not None and given.effective < least
     for target in flow.names:
         value = float(truth[target])
-        if np.isfinite(value):
+        if np.isfinite(value) and not (target == METALLICITY and thin):
             uniform = float(random.uniform())
             row = {"objid": objid, "target": target, "truth": value, "effective": exact.effective}
             row |= _describe("exact", *_sample(exact, target), target, value, uniform)
             row |= _describe("flow", *_sample(flow, target), target, value, uniform)
-            rows.append(row | _scores(exact, flow, target, truth))
-    joint = _joint(exact, flow, truth)
+            of = given if target == METALLICITY and given is not None else exact
+            rows.append(row | _scores(of, flow, target, truth))
+    joint = {} if thin else _joint(exact, given, flow, truth)
     if joint:
         rows.append({"objid": objid, "target": JOINT, "effective": exact.effective} | joint)
     return rows
@@ -104,8 +115,7 @@ def _scores(exact: Exact, flow: Flow, target: str, truth: pd.Series) -> dict[str
     if _is_line(target):
         ours, our_bias = _kernel_score(*_sample(exact, target), target, value)
     else:
-        of = exact.given_measurable() if target == METALLICITY else exact
-        ours, our_bias = _exact_score(of, [target], truth)
+        ours, our_bias = _exact_score(exact, [target], truth)
     return {
         "exact_log_density": ours,
         "exact_bias": our_bias,
@@ -140,22 +150,21 @@ def _exact_score(exact: Exact, names: list[str], truth: pd.Series) -> tuple[floa
     """
     whole = exact.log_density(truth, names)
     halves = np.mean([exact.half(i).log_density(truth, names) for i in (0, 1)])
-    smoothed = exact.log_density(truth, names, WIDER) - whole if "redshift" in names else 0.0
+    smoothed = exact.log_density(truth, names, WIDER) - whole if exact.smoothed(names) else 0.0
     return whole, float(halves - whole + smoothed)
 
 
-def _joint(exact: Exact, flow: Flow, truth: pd.Series) -> dict[str, float]:
+def _joint(exact: Exact, given: Exact | None, flow: Flow, truth: pd.Series) -> dict[str, float]:
     """The chain rule of both: p(core | x), and p(O/H | core, x, measurable) where there is one.
 
-    Of a galaxy with a metallicity the latter is p(core, O/H | x, measurable) over p(core | x,
-    measurable).
+    Of a galaxy with a metallicity, whose posterior is `given`, the latter is p(core, O/H | x,
+    measurable) over p(core | x, measurable).
     """
     core = _core(flow.names, exact.targets)
     if len(core) < 2 or any(on_atom(n, np.array(float(truth[n])), exact.targets) for n in core):
         return {}
     log_density, bias = _exact_score(exact, core, truth)
-    if np.isfinite(flow.log_all) and flow.log_all != flow.log_core:
-        given = exact.given_measurable()
+    if given is not None:
         both, both_bias = _exact_score(given, [*core, METALLICITY], truth)
         alone, alone_bias = _exact_score(given, core, truth)
         log_density, bias = log_density + both - alone, bias + both_bias - alone_bias

@@ -10,13 +10,15 @@ import pandas as pd
 from mgsflow.config import Targets
 from mgsflow.core.quantities import METALLICITY
 from mgsflow.evaluation.oracle.density import (
-    bandwidth,
     effective_size,
     log_mixture,
     log_normal,
+    spread,
 )
 from mgsflow.evaluation.oracle.observe import Observed, as_measured
 from mgsflow.sky.simulated.relations import Array
+
+NARROWEST = 0.3  # spread of a target given the others, over that without them
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Exact:
     """Draws of the targets with weights (n,) that sum to 1.
 
     Where the noise of a target is Gaussian and wide its density is the mean of the draws' own
-    Gaussians, without any bias; that of the redshift, whose noise is nothing, is a kernel estimate.
+    Gaussians, without any bias; that of any other, such as the redshift, is a kernel estimate.
     """
 
     observed: Observed
@@ -61,27 +63,40 @@ class Exact:
     def log_density(self, truth: pd.Series, names: list[str], widen: float = 1.0) -> float:
         """ln of the joint density of the targets `names` at `truth`, per unit of each.
 
-        `widen` scales the redshift's kernel, to see what it does.
+        `widen` scales the kernels that are no noise, to see what they do.
         """
         log_kernel = np.zeros(len(self.weights))
-        for name in names:
-            if name in self.observed.kernels:
-                log_kernel += self._log_noise(name, float(truth[name]))
-        if "redshift" in names:
-            log_kernel += self._log_redshift(float(truth["redshift"]), log_kernel, widen)
+        for name in sorted(names, key=self._smoothed):
+            value = float(truth[name])
+            if self._smoothed(name):
+                log_kernel += self._log_smooth(name, value, log_kernel, widen)
+            else:
+                log_kernel += self._log_noise(name, value)
         return log_mixture(log_kernel, self.weights)
+
+    def smoothed(self, names: list[str]) -> bool:
+        """Whether the density of `names` needs a kernel that is no noise."""
+        return any(map(self._smoothed, names))
+
+    def _smoothed(self, name: str) -> bool:
+        return name not in self.observed.kernels
 
     def _log_noise(self, name: str, truth: float) -> Array:
         kernel = self.observed.kernels[name]
         value, jacobian = as_measured(name, np.array(truth), self.targets)
         return log_normal(value - kernel.centre, kernel.width) - np.log(kernel.kept) + jacobian
 
-    def _log_redshift(self, truth: float, log_kernel: Array, widen: float) -> Array:
-        """Its kernel is as wide as suits the draws that the other targets leave."""
-        values = self.observed.values["redshift"].to_numpy()
+    def _log_smooth(self, name: str, truth: float, log_kernel: Array, widen: float) -> Array:
+        """A kernel as wide as suits the draws that the other targets leave.
+
+        Where these are few their spread says little: it is at least NARROWEST of all draws'.
+        """
+        values = self.observed.values[name].to_numpy()
         given = self.weights * np.exp(log_kernel - log_kernel.max())
-        width = widen * bandwidth(values, given / given.sum())
-        return log_normal(truth - values, max(width, 1e-6))
+        given = given / given.sum()
+        width = max(spread(values, given), NARROWEST * spread(values, self.weights))
+        width = max(0.9 * widen * width * effective_size(given) ** -0.2, 1e-6)
+        return log_normal(truth - values, width)
 
     def _known(self, target: str) -> Array:
         return self.observed.values[target].notna().to_numpy()

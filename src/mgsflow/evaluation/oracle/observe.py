@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from mgsflow.config import Selection, Simulated, Targets
 from mgsflow.core.ledger import Ledger
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.quantities import BANDS, METALLICITY
 from mgsflow.evaluation.oracle.prior import as_table
 from mgsflow.sample.black_hole import RELATIONS
 from mgsflow.sample.cuts import cuts_of
@@ -108,18 +108,34 @@ def _in_our_names(columns: dict[str, pd.Series]) -> pd.DataFrame:
 
 
 def _kernels(galaxies: pd.DataFrame, errors: pd.DataFrame, targets: Targets) -> dict[str, Kernel]:
-    everywhere = np.ones(len(galaxies))
-    kernels = {
-        name: Kernel(galaxies[name].to_numpy(), errors[name].to_numpy(), everywhere)
-        for name in ("log_stellar_mass", "log_sfr", "metallicity")
-    }
-    dispersion = galaxies["velocity_dispersion"].to_numpy()
-    width = errors["velocity_dispersion"].to_numpy()
-    low = max(targets.black_hole.velocity_dispersion_min, 0.0)
-    high = min(targets.black_hole.velocity_dispersion_max, DISPERSION_CAP)
-    inside = norm.cdf((high - dispersion) / width) - norm.cdf((low - dispersion) / width)
-    kernels["log_black_hole_mass"] = Kernel(dispersion, width, np.maximum(inside, 1e-12))
-    return {name: kernel for name, kernel in kernels.items() if name in targets.properties}
+    """Of the targets whose noise is Gaussian; a metallicity that comes from the lines has none."""
+    measured = {name: name for name in ("log_stellar_mass", "log_sfr")}
+    measured["log_black_hole_mass"] = "velocity_dispersion"
+    if targets.metallicity == "catalogue":
+        measured[METALLICITY] = METALLICITY
+    kernels = {}
+    for name, source in measured.items():
+        if name in targets.properties:
+            centre, width = galaxies[source].to_numpy(), errors[source].to_numpy()
+            low, high = (norm.cdf((limit - centre) / width) for limit in _limits(name, targets))
+            kernels[name] = Kernel(centre, width, np.maximum(high - low, 1e-12))
+    return kernels
+
+
+def _limits(name: str, targets: Targets) -> tuple[float, float]:
+    """Between which values, in the unit of its kernel, a target is none that is missing."""
+    plausible = [
+        float(as_measured(name, np.array(value), targets)[0])
+        for value in targets.plausible.get(name, ())
+    ]
+    low, high = plausible or (-np.inf, np.inf)
+    if name != "log_black_hole_mass":
+        return low, high
+    settings = targets.black_hole
+    return (
+        max(low, settings.velocity_dispersion_min, 0.0),
+        min(high, settings.velocity_dispersion_max, DISPERSION_CAP),
+    )
 
 
 def as_measured(name: str, value: Array, targets: Targets) -> tuple[Array, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -12,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from mgsflow.config import Oracle, Selection, Simulated, Targets
+from mgsflow.core.errors import UserError
 from mgsflow.core.progress import track
 from mgsflow.core.quantities import BANDS
 from mgsflow.core.seeds import generator
@@ -28,7 +30,7 @@ BLOCK = 50  # galaxies whose kept draws are measured at once: bounds the memory
 SHARES = 8  # parts that the draws are divided into; processes take one after the other
 ENOUGH = 1.5  # effective sample over the draws kept, beyond which more draws change little
 WEIGHTS = ("oracle", "weights")
-OUTER = REACH - 1.0  # distance whose weight tells what lies beyond reach
+OUTER = REACH - 1.0  # distance from which on the weight is told: beyond reach it is far less
 
 
 @dataclass
@@ -80,8 +82,15 @@ def _in_processes(
         yield from map(work, shares)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(shares)), mp_context=context) as pool:
-        yield from pool.map(work, shares)
+    try:
+        with ProcessPoolExecutor(min(workers, len(shares)), mp_context=context) as pool:
+            yield from pool.map(work, shares)
+    except BrokenProcessPool:
+        raise UserError(
+            f"oracle: one of {workers} processes was killed, most likely for want of memory: each "
+            f"takes some 1.2 kB for each of {oracle.kept} draws (oracle.kept) of {len(magnitudes)} "
+            "galaxies. Lower compute.threads, oracle.kept or oracle.galaxies."
+        ) from None
 
 
 def _stream_share(

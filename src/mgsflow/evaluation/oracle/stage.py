@@ -27,6 +27,8 @@ SET = "test"
 MAGNITUDES = [f"mag_{band}" for band in BANDS]
 EXAMPLES = (0.1, 0.5, 0.9)  # quantiles of g - r of the galaxies that the figure shows
 EXAMPLE_DRAWS = 4000
+# Least effective sample of the draws with a metallicity, of a galaxy that has one, over that of all
+GIVEN_SHARE = 0.1
 
 
 def oracle(
@@ -54,36 +56,48 @@ def oracle(
     """
     torch.set_num_threads(compute.flow_threads)
     posterior = Posterior.load(property_model, line_model).to(choose_device(compute))
-    _check(posterior, photometry)
+    _check(posterior, photometry, targets, selection, simulated)
     table = _choose(features, posterior, oracle, seed)
     magnitudes = table[MAGNITUDES].to_numpy(np.float64)
     found = stream(magnitudes, oracle, simulated, seed, compute.threads)
     exact = list(exact_posteriors(found, simulated, selection, targets, seed))
-    accepted = [e is not None and e.effective >= oracle.effective_min for e in exact]
+    accepted = _accept(exact, oracle)
     notes = {
         "galaxies": len(table),
-        "refused": int(len(table) - sum(accepted)),
+        "refused": len(table) - len(accepted),
         "draws": oracle.draws,
         "effective_min": oracle.effective_min,
-        "beyond_reach": float(np.median(found.outer / np.maximum(found.kept.sums[0], 1e-300))),
+        "near_reach": float(np.median(found.outer / np.maximum(found.kept.sums[0], 1e-300))),
     }
-    say(
-        f"oracle: {sum(accepted)} of {len(table)} galaxies have an effective sample of "
-        f"{oracle.effective_min:g} or more; refused: {notes['refused']}"
-    )
-    if not any(accepted):
-        raise UserError(
-            "oracle: no galaxy has an effective sample of oracle.effective_min = "
-            f"{oracle.effective_min:g}. Raise oracle.draws ({oracle.draws}), or lower it."
-        )
-    chosen = table[accepted].reset_index(drop=True)
-    kept = [e for e, good in zip(exact, accepted, strict=True) if good]
+    chosen, kept = table.iloc[accepted].reset_index(drop=True), [exact[i] for i in accepted]
     flows = _flows(posterior, chosen, oracle, targets, seed)
-    _write(out, chosen, kept, flows, notes, seed)
+    _write(out, chosen, kept, flows, notes, seed, GIVEN_SHARE * oracle.effective_min)
     _write_examples(examples, chosen, kept, flows, seed)
 
 
-def _check(posterior: Posterior, photometry: Photometry) -> None:
+def _accept(exact: list[Exact | None], oracle: Oracle) -> list[int]:
+    """Which galaxies have an effective sample that suffices."""
+    enough = [i for i, e in enumerate(exact) if e and e.effective >= oracle.effective_min]
+    say(
+        f"oracle: {len(enough)} of {len(exact)} galaxies have an effective sample of "
+        f"{oracle.effective_min:g} or more; refused: {len(exact) - len(enough)}"
+    )
+    if not enough:
+        raise UserError(
+            "oracle: no galaxy has an effective sample of oracle.effective_min = "
+            f"{oracle.effective_min:g}. Raise oracle.draws, which is {oracle.draws}, or lower "
+            "oracle.effective_min."
+        )
+    return enough
+
+
+def _check(
+    posterior: Posterior,
+    photometry: Photometry,
+    targets: Targets,
+    selection: Selection,
+    simulated: Simulated,
+) -> None:
     if posterior.variant != "photometry-observed":
         raise UserError(
             f"oracle: the models were trained on {posterior.variant}. The likelihood is known of "
@@ -94,9 +108,24 @@ def _check(posterior: Posterior, photometry: Photometry) -> None:
             "oracle: the likelihood is that of all of u, g, r, i, z, dereddened. Set "
             "photometry.bands and photometry.deredden so, or oracle.galaxies to 0."
         )
+    wanted = [*targets.properties, *targets.lines]
+    if posterior.targets != wanted:
+        raise UserError(
+            f"oracle: the models infer {', '.join(posterior.targets)}; the settings name "
+            f"{', '.join(wanted)}. Give both flows, and the settings that they were trained with."
+        )
+    limit = selection.petro_mag_r_max
+    if limit is None or limit > simulated.petro_mag_r_max:
+        raise UserError(
+            f"oracle: selection.petro_mag_r_max is {limit}, fainter than the sky's limit of "
+            f"{simulated.petro_mag_r_max:g}, beyond which there are but contaminants. Lower it, or "
+            "set oracle.galaxies to 0."
+        )
 
 
 def _choose(features: Path, posterior: Posterior, oracle: Oracle, seed: int) -> pd.DataFrame:
+    if not oracle.galaxies:
+        raise UserError("oracle.galaxies is 0: there is nothing to compare. Name a number.")
     columns = dict.fromkeys([*MAGNITUDES, *posterior.inputs, *posterior.targets])
     table = read_table(features, ["objid", "set", *columns])
     table = table[table["set"] == SET].drop(columns="set")
@@ -131,12 +160,14 @@ def _write(
     flows: list[Flow],
     notes: dict[str, object],
     seed: int,
+    least: float,
 ) -> None:
     random = generator(seed, "oracle", "ranks")
     rows: list[dict[str, object]] = []
     for i in track(range(len(table)), "oracle: galaxies compared"):
         truth = table.loc[i]
-        rows += compare(int(table["objid"].iloc[i]), truth, exact[i], flows[i], random)
+        objid = int(table["objid"].iloc[i])
+        rows += compare(objid, truth, exact[i], flows[i], random, least)
     write_table(path, pd.DataFrame(rows), notes=notes)
 
 
@@ -156,5 +187,6 @@ def _write_examples(
             group.attrs["g_r"] = float(table["mag_g"].iloc[i] - table["mag_r"].iloc[i])
             rows = resample(exact[i].weights, EXAMPLE_DRAWS, random)
             group["exact"] = exact[i].observed.values[names].to_numpy(np.float32)[rows]
-            group["flow"] = flows[i].draws[:EXAMPLE_DRAWS].astype(np.float32)
+            chosen = random.permutation(len(flows[i].draws))[:EXAMPLE_DRAWS]  # of all members
+            group["flow"] = flows[i].draws[chosen].astype(np.float32)
             group["truth"] = table.iloc[i][names].to_numpy(np.float64)
