@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from mgsflow.config import Baselines, Targets
+from mgsflow.config import Baselines, Splits, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_notes, read_table, write_table
 from mgsflow.evaluation.baselines import baselines
@@ -15,6 +17,7 @@ from mgsflow.evaluation.metrics import r2
 QUICK = Baselines(mlp_hidden=[32, 32], mlp_epochs=40, boosting_iterations=60, neighbours=8)
 TARGETS = Targets(properties=["log_sfr", "redshift", "metallicity"], lines=["log1p_h_alpha"])
 NAMES = [*TARGETS.properties, *TARGETS.lines]
+OURS = Splits()
 PHOTOMETRIC, IMAGE = ("photometry_mlp", "photometry_boosting"), ("image_mlp", "image_knn")
 
 
@@ -49,13 +52,19 @@ def _latents(table: pd.DataFrame) -> list[pd.Series]:
     return [table["latent_mean_00"], table["latent_mean_01"]]
 
 
-def _run(folder, table, settings=QUICK, targets=TARGETS, seed=1) -> pd.DataFrame:
+def _run(
+    folder, table, settings=QUICK, targets=TARGETS, seed=1, splits=OURS, places=None
+) -> pd.DataFrame:
     write_table(folder / "features.parquet", table)
+    places = table[["objid"]] if places is None else places
+    write_table(folder / "selected.parquet", places)
     out = folder / "baselines.parquet"
     baselines(
         features=folder / "features.parquet",
+        selected=folder / "selected.parquet",
         baselines=settings,
         targets=targets,
+        splits=splits,
         seed=seed,
         out=out,
     )
@@ -151,7 +160,9 @@ def test_methods_without_their_inputs_are_left_out_and_said_so(sky, tmp_path, ca
     result = _run(tmp_path, table)
     assert set(result["method"]) == {"photometry_boosting"}
     left_out = read_notes(tmp_path / "baselines.parquet")["left_out"]
-    assert set(left_out) == {"photometry_mlp", "image_mlp", "image_knn"}
+    sky_split = "photometry_boosting_sky"
+    assert set(left_out) == {"photometry_mlp", "image_mlp", "image_knn", sky_split}
+    assert left_out[sky_split] == "the catalogue has no ra, dec"
     assert left_out["photometry_mlp"] == "the run has no mag_z"
     assert "image_knn is left out" in capsys.readouterr().err
 
@@ -164,7 +175,8 @@ def test_images_of_metallicity_alone_and_a_run_without_any_method(sky, tmp_path)
     assert set(_run(tmp_path, table, targets=targets)["method"]) == set(IMAGE)
     none = _run(tmp_path, table.drop(columns=latents), targets=targets)
     assert len(none) == 0
-    assert list(none) == ["method", "objid", "set", "target", "prediction"]
+    columns = ["method", "objid", "set", "target", "prediction", "split", "block"]
+    assert list(none) == columns
 
 
 def test_a_target_that_hardly_anybody_has_is_left_out(sky, tmp_path, capsys):
@@ -190,3 +202,69 @@ def test_observed_colours_are_made_where_all_variants_take_rest_frame_ones(sky, 
     found = _run(tmp_path, table, settings)
     assert found.columns.equals(expected.columns)
     np.testing.assert_array_equal(found["prediction"], expected["prediction"])
+
+
+BY_SKY = QUICK.model_copy(update={"methods": ["photometry_boosting", "photometry_boosting_sky"]})
+
+
+def _clustered(seed: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Galaxies of 30 clusters, far from each other, whose redshift their magnitudes betray.
+
+    All of a cluster have its redshift, which follows from nothing; and its own colour, by which a
+    method that has seen members of it knows which one it is.
+    """
+    random = np.random.default_rng(seed)
+    table = _sky(1500, seed)
+    cluster = np.arange(len(table)) % 30
+    table["redshift"] = random.uniform(0.02, 0.3, 30)[cluster]
+    table["set"] = random.choice(["train", "validation", "test"], len(table), p=[0.6, 0.2, 0.2])
+    table["mag_g"] = table["mag_r"] + 0.05 * cluster + random.normal(0, 0.002, len(table))
+    places = table[["objid"]].assign(
+        ra=12.0 * cluster + 1.5 + random.uniform(0, 0.1, len(table)),
+        dec=random.uniform(0.1, 0.2, len(table)),
+    )
+    return table, places
+
+
+def test_a_split_by_sky_does_not_know_clusters_that_a_split_by_galaxy_knows(tmp_path):
+    table, places = _clustered()
+    targets = Targets(properties=["redshift"], lines=[])
+    result = _run(tmp_path, table, BY_SKY, targets, places=places)
+    score = _accuracy(table, result)
+    assert score["photometry_boosting", "redshift"] > 0.8
+    assert score["photometry_boosting_sky", "redshift"] < 0.2
+
+
+def test_the_split_by_sky_is_that_of_the_splits_and_keeps_blocks_whole(tmp_path):
+    table, places = _clustered()
+    result = _run(tmp_path, table, BY_SKY, places=places)
+    ours = result[result["method"] == "photometry_boosting"]
+    sky = result[result["method"] == "photometry_boosting_sky"]
+    assert set(ours["split"]) == {"galaxy"} and set(ours["block"]) == {-1}
+    assert set(sky["split"]) == {"sky"}
+    assert (sky.groupby("block")["set"].nunique() == 1).all()
+    cluster = (sky["objid"] - table["objid"].min()) % 30
+    assert (sky.groupby(cluster)["block"].nunique() == 1).all()
+    assert sky["block"].nunique() > 6
+    divided = sky[sky["target"] == "redshift"].set_index("objid")["set"]
+    # not our own test set, and the galaxies that are missing here are the training set
+    assert 0 < (divided == table.set_index("objid")["set"].loc[divided.index]).mean() < 0.6
+
+
+@pytest.mark.parametrize(
+    ("places", "splits", "reason"),
+    [
+        ({"ra": np.nan}, OURS, "galaxies have no position"),
+        ({"ra": 10.0, "dec": 10.0}, OURS, "of 1 blocks of sky [01] are the test set's"),
+        ({}, Splits(by="sky"), "the run itself is split by sky"),
+    ],
+)
+def test_a_split_by_sky_that_cannot_be_had_is_left_out_with_its_reason(
+    tmp_path, places, splits, reason
+):
+    table, good = _clustered()
+    targets = Targets(properties=["redshift"], lines=[])
+    result = _run(tmp_path, table, BY_SKY, targets, splits=splits, places=good.assign(**places))
+    assert set(result["method"]) == {"photometry_boosting"}
+    left_out = read_notes(tmp_path / "baselines.parquet")["left_out"]
+    assert re.search(reason, left_out["photometry_boosting_sky"])

@@ -52,7 +52,8 @@ def _baseline(method: str, objid: np.ndarray, values: np.ndarray) -> pd.DataFram
     """In another order than the features, and with zeros where there is no truth to compare."""
     wide = pd.DataFrame(np.nan_to_num(values), columns=TARGETS).assign(objid=objid)
     long = wide.melt("objid", var_name="target", value_name="prediction")
-    return long.assign(method=method, set="test").sample(frac=1, random_state=0)
+    long = long.assign(method=method, set="test", split="galaxy", block=-1)
+    return long.sample(frac=1, random_state=0)
 
 
 def _score(folder, files, variants=(PHOTOMETRY, IMAGES)) -> None:
@@ -194,3 +195,29 @@ def test_a_run_of_one_target_without_baselines(tmp_path):
     (row,) = read_table(tmp_path / "scores.parquet").to_dict("records")
     assert (row["target"], row["n"]) == ("redshift", 50)
     assert row["photo_z_outliers"] == 0
+
+
+def test_a_split_by_sky_has_its_own_test_set_and_draws_whole_blocks(tmp_path):
+    """Errors that a block's galaxies share leave far fewer independent ones than galaxies."""
+    random = np.random.default_rng(8)
+    objid = 1237648720000000000 + np.arange(2000)
+    truth = random.standard_normal(2000)
+    features = pd.DataFrame({"objid": objid, "set": "train", "redshift": truth})
+    features.loc[:49, "set"] = "test"
+    block = np.arange(1000) // 50
+    wrong = 0.8 * random.standard_normal(20)[block] + 0.1 * random.standard_normal(1000)
+    predicted = pd.DataFrame({"objid": objid[500:1500], "target": "redshift", "set": "test"})
+    predicted["prediction"] = truth[500:1500] + wrong
+    sky = predicted.assign(method="boosting_sky", split="sky", block=block)
+    alone = sky.assign(method="as_if_alone", block=np.arange(1000))
+    ours = _baseline("x", objid[:50], truth[:50, None].repeat(4, axis=1))
+    ours = ours[ours["target"] == "redshift"]
+    write_table(tmp_path / "features.parquet", features)
+    write_table(tmp_path / "baselines.parquet", pd.concat([sky, alone, ours]))
+    _score(tmp_path, [], [])
+    rows = read_table(tmp_path / "scores.parquet").set_index("method")
+    assert rows["n"].to_dict() == {"boosting_sky": 1000, "as_if_alone": 1000, "x": 50}
+    assert rows["split"].to_dict() == {"boosting_sky": "sky", "as_if_alone": "sky", "x": "galaxy"}
+    assert rows.loc["boosting_sky", "r2"] == rows.loc["as_if_alone", "r2"]
+    width = rows["r2_high"] - rows["r2_low"]
+    assert width["boosting_sky"] > 2 * width["as_if_alone"]

@@ -12,6 +12,7 @@ from mgsflow.config import Photometry, Splits, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import read_account
 from mgsflow.core.tables import read_table, write_table
+from mgsflow.sample.blocks import sky_blocks
 from mgsflow.sample.splits import splits
 
 FIRST = 1237648674532688079
@@ -36,18 +37,22 @@ def run(
     targets: Targets = TWO,
     photometry: Photometry = BANDS,
     seed: int = 1,
-    **shares: float,
+    places: pd.DataFrame | None = None,
+    **shares: float | str,
 ):
     folder.mkdir(exist_ok=True)
     write_table(folder / "targets.parquet", galaxies)
     if magnitudes is not None:
         write_table(folder / "photometry.parquet", magnitudes)
+    if places is not None:
+        write_table(folder / "selected.parquet", places)
     if stamps is not None:
         write_table(folder / "index.parquet", pd.DataFrame({"objid": stamps, "shard": 0}))
     splits(
         targets_table=folder / "targets.parquet",
         photometry_table=None if magnitudes is None else folder / "photometry.parquet",
         index=None if stamps is None else folder / "index.parquet",
+        selected=None if places is None else folder / "selected.parquet",
         targets=targets,
         photometry=photometry,
         splits=Splits(**shares),
@@ -171,3 +176,62 @@ def test_photometry_that_is_asked_for_must_be_there(tmp_path):
         run(tmp_path, galaxies)
     with pytest.raises(UserError, match="no column mag_r"):
         run(tmp_path, galaxies, magnitudes.drop(columns="mag_r"))
+
+
+def sky(n: int, seed: int = 0) -> pd.DataFrame:
+    """Positions all over the sphere."""
+    random = np.random.default_rng(seed)
+    dec = np.degrees(np.arcsin(random.uniform(-1, 1, n)))
+    objid = FIRST + np.arange(n, dtype=np.int64)
+    return pd.DataFrame({"objid": objid, "ra": random.uniform(0, 360, n), "dec": dec})
+
+
+def test_by_sky_all_galaxies_of_a_block_are_in_one_set(tmp_path):
+    galaxies, magnitudes = tables(20_000)
+    places = sky(20_000)
+    stamps = galaxies["objid"].to_numpy()
+    sets, _, _ = run(tmp_path, galaxies, magnitudes, stamps, places=places, by="sky", block=5.0)
+    block = sky_blocks(places["ra"].to_numpy(), places["dec"].to_numpy(), 5.0)
+    assert len(np.unique(block)) > 1000
+    assert (sets.loc[places["objid"]].groupby(block).nunique() == 1).all()
+    shares = sets.value_counts(normalize=True)
+    # of some 1650 blocks, not of 20,000 galaxies
+    for name, share in {"vae_train": 0.36, "train": 0.42, "test": 0.09}.items():
+        assert abs(shares[name] - share) < 4 * np.sqrt(share * (1 - share) / 1500), name
+
+
+def test_blocks_have_nearly_equal_areas_and_the_side_asked_for():
+    places = sky(400_000)
+    block = sky_blocks(places["ra"].to_numpy(), places["dec"].to_numpy(), 6.0)
+    members = places.groupby(block)
+    assert members.ngroups == pytest.approx(41253 / 36, rel=0.02)
+    inner = members.filter(lambda part: abs(part["dec"].mean()) < 80)
+    counts = inner.groupby(block[inner.index]).size()
+    assert counts.std() < 0.12 * counts.mean()  # of which 0.05 is Poisson's
+    height = members["dec"].agg(np.ptp)
+    assert height.max() <= 6.0
+    across = inner.groupby(block[inner.index])["ra"].agg(np.ptp)
+    across *= np.cos(np.radians(inner.groupby(block[inner.index])["dec"].mean()))
+    assert across.between(3.5, 7.5).mean() > 0.99
+
+
+def test_blocks_hold_the_poles_and_the_zero_of_right_ascension():
+    ra, dec = np.array([0.0, 360.0, 359.999, 10.0, 200.0]), np.array([0.1, 0.1, 0.1, 90, 90])
+    block = sky_blocks(ra, dec, 4.0)
+    assert block[0] == block[1] != block[2]
+    assert sky_blocks(np.array([77.0]), np.array([-90.0]), 4.0) >= 0
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        (None, "--selected: splits.by is `sky`"),
+        (sky(300).drop(columns="dec"), "the catalogue has no dec.*splits.by to `galaxy`"),
+        (sky(300).assign(ra=np.nan), "300 galaxies have no position"),
+        (sky(200), "are not there"),
+        (sky(300).assign(ra=1.0, dec=1.0), "gets 0 of 300.*or smaller blocks"),
+    ],
+)
+def test_a_split_by_sky_that_cannot_be_is_refused(tmp_path, places, words):
+    with pytest.raises(UserError, match=words):
+        run(tmp_path, *tables(300), places=places, by="sky")

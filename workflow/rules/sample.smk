@@ -185,6 +185,7 @@ rule splits:
         targets_table=f"{RUN}/catalogue/targets.parquet",
         photometry_table=only_if(HAS_BANDS, f"{RUN}/catalogue/photometry.parquet"),
         index=only_if(HAS_STAMPS, f"{RUN}/stamps/index.parquet"),
+        selected=only_if(config["splits"]["by"] == "sky", f"{RUN}/catalogue/selected.parquet"),
     output:
         table=f"{RUN}/catalogue/splits.parquet",
         dropped=f"{RUN}/catalogue/dropped/splits.parquet",
@@ -211,6 +212,7 @@ rule splits:
     shell:
         "mgsflow splits --targets-table {input.targets_table:q} "
         "--photometry-table {input.photometry_table:q} --index {input.index:q} "
+        "--selected {input.selected:q} "
         "--targets {params.targets:q} --photometry {params.photometry:q} "
         "--splits {params.splits:q} --seed {params.seed} "
         "--out {output.table:q} --dropped {output.dropped:q} --threads {threads} "

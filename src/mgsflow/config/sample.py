@@ -183,6 +183,18 @@ class Stamps(Section):
 class Splits(Section):
     """Which galaxy trains what. The VAE's galaxies are never the flows' (paper, section 2.1)."""
 
+    by: Literal["galaxy", "sky"] = setting(
+        "galaxy",
+        "What is divided: galaxies, each by itself, or blocks of sky with all their galaxies",
+    )
+    block: float = setting(
+        3.0,
+        "Side of a block of sky; at a redshift of 0.1 some 20 Mpc, more than any cluster",
+        "deg",
+        gt=0,
+        le=60,
+    )
+
     vae: float = setting(0.4, "Share of the sample for the VAE", "fraction", ge=0, lt=1)
     vae_validation: float = setting(
         0.1, "Share of the VAE's galaxies to validate on", "fraction", gt=0, lt=1

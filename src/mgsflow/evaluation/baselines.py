@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from mgsflow.config import Baselines, Targets
+from mgsflow.config import Baselines, Splits, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say, track
 from mgsflow.core.quantities import BANDS, Quantity
@@ -26,9 +26,13 @@ from mgsflow.evaluation.embedding import (
 )
 from mgsflow.evaluation.regressors import FITS, Data
 from mgsflow.models.inputs import magnitude_columns
+from mgsflow.sample.blocks import BY_GALAXY, BY_SKY, sky_blocks, why_no_blocks
+from mgsflow.sample.splits import LEAST, divide_flows
 
 SETS = ("train", "validation", "test")
 PHOTOMETRY_BANDS = ["r", "g", "z"]  # the bands of AstroCLIP's photometry baseline, the paper's [28]
+NO_BLOCK = -1  # of a galaxy in a split by galaxy
+LEAST_BLOCKS = 5  # of a test set, below which its interval says nothing
 _LEAST = 10  # training galaxies with a measured target, below which no method is trained on it
 
 _QUANTITIES = (
@@ -36,14 +40,18 @@ _QUANTITIES = (
     Quantity("set", "", "Set of the galaxy: validation or test"),
     Quantity("target", "", "Predicted quantity; its unit is that of core.quantities"),
     Quantity("prediction", "", "Prediction in the unit of the target"),
+    Quantity("split", "", "How the sets were divided: the run's own split, or by blocks of sky"),
+    Quantity("block", "", f"Block of sky in a split by sky, {NO_BLOCK} in the run's own"),
 )
 
 
 def baselines(
     *,
     features: Path,
+    selected: Path,
     baselines: Baselines,
     targets: Targets,
+    splits: Splits,
     seed: int,
     out: Path,
     threads: int = 1,
@@ -54,6 +62,10 @@ def baselines(
     latent means, photometry_boosting all magnitudes and observed colours. Trainings stop early by
     the loss on our validation set. A method whose inputs the run lacks is left out, and said so;
     a missing metallicity leaves its galaxy out of the training on metallicity alone.
+
+    photometry_boosting_sky is the boosting on another split of the same galaxies: by blocks of
+    sky, by their positions in the table `selected`, in the shares of `splits`. Its test set has
+    neither pixels nor clusters in common with its training set.
     """
     names = [*targets.properties, *targets.lines]
     table = _read(features, names)
@@ -63,13 +75,17 @@ def baselines(
     with threadpool_limits(limits=threads):
         for method in track(baselines.methods, "baselines"):
             columns, reason = _columns(method, list(table))
+            rows = table
+            if method.endswith("_sky") and not reason:
+                rows, reason = _by_sky(table, selected, splits, seed)
             if reason:
                 left_out[method] = reason
                 say(f"baselines: {method} is left out: {reason}")
                 continue
             inputs[method] = columns
             seed_of = derive_seed(seed, "baselines", method) % 2**32  # scikit-learn takes 32 bits
-            parts += predictions(table, columns, names, method, baselines, seed_of)
+            found = predictions(rows, columns, names, method, baselines, seed_of)
+            parts += [_with_split(part, rows) for part in found]
     notes = {"left_out": left_out, "inputs": inputs}
     write_table(out, pd.concat(parts, ignore_index=True), _QUANTITIES, notes)
 
@@ -86,6 +102,33 @@ def _read(features: Path, names: list[str]) -> pd.DataFrame:
                 "in splits."
             )
     return with_colours(table, _bands(list(table)))
+
+
+def _by_sky(
+    table: pd.DataFrame, selected: Path, splits: Splits, seed: int
+) -> tuple[pd.DataFrame, str]:
+    """`table` with other sets, and the block of each galaxy; or why that cannot be had."""
+    if splits.by == BY_SKY:
+        return table, "the run itself is split by sky"
+    places = read_table(selected).set_index("objid").reindex(table["objid"])
+    reason = why_no_blocks(places)
+    if reason:
+        return table, reason
+    block = sky_blocks(places["ra"].to_numpy(), places["dec"].to_numpy(), splits.block)
+    divided = table.assign(set=divide_flows(block, splits, seed), block=block)
+    sizes = divided["set"].value_counts()
+    tested = divided.loc[divided["set"] == "test", "block"].nunique()
+    if tested < LEAST_BLOCKS or any(sizes.get(name, 0) < LEAST[name] for name in SETS):
+        count = len(np.unique(block))
+        return table, f"of {count} blocks of sky {tested} are the test set's; see splits.block"
+    return divided, ""
+
+
+def _with_split(part: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    if "block" not in rows:
+        return part.assign(split=BY_GALAXY, block=NO_BLOCK)
+    block = rows.set_index("objid")["block"].loc[part["objid"]].to_numpy()
+    return part.assign(split=BY_SKY, block=block)
 
 
 def _columns(method: str, available: list[str]) -> tuple[list[str], str]:
@@ -172,5 +215,7 @@ def _empty() -> pd.DataFrame:
             "set": pd.Series(dtype=str),
             "target": pd.Series(dtype=str),
             "prediction": np.empty(0, np.float64),
+            "split": pd.Series(dtype=str),
+            "block": np.empty(0, np.int64),
         }
     )

@@ -116,4 +116,5 @@ FITS: dict[str, Fit] = {
     "image_mlp": _fit_image_mlp,
     "image_knn": _fit_knn,
     "photometry_boosting": _fit_boosting,
+    "photometry_boosting_sky": _fit_boosting,
 }

@@ -18,12 +18,14 @@ from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation import metrics
 from mgsflow.evaluation.draws import PosteriorSet
 from mgsflow.evaluation.variants import each_variant
+from mgsflow.sample.blocks import BY_GALAXY
 
 SET = "test"
 _OWN = "; in the target's unit, lines in ln(1 + F)"
 QUANTITIES = (
     Quantity("method", "", "Variant of the flows' inputs, or baseline"),
     Quantity("kind", "", "posterior or baseline"),
+    Quantity("split", "", "How the sets were divided: the run's own split, or by blocks of sky"),
     Quantity("target", "", "Inferred quantity"),
     Quantity("n", "", "Test galaxies with a measured target: those that count"),
     Quantity("r2", "", "R2 of the point prediction; of a posterior, its mean over all draws"),
@@ -71,7 +73,8 @@ def scores(
     """Score posteriors and baselines on the test set: one row for each method and target.
 
     Galaxies without a measured target do not count. The bootstrap draws the same galaxies for
-    every method, so that the intervals of one target can be compared.
+    every method, so that the intervals of one target can be compared; of a split by blocks of sky,
+    which has its own test set, it draws whole blocks.
     """
     rows: list[dict[str, object]] = []
     means: dict[str, pd.DataFrame] = {}
@@ -99,6 +102,7 @@ def _score_posterior(
     return {
         "method": variant,
         "kind": "posterior",
+        "split": BY_GALAXY,
         **_score_point(truth[order], mean[order], target, evaluation, seed),
         **_r2("r2_mean_head", truth[order], head[order], target, evaluation, seed),
         "coverage_68": metrics.coverage(draws, truth, 0.68),
@@ -148,10 +152,12 @@ def _r2(
     target: str,
     evaluation: Evaluation,
     seed: int,
+    blocks: np.ndarray | None = None,
 ) -> dict[str, float]:
     known = np.isfinite(truth)
     arrays = [truth[known], prediction[known]]
-    return _with_interval(name, metrics.r2, arrays, target, evaluation, seed)
+    blocks = None if blocks is None else blocks[known]
+    return _with_interval(name, metrics.r2, arrays, target, evaluation, seed, blocks)
 
 
 def _with_interval(
@@ -161,53 +167,84 @@ def _with_interval(
     target: str,
     evaluation: Evaluation,
     seed: int,
+    blocks: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """A statistic and its bootstrap interval; one target's galaxies are drawn alike for all."""
+    """A statistic and its bootstrap interval; one target's galaxies are drawn alike for all.
+
+    With `blocks` (n,), the block of each galaxy, whole blocks are drawn.
+    """
+    drawn, of_drawn = tuple(arrays), statistic
+    if blocks is not None:
+        drawn, of_drawn = _block_bootstrap(statistic, arrays, blocks)
     low, high = metrics.bootstrap_interval(
-        statistic, tuple(arrays), evaluation.bootstrap, derive_seed(seed, "scores", target)
+        of_drawn, drawn, evaluation.bootstrap, derive_seed(seed, "scores", target)
     )
     return {name: statistic(*arrays), f"{name}_low": low, f"{name}_high": high}
+
+
+def _block_bootstrap(
+    statistic: Callable[..., float], arrays: list[np.ndarray], blocks: np.ndarray
+) -> tuple[tuple[np.ndarray], Callable[[np.ndarray], float]]:
+    """What to draw, the numbers of the blocks, and the statistic of a draw of them."""
+    count, number = np.unique(blocks, return_inverse=True)
+    members = [np.flatnonzero(number == block) for block in range(len(count))]
+
+    def of_drawn(chosen: np.ndarray) -> float:
+        rows = np.concatenate([members[block] for block in chosen])
+        return statistic(*(array[rows] for array in arrays))
+
+    return (np.arange(len(count)),), of_drawn
 
 
 def _score_baselines(
     baselines: Path, features: Path, evaluation: Evaluation, seed: int
 ) -> list[dict[str, object]]:
-    table = read_table(baselines, ["method", "objid", "set", "target", "prediction"])
+    columns = ["method", "objid", "set", "target", "prediction", "split", "block"]
+    table = read_table(baselines, columns)
     table = table[table["set"] == SET]
-    truths = _test_truths(features, sorted(table["target"].unique()))
+    truths = _truths(features, sorted(table["target"].unique()))
     rows = []
-    for (method, target), part in table.groupby(["method", "target"], sort=False):
-        prediction = part.set_index("objid")["prediction"].reindex(truths.index)
-        absent = prediction.index[prediction.isna()]
+    for (method, split, target), part in table.groupby(["method", "split", "target"], sort=False):
+        # a split of its own has a test set of its own
+        own = truths["set"] == SET if split == BY_GALAXY else truths.index.isin(part["objid"])
+        part = part.set_index("objid").reindex(truths.index[own])
+        absent = part.index[part["prediction"].isna()]
         if len(absent):
             raise UserError(
                 f"{baselines}: {method} has no prediction of {target} for galaxy {absent[0]} of "
                 f"{features}. Rerun the stage baselines."
             )
-        truth, values = truths[target].to_numpy(np.float64), prediction.to_numpy()
+        truth = truths.loc[own, target].to_numpy(np.float64)
+        values = part["prediction"].to_numpy()
+        blocks = None if split == BY_GALAXY else part["block"].to_numpy()
         row = {
             "method": method,
             "kind": "baseline",
-            **_score_point(truth, values, target, evaluation, seed),
+            "split": split,
+            **_score_point(truth, values, target, evaluation, seed, blocks),
             "crps": metrics.mean_absolute_error(truth, values),
         }
         rows.append(row)
     return rows
 
 
-def _test_truths(features: Path, targets: list[str]) -> pd.DataFrame:
-    """The test set's targets, sorted by objid; NaN where missing."""
-    table = read_table(features, ["objid", "set", *targets])
-    return table[table["set"] == SET].set_index("objid").sort_index()
+def _truths(features: Path, targets: list[str]) -> pd.DataFrame:
+    """All galaxies' sets and targets, sorted by objid; NaN where missing."""
+    return read_table(features, ["objid", "set", *targets]).set_index("objid").sort_index()
 
 
 def _score_point(
-    truth: np.ndarray, prediction: np.ndarray, target: str, evaluation: Evaluation, seed: int
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    target: str,
+    evaluation: Evaluation,
+    seed: int,
+    blocks: np.ndarray | None = None,
 ) -> dict[str, object]:
     row: dict[str, object] = {
         "target": target,
         "n": int(np.isfinite(truth).sum()),
-        **_r2("r2", truth, prediction, target, evaluation, seed),
+        **_r2("r2", truth, prediction, target, evaluation, seed, blocks),
         "rmse": metrics.rmse(truth, prediction),
         "bias": metrics.bias(truth, prediction),
         "nmad": metrics.nmad(truth, prediction),

@@ -18,6 +18,7 @@ BASELINES = {
     "image_mlp": "Image embedding + MLP (same split)",
     "image_knn": "Image embedding + kNN (same split)",
     "photometry_boosting": "Photometry + gradient boosting (same split)",
+    "photometry_boosting_sky": "Photometry + gradient boosting (split by sky)",
 }
 MEAN_HEADS = {name: label.replace(" + NF", ", mean head alone") for name, label in LABELS.items()}
 GAINS = {

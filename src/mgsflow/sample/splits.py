@@ -14,6 +14,7 @@ from mgsflow.core.progress import say
 from mgsflow.core.quantities import METALLICITY, Quantity
 from mgsflow.core.seeds import derive_seed, hash_uniform
 from mgsflow.core.tables import read_table, write_table
+from mgsflow.sample.blocks import BY_GALAXY, BY_SKY, blocks_of
 
 VAE_SETS = ("vae_train", "vae_validation")
 FLOW_SETS = ("train", "validation", "test")
@@ -25,6 +26,7 @@ def splits(
     targets_table: Path,
     photometry_table: Path | None = None,
     index: Path | None = None,
+    selected: Path | None = None,
     targets: Targets,
     photometry: Photometry,
     splits: Splits,
@@ -36,7 +38,8 @@ def splits(
 
     Without an `index` of stamps there is no VAE and all galaxies are the flows'. A galaxy of the
     VAE needs a stamp only; one of the flows needs every observation, except that metallicity may
-    be missing beside other targets. Where a galaxy goes depends on its objid and the seed alone.
+    be missing beside other targets. Where a galaxy goes depends on its objid and the seed alone;
+    or, with `splits.by: sky`, on the block of sky that it lies in, by its position in `selected`.
     """
     table = read_table(targets_table)
     if index is not None:
@@ -44,13 +47,23 @@ def splits(
     ledger = Ledger("splits", len(table))
     objid = table["objid"].to_numpy()
     share = splits.vae if index is not None else 0.0
-    for_vae = hash_uniform(objid, derive_seed(seed, "splits", "vae")) < share
+    keys = pd.Series(_keys(objid, selected, splits), index=objid)
+    for_vae = hash_uniform(keys.to_numpy(), derive_seed(seed, "splits", "vae")) < share
     flow_table = _with_inputs(table[~for_vae], photometry_table, photometry)
     flow_table = _complete(flow_table, targets, photometry, ledger)
-    sets = _divide_all(objid[for_vae], flow_table["objid"].to_numpy(), splits, seed)
+    sets = _divide_all(keys[for_vae], keys[flow_table["objid"].to_numpy()], splits, seed)
     ledger.write(dropped, len(sets))
-    _check_sizes(sets, index is not None)
+    _check_sizes(sets, index is not None, splits.by)
     write_table(out, sets, [Quantity("set", "", "Set that the galaxy belongs to")])
+
+
+def _keys(objid: np.ndarray, selected: Path | None, splits: Splits) -> np.ndarray:
+    """What the hash is of, (n,): galaxies with the same key stay together."""
+    if splits.by == BY_GALAXY:
+        return objid
+    if selected is None:
+        raise UserError("--selected: splits.by is `sky`, so name the table with the positions.")
+    return blocks_of(objid, selected, splits.block)
 
 
 def _with_stamps(table: pd.DataFrame, index: Path) -> pd.DataFrame:
@@ -100,25 +113,31 @@ def required_targets(targets: Targets) -> list[str]:
 
 
 def _divide_all(
-    for_vae: np.ndarray, for_flows: np.ndarray, splits: Splits, seed: int
+    for_vae: pd.Series, for_flows: pd.Series, splits: Splits, seed: int
 ) -> pd.DataFrame:
-    shares = {"train": splits.train, "validation": splits.validation}
+    vae = _divide(for_vae.to_numpy(), seed, {"vae_validation": splits.vae_validation}, "vae_train")
+    flows = divide_flows(for_flows.to_numpy(), splits, seed)
     parts = [
-        _divide(for_vae, seed, {"vae_validation": splits.vae_validation}, "vae_train"),
-        _divide(for_flows, seed, shares, "test"),
+        pd.DataFrame({"objid": keys.index, "set": sets})
+        for keys, sets in ((for_vae, vae), (for_flows, flows))
     ]
     return pd.concat(parts).sort_values("objid", ignore_index=True)
 
 
-def _divide(objid: np.ndarray, seed: int, shares: dict[str, float], rest: str) -> pd.DataFrame:
-    """Each galaxy's set: by its hash into `shares`, what is left into `rest`."""
-    u = hash_uniform(objid, derive_seed(seed, "splits", rest))
+def divide_flows(keys: np.ndarray, splits: Splits, seed: int) -> np.ndarray:
+    """The set (n,) of each of the flows' galaxies, equal for equal `keys` (n,) int64."""
+    shares = {"train": splits.train, "validation": splits.validation}
+    return _divide(keys, seed, shares, "test")
+
+
+def _divide(keys: np.ndarray, seed: int, shares: dict[str, float], rest: str) -> np.ndarray:
+    """Each key's set: by its hash into `shares`, what is left into `rest`."""
+    u = hash_uniform(keys, derive_seed(seed, "splits", rest))
     edges = np.cumsum(list(shares.values()))
-    names = np.array([*shares, rest], dtype=object)
-    return pd.DataFrame({"objid": objid, "set": names[np.searchsorted(edges, u, side="right")]})
+    return np.array([*shares, rest], dtype=object)[np.searchsorted(edges, u, side="right")]
 
 
-def _check_sizes(sets: pd.DataFrame, with_vae: bool) -> None:
+def _check_sizes(sets: pd.DataFrame, with_vae: bool, by: str) -> None:
     sizes = sets["set"].value_counts()
     wanted = (*VAE_SETS, *FLOW_SETS) if with_vae else FLOW_SETS
     say("splits: " + ", ".join(f"{name} {sizes.get(name, 0)}" for name in wanted))
@@ -127,5 +146,5 @@ def _check_sizes(sets: pd.DataFrame, with_vae: bool) -> None:
             raise UserError(
                 f"splits: the set `{name}` gets {sizes.get(name, 0)} of {len(sets)} galaxies, "
                 f"fewer than {LEAST[name]}. Take a larger sample or change the shares in the "
-                "section splits."
+                "section splits" + (", or smaller blocks." if by == BY_SKY else ".")
             )
