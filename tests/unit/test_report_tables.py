@@ -54,7 +54,8 @@ def scores(tmp_path):
     rest = table.iloc[[0]].assign(method=REST, r2=0.97, r2_low=0.96, r2_high=0.98)
     rest[gain] = 0.16, 0.12, 0.21
     table.loc[0, "photo_z_sigma_mad"] = 0.012
-    write_table(path, pd.concat([table, rest], ignore_index=True))
+    limit = table.iloc[[2]].assign(method="ceiling", kind="ceiling", r2=0.9, r2_low=0.8, r2_high=1)
+    write_table(path, pd.concat([table, rest, limit], ignore_index=True))
     return path
 
 
@@ -62,7 +63,7 @@ def test_table1_puts_the_published_first_and_marks_them(scores, tmp_path):
     table1(scores=scores, out=tmp_path / "table1.csv")
     shown = read_markdown(tmp_path / "table1.md")
     assert list(shown.columns) == ["Method", "z", "Hβ"]
-    assert ["published" in name for name in shown["Method"]] == [True] * 6 + [False] * 6
+    assert ["published" in name for name in shown["Method"]] == [True] * 6 + [False] * 7
     ours = shown[shown["Method"].str.contains("ours, observed")].iloc[0]
     assert list(ours[1:]) == ["0.81 +0.04 −0.04", "0.50 +0.10 −0.10"]
     paper = shown[shown["Method"].str.contains("Images.*paper", regex=True)].iloc[0]
@@ -88,6 +89,7 @@ def test_table1_has_the_mean_head_alone_and_what_rest_frame_colours_bring(scores
     shown = read_markdown(tmp_path / "table1.md").set_index("Method")
     head = shown.loc["Images + photometry, mean head alone (ours, observed colours)"]
     assert head.tolist() == ["0.80 +0.02 −0.05", "0.50 +0.02 −0.05"]
+    assert shown.loc["Ceiling by the catalogue's errors"].tolist() == ["0.90 +0.10 −0.10", "–"]
     gain = shown.iloc[-1]
     assert gain.name == "Gain by rest-frame colours, images + photometry"
     assert gain.tolist() == ["0.16 +0.05 −0.04", "–"]
@@ -124,7 +126,7 @@ def test_table1_leaves_out_what_the_run_does_not_infer(scores, tmp_path):
 def test_all_scores_in_the_order_of_the_quantities(scores, tmp_path):
     table_scores(scores=scores, out=tmp_path / "scores.csv")
     shown = read_markdown(tmp_path / "scores.md")
-    assert list(shown["Quantity"]) == ["z", "z", "z", "z", "Hβ"]
+    assert list(shown["Quantity"]) == ["z"] * 5 + ["Hβ"]
     assert shown["Coverage 68%"].tolist()[:3] == ["–", "0.660", "–"]
     assert shown.iloc[1][["R²", "R² of the mean head"]].tolist() == [
         "0.810 +0.040 −0.040",

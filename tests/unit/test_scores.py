@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 from posterior_files import gaussian_set, write_posterior
 
-from mgsflow.config import Evaluation
+from mgsflow.config import Evaluation, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table, write_table
+from mgsflow.evaluation.ceiling import target_errors
 from mgsflow.evaluation.scores import QUANTITIES, scores
 
 TARGETS = ["log_stellar_mass", "redshift", "metallicity", "log1p_h_alpha"]
+RUN = Targets(properties=TARGETS[:3], lines=TARGETS[3:])
 PHOTOMETRY, IMAGES = "photometry-observed", "images"
 N = 3000
 SIGMA = 0.6  # of the posteriors; the centres scatter by 1, so that R2 is 1 / (1 + 0.36)
@@ -56,12 +58,16 @@ def _baseline(method: str, objid: np.ndarray, values: np.ndarray) -> pd.DataFram
     return long.sample(frac=1, random_state=0)
 
 
-def _score(folder, files, variants=(PHOTOMETRY, IMAGES)) -> None:
+def _score(folder, files, variants=(PHOTOMETRY, IMAGES), catalogue=None) -> None:
+    objid = read_table(folder / "features.parquet")[["objid"]]
+    write_table(folder / "selected.parquet", objid if catalogue is None else catalogue)
     scores(
         features=folder / "features.parquet",
+        selected=folder / "selected.parquet",
         posteriors=files,
         variants=list(variants),
         baselines=folder / "baselines.parquet",
+        targets=RUN,
         evaluation=Evaluation(bootstrap=60),
         seed=3,
         out=folder / "scores.parquet",
@@ -221,3 +227,63 @@ def test_a_split_by_sky_has_its_own_test_set_and_draws_whole_blocks(tmp_path):
     assert rows.loc["boosting_sky", "r2"] == rows.loc["as_if_alone", "r2"]
     width = rows["r2_high"] - rows["r2_low"]
     assert width["boosting_sky"] > 2 * width["as_if_alone"]
+
+
+def _noisy(n: int = 4000) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, np.ndarray]]:
+    """A catalogue with errors, its features, and the true values behind its noise."""
+    random = np.random.default_rng(9)
+    objid = pd.DataFrame({"objid": 1237648720000000000 + np.arange(n)})
+    true = {"redshift": random.uniform(0.05, 0.25, n), "flux": 50 + 10 * random.standard_normal(n)}
+    errors = {"redshift_err": np.full(n, 0.03), "flux_h_alpha_err": random.uniform(2, 6, n)}
+    redshift = true["redshift"] + errors["redshift_err"] * random.standard_normal(n)
+    flux = true["flux"] + errors["flux_h_alpha_err"] * random.standard_normal(n)
+    catalogue = objid.assign(redshift=redshift, flux_h_alpha=flux, **errors)
+    values = {"redshift": redshift, "log1p_h_alpha": np.log1p(flux)}
+    features = objid.assign(set=np.where(np.arange(n) % 2, "test", "train"), **values)
+    return (
+        catalogue,
+        features,
+        {"redshift": true["redshift"], "log1p_h_alpha": np.log1p(true["flux"])},
+    )
+
+
+def test_the_ceiling_is_the_accuracy_of_whoever_knows_the_true_values(tmp_path):
+    catalogue, features, true = _noisy()
+    write_table(tmp_path / "features.parquet", features)
+    known = pd.concat(
+        [
+            features[["objid", "set"]].assign(target=name, prediction=values, method="prophet")
+            for name, values in true.items()
+        ]
+    ).assign(split="galaxy", block=-1)
+    write_table(tmp_path / "baselines.parquet", known)
+    catalogue.loc[catalogue.index[::5], "redshift_err"] = -1.0  # none
+    _score(tmp_path, [], [], catalogue)
+    rows = read_table(tmp_path / "scores.parquet").set_index(["method", "target"])
+    assert rows.loc["ceiling", "n"].to_dict() == {"redshift": 1600, "log1p_h_alpha": 2000}
+    for target in true:
+        limit, prophet = (rows.loc[(method, target)] for method in ("ceiling", "prophet"))
+        assert limit["r2"] == pytest.approx(prophet["r2"], abs=0.02)
+        assert limit["r2_low"] < limit["r2"] < limit["r2_high"] < 0.9
+    assert np.isnan(rows.loc[("ceiling", "redshift"), "rmse"])
+
+
+def test_errors_of_black_hole_masses_are_those_of_the_dispersion():
+    catalogue = pd.DataFrame(
+        {
+            "objid": [1, 2, 3],
+            "velocity_dispersion": [200.0, 50.0, 850.0],
+            "velocity_dispersion_err": [2.0, 100.0, -4.0],
+            "log_sfr_err": [0.2, 0.0, np.nan],
+        }
+    )
+    settings = Targets(properties=["log_black_hole_mass", "log_sfr", "log_stellar_mass"], lines=[])
+    errors = target_errors(catalogue, settings)
+    assert list(errors) == ["log_black_hole_mass", "log_sfr"]  # the mass has no error here
+    slope = 5.64
+    assert errors["log_black_hole_mass"].iloc[0] == pytest.approx(
+        slope * 0.01 / np.log(10), rel=0.01
+    )
+    assert errors["log_black_hole_mass"].iloc[1] == pytest.approx(slope * np.log10(3))
+    assert errors["log_black_hole_mass"].isna().tolist() == [False, False, True]
+    assert errors["log_sfr"].isna().tolist() == [False, True, True]

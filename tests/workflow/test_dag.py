@@ -43,6 +43,7 @@ SECTIONS = {
         "directions",
         "leakage",
         "oracle",
+        "scores",
         "umap",
         "figure2",
         "figure4",

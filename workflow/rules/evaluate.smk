@@ -41,12 +41,14 @@ rule baselines:
 rule scores:
     input:
         features=f"{RUN}/flows/features.parquet",
+        selected=f"{RUN}/catalogue/selected.parquet",
         posteriors=POSTERIORS,
         baselines=f"{RUN}/evaluation/baselines.parquet",
     output:
         f"{RUN}/evaluation/scores.parquet",
     params:
         variants=VARIANTS,
+        targets=section("targets"),
         evaluation=section("evaluation"),
         seed=config["seed"],
         code=code("scores"),
@@ -65,8 +67,9 @@ rule scores:
     message:
         "Score posteriors and baselines"
     shell:
-        "mgsflow scores --features {input.features:q} --posteriors {input.posteriors:q} "
-        "--variants {params.variants} --baselines {input.baselines:q} "
+        "mgsflow scores --features {input.features:q} --selected {input.selected:q} "
+        "--posteriors {input.posteriors:q} --variants {params.variants} "
+        "--baselines {input.baselines:q} --targets {params.targets:q} "
         "--evaluation {params.evaluation:q} --seed {params.seed} --out {output:q} "
         "--threads {threads} 2>&1 | tee {log:q}"
 

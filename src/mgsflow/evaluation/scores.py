@@ -9,22 +9,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mgsflow.config import Evaluation
+from mgsflow.config import Evaluation, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation import metrics
+from mgsflow.evaluation.ceiling import ceiling, target_errors
 from mgsflow.evaluation.draws import PosteriorSet
 from mgsflow.evaluation.variants import each_variant
 from mgsflow.sample.blocks import BY_GALAXY
 
 SET = "test"
+CEILING = "ceiling"
 _OWN = "; in the target's unit, lines in ln(1 + F)"
 QUANTITIES = (
     Quantity("method", "", "Variant of the flows' inputs, or baseline"),
-    Quantity("kind", "", "posterior or baseline"),
+    Quantity("kind", "", "posterior, baseline, or ceiling by the catalogue's own errors"),
     Quantity("split", "", "How the sets were divided: the run's own split, or by blocks of sky"),
     Quantity("target", "", "Inferred quantity"),
     Quantity("n", "", "Test galaxies with a measured target: those that count"),
@@ -63,9 +65,11 @@ COLUMNS = [quantity.name for quantity in QUANTITIES]
 def scores(
     *,
     features: Path,
+    selected: Path,
     posteriors: list[Path],
     variants: list[str],
     baselines: Path,
+    targets: Targets,
     evaluation: Evaluation,
     seed: int,
     out: Path,
@@ -74,7 +78,8 @@ def scores(
 
     Galaxies without a measured target do not count. The bootstrap draws the same galaxies for
     every method, so that the intervals of one target can be compared; of a split by blocks of sky,
-    which has its own test set, it draws whole blocks.
+    which has its own test set, it draws whole blocks. The ceiling is that of the errors which the
+    table `selected` has, on the test galaxies that have one.
     """
     rows: list[dict[str, object]] = []
     means: dict[str, pd.DataFrame] = {}
@@ -88,6 +93,7 @@ def scores(
     for row in rows:
         row |= _gain(str(row["method"]), str(row["target"]), means, evaluation, seed)
     rows += _score_baselines(baselines, features, evaluation, seed)
+    rows += _ceilings(selected, features, targets, evaluation, seed)
     write_table(out, pd.DataFrame(rows, columns=COLUMNS), QUANTITIES, {"set": SET})
 
 
@@ -225,6 +231,24 @@ def _score_baselines(
             "crps": metrics.mean_absolute_error(truth, values),
         }
         rows.append(row)
+    return rows
+
+
+def _ceilings(
+    selected: Path, features: Path, targets: Targets, evaluation: Evaluation, seed: int
+) -> list[dict[str, object]]:
+    errors = target_errors(read_table(selected), targets)
+    truths = _truths(features, list(errors))
+    truths = truths[truths["set"] == SET]
+    errors = errors.reindex(truths.index)
+    rows = []
+    for target in errors:
+        known = (truths[target].notna() & errors[target].notna()).to_numpy()
+        if known.any():
+            arrays = [table[target].to_numpy(np.float64)[known] for table in (truths, errors)]
+            row = {"method": CEILING, "kind": CEILING, "split": BY_GALAXY, "target": target}
+            row |= _with_interval("r2", ceiling, arrays, target, evaluation, seed)
+            rows.append(row | {"n": int(known.sum())})
     return rows
 
 

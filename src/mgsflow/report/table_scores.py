@@ -9,7 +9,7 @@ import pandas as pd
 from mgsflow.core.tables import read_table
 from mgsflow.models.inputs import LABELS
 from mgsflow.report.published import IMAGES
-from mgsflow.report.table1 import BASELINES, PUBLISHED
+from mgsflow.report.table1 import BASELINES, CEILING, PUBLISHED
 from mgsflow.report.writing import MISSING, SHORT, show, show_interval, write_tables
 
 DIGITS = 3
@@ -49,7 +49,7 @@ def published(targets: set[str]) -> pd.DataFrame:
 
 
 def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
-    names = LABELS | BASELINES
+    names = LABELS | BASELINES | CEILING
     shown = pd.DataFrame(
         {
             "Quantity": numbers["target"].map(SHORT),
