@@ -58,6 +58,7 @@ def oracle(
     posterior = Posterior.load(property_model, line_model).to(choose_device(compute))
     _check(posterior, photometry, targets, selection, simulated)
     table = _choose(features, posterior, oracle, seed)
+    flows = _flows(posterior, table, oracle, targets, seed)  # first: it takes the least time
     magnitudes = table[MAGNITUDES].to_numpy(np.float64)
     found = stream(magnitudes, oracle, simulated, seed, compute.threads)
     exact = list(exact_posteriors(found, simulated, selection, targets, seed))
@@ -69,8 +70,8 @@ def oracle(
         "effective_min": oracle.effective_min,
         "near_reach": float(np.median(found.outer / np.maximum(found.kept.sums[0], 1e-300))),
     }
-    chosen, kept = table.iloc[accepted].reset_index(drop=True), [exact[i] for i in accepted]
-    flows = _flows(posterior, chosen, oracle, targets, seed)
+    chosen = table.iloc[accepted].reset_index(drop=True)
+    kept, flows = ([each[i] for i in accepted] for each in (exact, flows))
     _write(out, chosen, kept, flows, notes, seed, GIVEN_SHARE * oracle.effective_min)
     _write_examples(examples, chosen, kept, flows, seed)
 
