@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from synthetic_features import FLOWS, VARIANT, make_features, train
 
 import mgsflow
@@ -141,6 +142,16 @@ def test_a_result_too_large_for_one_array_is_refused_and_comes_in_chunks(
     sizes = [len(draws) for _, draws in posterior.chunks(table, 10, 1)]
     assert sizes == [7] * 5 + [5]
     assert posterior.mean(table, 10, 1).shape == (40, 9)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_draws_the_same(folders, posterior, table):
+    there = Posterior.load(*folders).to("cuda")
+    draws, here = there.sample(table, 500, 1), posterior.sample(table, 500, 1)
+    np.testing.assert_allclose(draws, here, rtol=1e-3, atol=1e-3)
+    truth = there.log_prob(table, table), posterior.log_prob(table, table)
+    np.testing.assert_allclose(*truth, rtol=1e-2, atol=1e-2)
 
 
 def test_members_are_mixed_in_equal_parts_at_random(posterior):

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from nflows.transforms.coupling import CouplingTransform
-from nflows.transforms.splines import unconstrained_rational_quadratic_spline
+from nflows.transforms.splines import rational_quadratic_spline
 from torch import Tensor, nn
+from torch.nn import functional
 
 # Beyond it, in units of the affinely normalised variable, a spline is the identity.
 SPLINE_TAIL = 5.0
@@ -151,15 +152,21 @@ def spline(inputs: Tensor, params: Tensor, inverse: bool) -> tuple[Tensor, Tenso
     loses half of float32's digits, and twelve couplings would not invert to 1e-5.
     """
     bins = (params.shape[-1] + 1) // 3
-    wide = params.double()
-    outputs, logabsdet = unconstrained_rational_quadratic_spline(
-        inputs.double(),
+    values, wide = inputs.double(), params.double()
+    inside = values.abs() < SPLINE_TAIL
+    # the library's own tails pick the rows inside by their indices, which a GPU waits for, and
+    # which takes a third longer
+    bent, logabsdet = rational_quadratic_spline(
+        torch.where(inside, values, 0.0),
         unnormalized_widths=wide[..., :bins],
         unnormalized_heights=wide[..., bins : 2 * bins],
-        unnormalized_derivatives=wide[..., 2 * bins :] + _UNIT_DERIVATIVE,
+        unnormalized_derivatives=functional.pad(wide[..., 2 * bins :], (1, 1)) + _UNIT_DERIVATIVE,
         inverse=inverse,
-        tails="linear",
-        tail_bound=SPLINE_TAIL,
+        left=-SPLINE_TAIL,
+        right=SPLINE_TAIL,
+        bottom=-SPLINE_TAIL,
+        top=SPLINE_TAIL,
         min_derivative=MIN_DERIVATIVE,
     )
-    return outputs.to(inputs.dtype), logabsdet.to(inputs.dtype)
+    outputs = torch.where(inside, bent, values).to(inputs.dtype)
+    return outputs, torch.where(inside, logabsdet, 0.0).to(inputs.dtype)

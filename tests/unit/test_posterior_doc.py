@@ -1,0 +1,41 @@
+"""The example of docs/posterior.md runs as it stands."""
+
+import re
+
+import numpy as np
+import pytest
+from synthetic_features import VARIANT, make_features, train
+
+from mgsflow.config.sample import Targets
+from mgsflow.models.posterior import Posterior
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A folder with the models of a run called tiny, where the example looks for them."""
+    flows = tmp_path / "results" / "tiny" / "flows"
+    for flow in ("property", "line"):
+        train(flows, make_features(), flow, Targets())
+    monkeypatch.chdir(tmp_path)
+    return flows
+
+
+def test_the_example_runs(run, repository, capsys):
+    text = (repository / "docs" / "posterior.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    names: dict = {}
+    exec(compile(code, "docs/posterior.md", "exec"), names)
+    assert names["draws"].shape == (3, 1000, 9) and np.isfinite(names["draws"]).all()
+    assert (names["h_alpha"] > -1).all()
+    assert names["measurable"].shape == (3, 2) and len(names["correlation"]) == 3
+    printed = capsys.readouterr().out
+    assert "log_stellar_mass [dex(Msun)]: " in printed and VARIANT in printed
+
+
+def test_the_table_of_methods_is_complete(repository):
+    text = (repository / "docs" / "posterior.md").read_text(encoding="utf-8")
+    table = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    listed = set(re.findall(r"`([a-z_]+)", table))
+    public = {name for name in vars(Posterior) if callable(getattr(Posterior, name))}
+    public = {name for name in public if not name.startswith("_")} - {"load"}
+    assert listed == public - {"only", "to", "draws_per_member"}
