@@ -21,6 +21,8 @@ def served_rows(n: int) -> pd.DataFrame:
     flags = {"zWarning": 0, "legacyPrimary": 1, "legacy_target1": 64, "clean": 1, "reliable": 1}
     shape = {"petroMag_r": 17.0, "petroR50_r": 2.0, "petroR90_r": 5.0}
     galspec = {"lgm_tot_p50": 10.5, "sfr_tot_p50": 0.2, "oh_p50": 8.9}
+    galspec |= {"lgm_tot_p16": 10.4, "lgm_tot_p84": 10.62, "sfr_tot_p16": 0.0, "sfr_tot_p84": 0.5}
+    galspec |= {"oh_p16": 8.85, "oh_p84": 8.95}
     values = integers | flags | shape | galspec
     values |= {"ra": 183.7, "dec": 0.1, "fiber_ra": 183.7, "fiber_dec": 0.1}
     values |= {"z": 0.1, "zErr": 1e-5, "v_disp": 120.0, "v_disp_err": 8.0}

@@ -27,7 +27,7 @@ PHOTOMETRY = re.compile(r"ra|dec|run|rerun|camcol|field|clean|(petro|modelMag|ex
 SPECTRUM = ("class", "z", "zErr", "zWarning", "legacyPrimary", "legacy_target1")
 GALSPEC = {
     "galSpecInfo": re.compile(r"v_disp.*|reliable"),
-    "galSpecExtra": re.compile(r".*_p50|bptclass"),
+    "galSpecExtra": re.compile(r".*_p(16|50|84)|bptclass"),
     "galSpecLine": re.compile(r".*_flux(_err)?"),
 }
 KEYS = ("objid", "specobjid", "bestObjID")

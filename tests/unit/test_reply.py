@@ -37,6 +37,25 @@ def test_columns_get_our_names_and_missing_values_are_nan():
     assert set(LINE_FLUXES) < set(table)
 
 
+def test_errors_are_half_of_what_lies_between_the_percentiles():
+    rows = served_rows(3)
+    rows.loc[0, ["sfr_tot_p16", "oh_p84"]] = -9999
+    table = parse_reply(reply_text(rows), "reply")
+    assert table["log_stellar_mass_err"].tolist() == pytest.approx([0.11] * 3)
+    assert table["log_sfr_err"].tolist() == pytest.approx([np.nan, 0.25, 0.25], nan_ok=True)
+    assert table["metallicity_err"].tolist() == pytest.approx([np.nan, 0.05, 0.05], nan_ok=True)
+    assert not [name for name in table if name.endswith(("_p16", "_p84"))]
+
+
+def test_a_reply_without_percentiles_is_one_as_well_and_has_no_errors():
+    """As a result is that was downloaded before the query asked for them."""
+    rows = served_rows(2)
+    rows = rows[[name for name in rows if not name.endswith(("_p16", "_p84"))]]
+    table = parse_reply(reply_text(rows), "reply")
+    assert table["log_stellar_mass"].tolist() == [10.5, 10.5]
+    assert "log_stellar_mass_err" not in table and "log_sfr_p16" not in table
+
+
 def test_a_galaxy_without_an_object_has_the_missing_identifier():
     rows = served_rows(2)
     rows.loc[0, "objid"] = 0
@@ -55,7 +74,7 @@ def test_sql_does_not_mind_the_case_of_a_column():
         (lambda text: "", "not a reply of SkyServer"),
         (lambda text: text.replace("#Table1\nobjid,", ""), "no column objid; it has specobjid"),
         (lambda text: text.replace(",oh_p50", ",oh_p16"), "no column oh_p50; it has objid"),
-        (lambda text: text[:-80], "line 6: .* fields, not 50"),
+        (lambda text: text[:-80], "line 6: .* fields, not 56"),
         (lambda text: text.replace(str(FIRST_OBJID + 1), "1.23765E+18"), r"row 2: '1.23765E\+18'"),
         (lambda text: text.replace(",752,", ",752.5,"), "column run, row 1: 752.5 is no integer"),
         (

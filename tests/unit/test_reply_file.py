@@ -126,7 +126,7 @@ def rounded() -> pd.DataFrame:
         (lambda: csv_text(without("oh_p50")), "no column oh_p50; it has objid.*mgsflow sql"),
         (lambda: "#Table1\n" + csv_text(without("oh_p50")), "no column oh_p50; it has objid"),
         (lambda: csv_text(galaxies().assign(OBJID=1)), "column objid is there twice"),
-        (lambda: csv_text()[:-60], "line 6: .* fields, not 50.*cut off"),
+        (lambda: csv_text()[:-60], "line 6: .* fields, not 56.*cut off"),
         (lambda: csv_text(galaxies().iloc[:0]), "holds no rows"),
         (lambda: gzip.compress(csv_text().encode())[:-50], "cannot be read.*Download it again"),
         (lambda: csv_text(rounded()), "went through one.*no spreadsheet"),

@@ -51,7 +51,7 @@ def test_reply_is_skyservers(sky, reply):
     text = (sky / "reply" / "chunk-0000.csv").read_text().splitlines()
     assert text[0] == "#Table1"
     assert text[1].split(",") == list(REPLY_COLUMNS)
-    assert len(set(REPLY_COLUMNS)) == 50
+    assert len(set(REPLY_COLUMNS)) == 56
     assert reply["objid"].dtype == reply["specobjid"].dtype == np.int64
     assert reply["specobjid"].is_unique
     assert not reply.isna().any().any()  # missing is -9999
@@ -135,6 +135,14 @@ def test_metallicity_only_where_the_lines_are_star_forming(good):
         assert (good[f"{line}_flux"] > 3 * good[f"{line}_flux_err"])[has].all()
     assert good["oh_p50"][has].between(7.5, 9.5).all()
     assert good["oh_p50"][has].corr(good["log_stellar_mass"][has]) > 0.6
+
+
+def test_percentiles_are_as_wide_as_the_medians_scatter(good):
+    for served, true in (("lgm_tot", "log_stellar_mass"), ("sfr_tot", "log_sfr")):
+        low, median, high = (good[f"{served}_p{percent}"] for percent in (16, 50, 84))
+        pull = (median - good[true]) / ((high - low) / 2)
+        assert pull.std() == pytest.approx(1.0, abs=0.1)
+    assert (good["oh_p16"] > -9999).equals(good["oh_p50"] > -9999)
 
 
 def test_measurements_scatter_about_the_truth(good):

@@ -46,6 +46,9 @@ _QUANTITIES = (
     Quantity("velocity_dispersion", "km / s", "Stellar velocity dispersion"),
     Quantity("velocity_dispersion_err", "km / s", "Error of the velocity dispersion"),
     Quantity("redshift_err", "", "Error of the spectroscopic redshift"),
+    Quantity("log_stellar_mass_err", "dex", "Error of the stellar mass's logarithm"),
+    Quantity("log_sfr_err", "dex", "Error of the star formation rate's logarithm"),
+    Quantity("metallicity_err", "dex", "Error of the oxygen abundance"),
     Quantity(
         "log_stellar_mass",
         "dex(Msun)",

@@ -46,6 +46,14 @@ REALS = {
 for _line, _flux in FLUX_OF_LINE.items():
     _served = _line.removeprefix("log1p_") + "_flux"
     REALS |= {_served: _flux, f"{_served}_err": f"{_flux}_err"}
+# The percentiles about a median, of which an error is made. A reply without them is one as well.
+MEDIANS = {"lgm_tot": "log_stellar_mass", "sfr_tot": "log_sfr", "oh": "metallicity"}
+PERCENTILES = {
+    f"{served}_p{percent}": f"{ours}_p{percent}"
+    for served, ours in MEDIANS.items()
+    for percent in (16, 84)
+}
+REALS |= PERCENTILES
 TEXTS = {"class": "class"}
 NUMBERS = INTEGERS | GAPPY_INTEGERS | REALS
 COLUMNS = IDENTIFIERS | NUMBERS | TEXTS
@@ -59,7 +67,7 @@ def spelled_as_ours(header: Iterable[str]) -> list[str]:
 
 def check_header(header: list[str], source: str) -> None:
     """Raises UserError where a column of the query's is not there, or there twice."""
-    absent = [name for name in COLUMNS if name not in header]
+    absent = [name for name in COLUMNS if name not in header and name not in PERCENTILES]
     if absent:
         raise UserError(
             f"{source}: no column {', '.join(absent)}; it has {', '.join(header)}. It is not the "

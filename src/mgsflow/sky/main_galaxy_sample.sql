@@ -13,7 +13,8 @@ SELECT
     p.modelMagErr_u, p.modelMagErr_g, p.modelMagErr_r, p.modelMagErr_i, p.modelMagErr_z,
     p.extinction_u, p.extinction_g, p.extinction_r, p.extinction_i, p.extinction_z,
     i.v_disp, i.v_disp_err, i.reliable,
-    e.lgm_tot_p50, e.sfr_tot_p50, e.oh_p50, e.bptclass,
+    e.lgm_tot_p50, e.lgm_tot_p16, e.lgm_tot_p84, e.sfr_tot_p50, e.sfr_tot_p16, e.sfr_tot_p84,
+    e.oh_p50, e.oh_p16, e.oh_p84, e.bptclass,
     l.h_alpha_flux, l.h_alpha_flux_err, l.h_beta_flux, l.h_beta_flux_err,
     l.nii_6584_flux, l.nii_6584_flux_err, l.oiii_5007_flux, l.oiii_5007_flux_err
 -- SpecObjAll, not SpecObj: where BOSS took a second spectrum, that one is the science primary, and

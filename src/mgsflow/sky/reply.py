@@ -19,6 +19,8 @@ from mgsflow.sky.columns import (
     COLUMNS,
     GAPPY_INTEGERS,
     IDENTIFIERS,
+    MEDIANS,
+    PERCENTILES,
     REALS,
     TEXTS,
     check_header,
@@ -117,7 +119,17 @@ def _fits_rows(data: bytes, path: Path) -> pd.DataFrame:
 
 
 def _in_our_names(rows: pd.DataFrame, source: str) -> pd.DataFrame:
-    return pd.DataFrame({ours: _convert(rows[name], source) for name, ours in COLUMNS.items()})
+    columns = {ours: _convert(rows[name], source) for name, ours in COLUMNS.items() if name in rows}
+    return _with_errors(pd.DataFrame(columns))
+
+
+def _with_errors(table: pd.DataFrame) -> pd.DataFrame:
+    """Half of what lies between the 16th and the 84th percentile, in their place: an error."""
+    for name in MEDIANS.values():
+        low, high = f"{name}_p16", f"{name}_p84"
+        if low in table and high in table:
+            table[f"{name}_err"] = (table[high] - table[low]) / 2
+    return table.drop(columns=list(PERCENTILES.values()), errors="ignore")
 
 
 def _convert(column: pd.Series, source: str) -> pd.Series | np.ndarray:

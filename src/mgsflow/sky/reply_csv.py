@@ -46,7 +46,7 @@ def read_rows(data: bytes, source: str, columns: list[str] | None = None) -> pd.
     first, _, rows = body.partition(b"\n")
     header = _header(first)
     check_header(header, source)
-    wanted = list(COLUMNS if columns is None else columns)
+    wanted = [name for name in COLUMNS if name in header] if columns is None else columns
     if not rows.strip():
         return pd.DataFrame({name: pd.Series(dtype=_type(name)) for name in wanted})
     above = data.removeprefix(_BYTE_ORDER_MARK).count(b"\n") - rows.count(b"\n")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.core.quantities import BANDS
+from mgsflow.sky.columns import MEDIANS
 from mgsflow.sky.simulated.spectra import DISPERSION_CAP, LINES, MISSING
 from mgsflow.sky.simulated.structure import PSF_HALF_LIGHT
 
@@ -107,9 +108,7 @@ def spoil(reply: pd.DataFrame, kind: np.ndarray, random: np.random.Generator) ->
 _SPECTRAL = [
     "v_disp",
     "v_disp_err",
-    "lgm_tot_p50",
-    "sfr_tot_p50",
-    "oh_p50",
+    *(f"{name}_p{percent}" for name in MEDIANS for percent in (50, 16, 84)),
     *(f"{line}_flux{end}" for line in LINES for end in ("", "_err")),
 ]
 

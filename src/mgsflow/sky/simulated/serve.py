@@ -15,6 +15,7 @@ from mgsflow.core.progress import say
 from mgsflow.core.quantities import BANDS, FLUX_UNIT, Quantity
 from mgsflow.core.seeds import generator
 from mgsflow.core.tables import write_table
+from mgsflow.sky.columns import MEDIANS
 from mgsflow.sky.simulated.contaminants import (
     GALAXY,
     contaminant_kinds,
@@ -44,7 +45,9 @@ REPLY_COLUMNS = [
     *("z", "zErr", "zWarning", "legacyPrimary", "legacy_target1", "clean"),
     *("petroMag_r", "petroR50_r", "petroR90_r"),
     *(f"{name}_{b}" for name in ("modelMag", "modelMagErr", "extinction") for b in BANDS),
-    *("v_disp", "v_disp_err", "reliable", "lgm_tot_p50", "sfr_tot_p50", "oh_p50", "bptclass"),
+    *("v_disp", "v_disp_err", "reliable"),
+    *(f"{name}_p{percent}" for name in MEDIANS for percent in (50, 16, 84)),
+    "bptclass",
     *(f"{line}_flux{end}" for line in LINES for end in ("", "_err")),
 ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from mgsflow.sky.columns import MEDIANS
 from mgsflow.sky.simulated import relations as rel
 from mgsflow.sky.simulated.relations import CASE_B_HALPHA_HBETA, Array
 from mgsflow.sky.simulated.structure import fibre_share
@@ -159,7 +160,20 @@ def _faintness(galaxies: pd.DataFrame) -> Array:
 
 def measure_spectra(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """SpecObj's and MPA-JHU's columns, named and missing (-9999) as SkyServer serves them."""
-    return observe_spectra(galaxies, measurement_errors(galaxies, random), random)
+    errors = measurement_errors(galaxies, random)
+    measured = observe_spectra(galaxies, errors, random)
+    return measured.assign(**_percentiles(measured, errors))
+
+
+def _percentiles(measured: pd.DataFrame, errors: pd.DataFrame) -> dict[str, Array]:
+    """The 16th and 84th percentile about each median: an error below and above it."""
+    columns = {}
+    for served, name in MEDIANS.items():
+        median, error = measured[f"{served}_p50"].to_numpy(), errors[name].to_numpy()
+        for percent, sign in ((16, -1), (84, 1)):
+            value = np.where(median == MISSING, MISSING, median + sign * error)
+            columns[f"{served}_p{percent}"] = value
+    return columns
 
 
 def observe_spectra(
