@@ -55,6 +55,7 @@ def draw(curves: pd.DataFrame) -> Figure:
     for panel, name in zip(axes[above:].flat, targets, strict=False):
         _curves(panel, curves[(curves["target"] == name)], variants)
         panel.set_title(_title(name))
+    figure.align_ylabels()
     _label(axes, above, len(alone), len(targets))
     _legend(figure, curves, variants)
     return figure
@@ -73,7 +74,7 @@ def _histogram(axes: Axes, cells: pd.DataFrame) -> None:
     axes.stairs(high, edges, baseline=low, fill=True, color=style.GREY, alpha=0.35)
     axes.axhline(1, color=style.GREY, linewidth=0.6)
     axes.stairs(cells["share"] / expected, edges, color=COLOURS[0])
-    top = 1.12 * max(float(high.max()), float((cells["share"] / expected).max()))
+    top = 1.25 * max(float(high.max()), float((cells["share"] / expected).max()))
     axes.set(xlim=(0, 1), ylim=(0, top))
     axes.text(0.97, 0.94, f"n = {cells['n'].iloc[0]}", transform=axes.transAxes, **_CORNER)
 

@@ -44,7 +44,8 @@ def shares(values: np.ndarray, kind: Kind) -> np.ndarray:
 def band(n: int, kind: Kind, level: float = 0.95) -> Band:
     """The bounds within which all shares of `n` uniform ranks stay with probability `level`."""
     probability = _probabilities(kind)
-    tail = np.quantile(_least_p(n, kind), 1 - level) / 2
+    # the largest level that is not passed too often; a count exactly at it lies within
+    tail = np.quantile(_least_p(n, kind), 1 - level, method="lower") / 2 * (1 - 1e-9)
     low, high = binom.ppf(tail, n, probability) / n, binom.isf(tail, n, probability) / n
     edges = curve_edges() if kind == "curve" else np.linspace(0, 1, CELLS + 1)
     return Band(edges, low, high)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -59,14 +60,16 @@ def classify(
         return Classified(*3 * [float("nan")])
     inputs, draws = inputs[rows], given.white_draws[rows]
     folds = np.arange(len(rows)) % 2  # of galaxies in random order
-    area, squares = _fit(given.white_truth[rows], draws[:, :DRAWS], inputs, folds)
-    areas, null_squares = [], []
-    for _ in range(nulls):
-        chosen = random.choice(given.pseudo_truths, needed, replace=False)
-        one, few = draws[:, chosen[0]], draws[:, chosen[1:]]
-        null_area, null_square = _fit(one, few, inputs, folds)
-        areas.append(null_area)
-        null_squares.append(null_square)
+    # scikit-learn's checks of its arguments would cost as much as the fits
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        area, squares = _fit(given.white_truth[rows], draws[:, :DRAWS], inputs, folds)
+        areas, null_squares = [], []
+        for _ in range(nulls):
+            chosen = random.choice(given.pseudo_truths, needed, replace=False)
+            one, few = draws[:, chosen[0]], draws[:, chosen[1:]]
+            null_area, null_square = _fit(one, few, inputs, folds)
+            areas.append(null_area)
+            null_squares.append(null_square)
     scatter = np.std(areas, ddof=1) * np.sqrt(1 + 1 / nulls)
     p_value = stats.t.sf((area - np.mean(areas)) / scatter, nulls - 1)
     beyond = squares > np.quantile(null_squares, 1 - _TAIL, axis=0, method="weibull")

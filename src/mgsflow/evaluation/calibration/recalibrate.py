@@ -57,7 +57,8 @@ def _learn_levels(draws: np.ndarray, truth: np.ndarray, random: np.random.Genera
     """Quantile levels by the ranks that truths really had (Kuleshov et al. 2018, ICML).
 
     If G is the distribution of the PIT on the validation set, G(F) is the recalibrated posterior's
-    distribution function: a draw at level u moves to the level that G puts at u.
+    distribution function: a draw at level u moves to the level that G puts at u. It moves
+    between the outermost draws of its galaxy at most: what lies beyond them no level can reach.
     """
     ranks = np.sort(pit(draws, truth, random))
     known = np.concatenate([[0.0], ranks, [1.0]])

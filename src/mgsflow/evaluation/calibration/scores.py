@@ -6,8 +6,6 @@ everybody is calibrated, and scores worse. Draws come shuffled: see `shuffled`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 _CHUNK = 1 << 22  # numbers in work at once
@@ -95,7 +93,7 @@ def negative_log_density(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
     equation 3.31), with 1 / (S + 1) of the weight, what lies beyond S draws, on a Student t of
     three degrees of freedom of the draws' mean and width. In nats, for the target's unit.
     """
-    return -np.log(np.concatenate([*_densities(draws, truth[:, None])])[:, 0])
+    return -np.log(_densities(draws, truth[:, None])[:, 0])
 
 
 def cde_loss(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -107,13 +105,14 @@ def cde_loss(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """
     half = draws.shape[1] // 2
     at = np.concatenate([truth[:, None], draws[:, half:]], axis=1)
-    density = np.concatenate([*_densities(draws[:, :half], at)])
+    density = _densities(draws[:, :half], at)
     return density[:, 1:].mean(axis=1) - 2 * density[:, 0]
 
 
-def _densities(draws: np.ndarray, at: np.ndarray) -> Iterator[np.ndarray]:
-    """Kernel densities of `draws` (n, S) at `at` (n, m), a block of galaxies after the other."""
+def _densities(draws: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Kernel densities (n, m) of `draws` (n, S) at `at` (n, m)."""
     count = draws.shape[1]
+    result = np.empty(at.shape)
     for rows in _chunks(len(draws), count * at.shape[1]):
         given, where = draws[rows].astype(np.float64), at[rows].astype(np.float64)
         mean, spread = given.mean(axis=1, keepdims=True), given.std(axis=1, keepdims=True)
@@ -123,7 +122,9 @@ def _densities(draws: np.ndarray, at: np.ndarray) -> Iterator[np.ndarray]:
         width = 0.9 * np.maximum(robust[:, None], 1e-3 * spread) * count**-0.2
         offset = (where[:, :, None] - given[:, None]) / width[..., None]
         kernels = np.exp(-0.5 * offset**2).mean(axis=2) / (np.sqrt(2 * np.pi) * width)
-        yield (count * kernels + _student((where - mean) / spread) / spread) / (count + 1)
+        tail = _student((where - mean) / spread) / spread
+        result[rows] = (count * kernels + tail) / (count + 1)
+    return result
 
 
 def _student(x: np.ndarray) -> np.ndarray:
