@@ -204,8 +204,9 @@ def test_east_is_left_and_north_is_up(clear_run, clear_sky, provider):
         for other in np.flatnonzero(near):
             row = round(CENTRE + north.iloc[other] / 0.396)
             column = round(CENTRE - east.iloc[other] / 0.396)
-            window = stamp[1, row - 3 : row + 4, column - 3 : column + 4].astype(float)
-            peak = np.unravel_index(window.argmax(), window.shape)
-            assert np.hypot(peak[0] - 3, peak[1] - 3) <= 1.5
+            window = stamp[1, row - 4 : row + 5, column - 4 : column + 5].astype(float)
+            # a bright centre saturates in a JPEG: the middle of what is brightest is the peak
+            peak = np.mean(np.nonzero(window > 0.98 * window.max()), axis=1)
+            assert np.hypot(*(peak - 4)) <= 1.5
             found += 1
     assert found >= 4
