@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,13 +83,12 @@ def test_identifiers_beyond_int64_keep_their_digits_and_their_order():
         assert [int(line.split(",")[1]) for line in answer.splitlines()[2:]] == large[3 - left :]
 
 
-def test_five_thousand_rows_are_asked_for_in_seconds():
+def test_five_thousand_rows_come_in_ten_chunks():
     database = database_of(served_rows(5000))
-    start, after, chunks = time.perf_counter(), 0, 0
+    after, chunks = 0, 0
     while not (table := parse_reply(database.answer(query(Selection(), 500, after)), "r")).empty:
         after, chunks = int(table["specobjid"].iloc[-1]), chunks + 1
     assert chunks == 10
-    assert time.perf_counter() - start < 5
 
 
 def test_missing_values_are_null():
