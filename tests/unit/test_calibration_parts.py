@@ -57,7 +57,7 @@ def test_the_p_value_of_uniformity_is_itself_uniform_and_resolves_what_is_rare(r
 
 def test_the_crps_is_the_metrics_own_galaxy_by_galaxy(random):
     draws, truth = random.standard_normal((50, 30)), random.standard_normal(50)
-    found = scores.crps(draws, truth)
+    found = metrics.crps_each(draws, truth)
     assert found.mean() == pytest.approx(metrics.crps(draws, truth), rel=1e-12)
     assert found[7] == pytest.approx(metrics.crps(draws[7:8], truth[7:8]), rel=1e-12)
 
@@ -65,13 +65,13 @@ def test_the_crps_is_the_metrics_own_galaxy_by_galaxy(random):
 def test_the_priors_crps_is_that_of_the_other_galaxies_truths(random):
     truth = random.exponential(size=40)
     others = np.array([np.delete(truth, i) for i in range(40)])
-    np.testing.assert_allclose(scores.crps_of_prior(truth), scores.crps(others, truth))
+    np.testing.assert_allclose(scores.crps_of_prior(truth), metrics.crps_each(others, truth))
 
 
 def test_in_one_dimension_the_energy_score_is_the_crps(random):
     draws, truth = random.standard_normal((3000, 60)), random.standard_normal(3000)
     energy = scores.energy(draws[..., None], truth[:, None])
-    difference = energy - scores.crps(draws, truth)
+    difference = energy - metrics.crps_each(draws, truth)
     assert abs(difference.mean()) < 4 * difference.std() / np.sqrt(3000)
     assert difference.std() < 0.2  # of pairs that are some, not all
 
@@ -100,8 +100,12 @@ def test_every_score_prefers_the_right_posterior(score, wrong):
     def value(given) -> np.ndarray:
         if score in ("energy", "variogram"):
             return getattr(scores, score)(given.draws / spread, given.truth / spread)
-        name = {"nll": "negative_log_density"}.get(score, score)
-        return getattr(scores, name)(given.draws[..., 0], given.truth[:, 0])
+        each = {
+            "crps": metrics.crps_each,
+            "nll": scores.negative_log_density,
+            "cde_loss": scores.cde_loss,
+        }[score]
+        return each(given.draws[..., 0], given.truth[:, 0])
 
     loss = value(wrong(right)) - value(right)
     if score == "variogram" and wrong(right).draws.std() > 0.95 * right.draws.std():

@@ -67,7 +67,7 @@ def coverage(draws: np.ndarray, truth: np.ndarray, level: float) -> float:
     if not len(truth):
         return float("nan")
     inside = 0
-    for rows in _row_chunks(*draws.shape):
+    for rows in row_chunks(*draws.shape):
         tails = ((1 - level) / 2, (1 + level) / 2)
         low, high = np.quantile(draws[rows].astype(np.float64), tails, axis=1, method="weibull")
         inside += int(np.sum((low <= truth[rows]) & (truth[rows] <= high)))
@@ -77,23 +77,31 @@ def coverage(draws: np.ndarray, truth: np.ndarray, level: float) -> float:
 def crps(draws: np.ndarray, truth: np.ndarray) -> float:
     """Mean continuous ranked probability score of `draws` (n, S) at `truth` (n,), in their unit.
 
-    The energy form E|X - y| - E|X - X'| / 2 (Gneiting & Raftery 2007, equation 21), with the
-    second mean over pairs of different draws: the fair estimate, unbiased in S (Ferro 2014). With
-    the draws sorted, the sum over all pairs of x_j - x_i is sum_i (2 i - S - 1) x_(i), so that a
-    galaxy costs S log S. Zero is perfect; NaN with fewer than two draws.
+    Zero is perfect; NaN with fewer than two draws.
     """
     known = np.isfinite(truth)
     truth, draws = np.asarray(truth[known], np.float64), draws[known]
-    count = draws.shape[1]
-    if not len(truth) or count < 2:
+    if draws.shape[1] < 2:
         return float("nan")
-    weights = (2 * np.arange(1, count + 1) - count - 1) / (count * (count - 1))
-    total = 0.0
-    for rows in _row_chunks(*draws.shape):
+    return _mean(crps_each(draws, truth))
+
+
+def crps_each(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Continuous ranked probability score (n,) of each galaxy; no truth is missing.
+
+    The energy form E|X - y| - E|X - X'| / 2 (Gneiting & Raftery 2007, equation 21), with the
+    second mean over pairs of different draws: the fair estimate, unbiased in S (Ferro 2014). With
+    the draws sorted, the sum over all pairs of x_j - x_i is sum_i (2 i - S - 1) x_(i), so that a
+    galaxy costs S log S.
+    """
+    count = draws.shape[1]
+    weights = (2 * np.arange(1, count + 1) - count - 1) / (count * max(count - 1, 1))
+    result = np.empty(len(draws))
+    for rows in row_chunks(*draws.shape):
         # about the truth, which leaves the score as it is: no digits are lost to a large mean
         offsets = np.sort(draws[rows].astype(np.float64) - truth[rows, None], axis=1)
-        total += float(np.sum(np.abs(offsets).mean(axis=1) - offsets @ weights))
-    return total / len(truth)
+        result[rows] = np.abs(offsets).mean(axis=1) - offsets @ weights
+    return result
 
 
 @dataclass(frozen=True)
@@ -162,6 +170,7 @@ def _nmad(errors: np.ndarray) -> float:
     return float(MAD_TO_SIGMA * np.median(np.abs(errors - np.median(errors))))
 
 
-def _row_chunks(rows: int, columns: int) -> list[slice]:
+def row_chunks(rows: int, columns: int) -> list[slice]:
+    """Slices of `rows` rows of so many numbers each, which bound what is in work at once."""
     step = max(1, _CHUNK // max(columns, 1))
     return [slice(start, start + step) for start in range(0, rows, step)]

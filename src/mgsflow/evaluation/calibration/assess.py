@@ -119,7 +119,7 @@ class _Marginal:
         self.pit = pit(draws, truth, random)
         few = scores.shuffled(draws, random, _DENSITY_DRAWS)
         self.scores = {
-            "crps": scores.crps(draws, truth),
+            "crps": metrics.crps_each(draws, truth),
             "nll": scores.negative_log_density(few, truth),
             **{name: central_coverage(self.pit, level) for name, level in LEVELS.items()},
         }

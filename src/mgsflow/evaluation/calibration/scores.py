@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-_CHUNK = 1 << 22  # numbers in work at once
+from mgsflow.evaluation.metrics import row_chunks
+
 _SHIFTS = 8  # partners of each draw in means over pairs of draws
 _TAIL_FREEDOM = 3  # of the Student t behind the kernels
 
@@ -20,17 +21,6 @@ def shuffled(draws: np.ndarray, random: np.random.Generator, most: int) -> np.nd
     """
     order = np.argsort(random.random(draws.shape[:2]), axis=1)[:, :most]
     return np.take_along_axis(draws, order.reshape(*order.shape, *[1] * (draws.ndim - 2)), axis=1)
-
-
-def crps(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Continuous ranked probability score (n,) of `draws` (n, S): see `metrics.crps`, its mean."""
-    count = draws.shape[1]
-    weights = (2 * np.arange(1, count + 1) - count - 1) / (count * max(count - 1, 1))
-    result = np.empty(len(draws))
-    for rows in _chunks(len(draws), count):
-        offsets = np.sort(draws[rows].astype(np.float64) - truth[rows, None], axis=1)
-        result[rows] = np.abs(offsets).mean(axis=1) - offsets @ weights
-    return result
 
 
 def crps_of_prior(truth: np.ndarray) -> np.ndarray:
@@ -57,7 +47,7 @@ def energy(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
     different draws.
     """
     result = np.empty(len(draws))
-    for rows in _chunks(len(draws), draws[0].size if len(draws) else 1):
+    for rows in row_chunks(len(draws), draws[0].size if len(draws) else 1):
         given = draws[rows].astype(np.float64)
         near = np.linalg.norm(given - truth[rows, None], axis=2).mean(axis=1)
         result[rows] = near - _pair_mean(given) / 2
@@ -113,7 +103,7 @@ def _densities(draws: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Kernel densities (n, m) of `draws` (n, S) at `at` (n, m)."""
     count = draws.shape[1]
     result = np.empty(at.shape)
-    for rows in _chunks(len(draws), count * at.shape[1]):
+    for rows in row_chunks(len(draws), count * at.shape[1]):
         given, where = draws[rows].astype(np.float64), at[rows].astype(np.float64)
         mean, spread = given.mean(axis=1, keepdims=True), given.std(axis=1, keepdims=True)
         quartiles = np.quantile(given, [0.25, 0.75], axis=1)
@@ -131,8 +121,3 @@ def _student(x: np.ndarray) -> np.ndarray:
     """Density of Student's t with three degrees of freedom."""
     scale = 2 / (np.pi * np.sqrt(_TAIL_FREEDOM))
     return scale / (1 + x**2 / _TAIL_FREEDOM) ** 2
-
-
-def _chunks(rows: int, columns: int) -> list[slice]:
-    step = max(1, _CHUNK // max(columns, 1))
-    return [slice(start, start + step) for start in range(0, rows, step)]
