@@ -5,18 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
+from mgsflow.report.writing import SHORT
+
 COLOURS = ("u − g", "g − r", "r − i", "i − z")
-LABELS = {
-    "redshift": "z",
-    "log_stellar_mass": "log M⋆",
-    "log_sfr": "log SFR",
-    "log_black_hole_mass": "log M_BH",
-    "metallicity": "12+log(O/H)",
-    "log1p_h_alpha": "Hα",
-    "log1p_h_beta": "Hβ",
-    "log1p_nii_6584": "[N II] 6584",
-    "log1p_oiii_5007": "[O III] 5007",
-}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -106,7 +97,7 @@ def target_table(targets: dict[str, Any]) -> str:
              rule(4)]  # fmt: skip
     for name in names:
         values = [f"{targets['r2'][name]:.2f}", f"{targets['paper'][name]:.2f}"]
-        lines.append(table_row([LABELS[name], str(targets["galaxies"][name]), *values]))
+        lines.append(table_row([SHORT[name], str(targets["galaxies"][name]), *values]))
     return "\n".join(lines)
 
 

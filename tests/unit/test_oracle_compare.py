@@ -45,7 +45,7 @@ def posteriors(wider: float = 1.0, shift: float = 0.0):
         mean, sigma = centre + shift * WIDTH, wider * WIDTH
         draws = mean + sigma * random.normal(0, 1, (4000, 4))
         log_core = norm(mean[:3], sigma[:3]).logpdf(truth.to_numpy()[:3]).sum()
-        yield number, truth, exact, Flow(NAMES, draws, log_core, log_core)
+        yield number, truth, exact, Flow(NAMES, draws, log_core)
 
 
 def table_of(tmp_path: Path, **off: float) -> pd.DataFrame:
@@ -102,7 +102,7 @@ def test_a_flux_too_faint_for_a_line_is_scored_by_its_probability():
     draws[:, 3] = np.where(np.arange(len(draws)) < 0.25 * len(draws), -0.1, 2.0)
     faint = truth.copy()
     faint["log1p_h_alpha"] = 0.0
-    rows = compare(number, faint, exact, Flow(NAMES, draws, 0.0, 0.0), np.random.default_rng(0))
+    rows = compare(number, faint, exact, Flow(NAMES, draws, 0.0), np.random.default_rng(0))
     row = next(row for row in rows if row["target"] == "log1p_h_alpha")
     assert row["exact_log_density"] == pytest.approx(np.log(0.5))
     assert row["flow_log_density"] == pytest.approx(np.log(0.25))

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import METALLICITY
+from mgsflow.core.quantities import LINES, METALLICITY
 from mgsflow.report import style
 from mgsflow.report.writing import SHORT
 
@@ -69,7 +69,7 @@ def draw(galaxies: list[_Galaxy]) -> Figure:
     """The figure, or a sentence where there are fewer than two properties to set side by side."""
     # not every draw has a metallicity; lines only where there are no two properties
     names = [n for n in galaxies[0].names if n != METALLICITY]
-    core = [n for n in names if not n.startswith("log1p_")]
+    core = [n for n in names if n not in LINES]
     pairs = list(combinations(core if len(core) > 1 else names, 2))
     if not pairs:
         return style.sentence(

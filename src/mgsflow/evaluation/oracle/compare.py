@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.config import Targets
-from mgsflow.core.quantities import METALLICITY
+from mgsflow.core.quantities import FLUX_OF_LINE, METALLICITY
 from mgsflow.evaluation.oracle.density import (
     bandwidth,
+    effective_size,
     log_mixture,
     log_normal,
     quantiles,
     rank,
+    spread,
 )
 from mgsflow.evaluation.oracle.exact import Exact
 from mgsflow.evaluation.oracle.observe import on_atom
@@ -32,14 +34,13 @@ WIDER = np.sqrt(2.0)  # of a kernel, whose bias it doubles
 class Flow:
     """What the flows say of one galaxy.
 
-    `draws` (S, targets) in the order of `names`; `log_core` and `log_all` are ln of the density of
-    the truth's core properties, and of those with metallicity where that was measured.
+    `draws` (S, targets) in the order of `names`; `log_properties` is ln of the joint density of the
+    truth's properties, without metallicity where that was not measured.
     """
 
     names: list[str]
     draws: Array
-    log_core: float
-    log_all: float
+    log_properties: float
 
     def sample(self, target: str) -> tuple[Array, Array]:
         values = self.draws[:, self.names.index(target)].astype(np.float64)
@@ -91,7 +92,7 @@ def _floored(values: Array, target: str) -> Array:
 
 
 def _is_line(target: str) -> bool:
-    return target.startswith("log1p_")
+    return target in FLUX_OF_LINE
 
 
 def _describe(
@@ -135,7 +136,8 @@ def _kernel_score(values: Array, weights: Array, target: str, truth: float) -> t
     above = values >= FAINTEST if _is_line(target) else np.ones(len(values), bool)
     if above.sum() < 2:
         return float(np.log(1e-4)), 0.0
-    width = max(bandwidth(values[above], weights[above] / weights[above].sum()), 1e-6)
+    share = weights[above] / weights[above].sum()
+    width = max(bandwidth(spread(values[above], share), effective_size(share)), 1e-6)
     narrow, wide = (
         log_mixture(log_normal(truth - values[above], w), weights[above])
         for w in (width, WIDER * width)
@@ -171,7 +173,7 @@ def _joint(exact: Exact, given: Exact | None, flow: Flow, truth: pd.Series) -> d
     return {
         "exact_log_density": log_density,
         "exact_bias": bias,
-        "flow_log_density": flow.log_all,
+        "flow_log_density": flow.log_properties,
         "flow_bias": 0.0,
     }
 

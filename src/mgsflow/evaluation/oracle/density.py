@@ -37,9 +37,9 @@ def spread(values: Array, weights: Array) -> float:
     return float(min(deviation, (high - low) / 1.349) or deviation)
 
 
-def bandwidth(values: Array, weights: Array, factor: float = 0.9) -> float:
-    """Silverman's rule of thumb (1986, eq. 3.31) for the effective number of values."""
-    return factor * spread(values, weights) * effective_size(weights) ** -0.2
+def bandwidth(width: float, effective: float) -> float:
+    """Silverman's rule of thumb (1986, eq. 3.31) for values of that spread and effective number."""
+    return 0.9 * width * effective**-0.2
 
 
 def log_normal(offset: Array, width: Array | float) -> Array:

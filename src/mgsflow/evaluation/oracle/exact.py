@@ -10,6 +10,7 @@ import pandas as pd
 from mgsflow.config import Targets
 from mgsflow.core.quantities import METALLICITY
 from mgsflow.evaluation.oracle.density import (
+    bandwidth,
     effective_size,
     log_mixture,
     log_normal,
@@ -50,13 +51,13 @@ class Exact:
 
     def given_measurable(self) -> Exact:
         """The posterior of a galaxy known to have a metallicity."""
-        rows = np.flatnonzero(self._known(METALLICITY))
-        weights = self.weights[rows]
-        return Exact(self.observed.of(rows), weights / weights.sum(), self.targets)
+        return self._of(np.flatnonzero(self._known(METALLICITY)))
 
     def half(self, which: int) -> Exact:
         """Every second draw, for an estimate's bias."""
-        rows = np.arange(which, len(self.weights), 2)
+        return self._of(np.arange(which, len(self.weights), 2))
+
+    def _of(self, rows: Array) -> Exact:
         weights = self.weights[rows]
         return Exact(self.observed.of(rows), weights / weights.sum(), self.targets)
 
@@ -95,8 +96,8 @@ class Exact:
         given = self.weights * np.exp(log_kernel - log_kernel.max())
         given = given / given.sum()
         width = max(spread(values, given), NARROWEST * spread(values, self.weights))
-        width = max(0.9 * widen * width * effective_size(given) ** -0.2, 1e-6)
-        return log_normal(truth - values, width)
+        width = widen * bandwidth(width, effective_size(given))
+        return log_normal(truth - values, max(width, 1e-6))
 
     def _known(self, target: str) -> Array:
         return self.observed.values[target].notna().to_numpy()

@@ -13,7 +13,7 @@ from mgsflow.config import Compute, Oracle, Photometry, Selection, Simulated, Ta
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
 from mgsflow.core.progress import say, track
-from mgsflow.core.quantities import BANDS, METALLICITY
+from mgsflow.core.quantities import BANDS
 from mgsflow.core.seeds import derive_seed, generator, hash_uniform
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation.oracle.compare import Flow, compare
@@ -138,20 +138,16 @@ def _flows(
     posterior: Posterior, table: pd.DataFrame, oracle: Oracle, targets: Targets, seed: int
 ) -> list[Flow]:
     draws = posterior.sample(table, oracle.posterior_draws, derive_seed(seed, "oracle", "flow"))
-    core, everything = _densities(posterior, table, targets)
-    return [Flow(posterior.targets, *parts) for parts in zip(draws, core, everything, strict=True)]
+    density = _densities(posterior, table, targets)
+    return [Flow(posterior.targets, *parts) for parts in zip(draws, density, strict=True)]
 
 
-def _densities(
-    posterior: Posterior, table: pd.DataFrame, targets: Targets
-) -> tuple[np.ndarray, np.ndarray]:
-    """ln density of the core properties, and of all properties, (n,): the members' mixture."""
+def _densities(posterior: Posterior, table: pd.DataFrame, targets: Targets) -> np.ndarray:
+    """ln of the joint density of the properties at the truth, (n,); NaN if there are none."""
     properties = posterior.only(targets.properties)
     if properties is None:
-        return (np.full(len(table), np.nan),) * 2
-    truth = table[properties.targets]
-    alone = truth.assign(**{METALLICITY: np.nan}) if METALLICITY in truth else truth
-    return properties.log_prob(table, alone), properties.log_prob(table, truth)
+        return np.full(len(table), np.nan)
+    return properties.log_prob(table, table[properties.targets])
 
 
 def _write(
