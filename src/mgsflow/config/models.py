@@ -7,14 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mgsflow.config.base import Section, setting
+from mgsflow.core.variants import VARIANTS, family_of
 
-Variant = Literal[
-    "images_photometry-rest_frame",
-    "images_photometry-observed",
-    "photometry-rest_frame",
-    "photometry-observed",
-    "images",
-]
+Variant = Literal[VARIANTS]
 
 
 class Vae(Section):
@@ -58,7 +53,9 @@ class Flows(Section):
             "photometry-observed",
         ],
         "Inputs to train with: latents and photometry, photometry or latents alone; rest-frame "
-        "colours know the redshift, observed ones do not",
+        "colours know the redshift, observed ones do not. With +spline or +affine behind the name "
+        "all its flows are of this family, whatever the settings below say, so that both families "
+        "can stand side by side",
         min_length=1,
     )
     members: int = setting(5, "Members of the deep ensemble", ge=1)
@@ -96,6 +93,15 @@ class Flows(Section):
     patience: int = setting(
         15, "Epochs without a better validation loss before training ends", ge=1
     )
+
+    def of_variant(self, variant: str) -> Flows:
+        """These settings as `variant` has them: its family of flows, if its name has one."""
+        family = family_of(variant)
+        if family is None:
+            return self
+        return self.model_copy(
+            update=dict.fromkeys(("coupling", "metallicity_flow", "single_flow"), family)
+        )
 
 
 class Posteriors(Section):

@@ -9,14 +9,24 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.variants import VARIANTS, family_of, inputs_of
 
-LABELS = {
+_INPUTS = {
     "images_photometry-rest_frame": "Images + photometry + NF (ours, rest-frame colours)",
     "images_photometry-observed": "Images + photometry + NF (ours, observed colours)",
     "photometry-rest_frame": "Photometry + NF (ours, rest-frame colours)",
     "photometry-observed": "Photometry + NF (ours, observed colours)",
     "images": "Images + NF (ours)",
 }
+
+
+def _label(variant: str) -> str:
+    label, family = _INPUTS[inputs_of(variant)], family_of(variant)
+    return label if family is None else f"{label[:-1]}, {family})"
+
+
+# in the order of the tables, families below the inputs that they share
+LABELS = {variant: _label(variant) for variant in VARIANTS}
 
 
 def variant_label(variant: str) -> str:
@@ -59,12 +69,12 @@ def input_columns(variant: str, bands: list[str], available: Iterable[str]) -> l
     section 2.3). `available` are the columns of the table, from which the latents' number is read.
     Raises UserError where a column is not available.
     """
-    names = list(available)
+    names, inputs = list(available), inputs_of(variant)
     wanted: list[str] = []
-    if variant.startswith("images"):
+    if inputs.startswith("images"):
         wanted += latent_columns(names) or ["latent_mean_00"]
-    if "photometry" in variant:
-        rest_frame = variant.endswith("rest_frame")
+    if "photometry" in inputs:
+        rest_frame = inputs.endswith("rest_frame")
         wanted += rest_colour_columns(bands) if rest_frame else colour_columns(bands)
         wanted += magnitude_columns(bands)
     absent = sorted(set(wanted) - set(names))

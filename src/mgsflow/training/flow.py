@@ -19,6 +19,7 @@ from mgsflow.core.progress import say, track
 from mgsflow.core.quantities import METALLICITY, QUANTITIES
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table
+from mgsflow.core.variants import inputs_of
 from mgsflow.models.branch import Architecture
 from mgsflow.models.inputs import input_columns, variant_label
 from mgsflow.models.standardise import Standardiser
@@ -59,7 +60,7 @@ def train_flow(
     """
     torch.set_num_threads(compute.flow_threads)
     device = choose_device(compute)
-    goals = _goals(flow, targets)
+    goals, flows = _goals(flow, targets), flows.of_variant(variant)
     data = _read(features, variant, goals, flows, photometry, device)
     digest = fingerprint(*data.arrays())
     settings = flows.model_dump(mode="json", exclude=_OTHER)
@@ -68,7 +69,9 @@ def train_flow(
     identity = fingerprint(flow, variant, goals, settings, seed, code, place, digest)
     with Telemetry("train-flow", device, flow=flow, variant=variant) as meter:
         keep = Checkpoints(checkpoints, identity)
-        tensors, rows = _train(data, flows, derive_seed(seed, "train-flow", flow, variant), keep)
+        # families of flows on the same inputs share their seeds, and so their encoder and heads
+        own_seed = derive_seed(seed, "train-flow", flow, inputs_of(variant))
+        tensors, rows = _train(data, flows, own_seed, keep)
         meter.note(galaxies=len(data.train), members=flows.members, epochs=len(rows))
     save_model(out, description, tensors, _describe(data, flow, variant, flows, seed, digest))
     _write_history(history, rows)
