@@ -5,10 +5,12 @@ import math
 import pytest
 import torch
 from nflows.transforms.coupling import AffineCouplingTransform
+from nflows.transforms.splines import unconstrained_rational_quadratic_spline
 
 from mgsflow.config.models import Flows
-from mgsflow.models.coupling import SPLINE_TAIL, AffineCoupling, Conditioner, Context, spline
+from mgsflow.models.coupling import AffineCoupling, Conditioner, Context
 from mgsflow.models.flows import joint_flow
+from mgsflow.models.spline import SPLINE_TAIL, spline, spline_parameters
 
 
 def saturated(sign: float, bound: float = 2.0) -> torch.Tensor:
@@ -87,3 +89,30 @@ def test_spline_is_monotone_and_meets_its_tails():
     middle = (logabsdet[1:] + logabsdet[:-1]) / 2
     assert (slope - middle).abs().median() < 0.01
     assert math.isclose(y.diff().abs().sum().item(), (x[-1] - x[0]).item(), rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_spline_is_that_of_nflows(inverse):
+    bins, rows = 8, 500
+    x = torch.linspace(-SPLINE_TAIL - 1, SPLINE_TAIL + 1, rows, dtype=torch.float64)
+    params = 2 * torch.randn(rows, spline_parameters(bins), dtype=torch.float64)
+    ours = spline(x, params, inverse)
+    unit = math.log(math.expm1(1 - 1e-3))  # nflows' raw derivative for a slope of 1
+    theirs = unconstrained_rational_quadratic_spline(
+        x,
+        params[:, :bins],
+        params[:, bins : 2 * bins],
+        params[:, 2 * bins :] + unit,
+        inverse=inverse,
+        tail_bound=SPLINE_TAIL,
+    )
+    torch.testing.assert_close(ours[0], theirs[0], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(ours[1], theirs[1], rtol=1e-8, atol=1e-8)
+
+
+def test_spline_has_no_nan_in_its_gradients_beyond_the_tails():
+    x = torch.tensor([-1e4, -SPLINE_TAIL, 0.0, SPLINE_TAIL, 1e4], requires_grad=True)
+    params = torch.randn(5, spline_parameters(8), requires_grad=True)
+    y, logabsdet = spline(x, params, inverse=False)
+    (y.sum() + logabsdet.sum()).backward()
+    assert torch.isfinite(x.grad).all() and torch.isfinite(params.grad).all()

@@ -11,18 +11,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from nflows.transforms.coupling import CouplingTransform
-from nflows.transforms.splines import rational_quadratic_spline
 from torch import Tensor, nn
-from torch.nn import functional
 
-# Beyond it, in units of the affinely normalised variable, a spline is the identity.
-SPLINE_TAIL = 5.0
-MIN_DERIVATIVE = 1e-3
-# nflows' splines take this for a derivative of 1: zero parameters are then the identity.
-_UNIT_DERIVATIVE = float(np.log(np.expm1(1 - MIN_DERIVATIVE)))
+from mgsflow.models.spline import spline, spline_parameters
 
 
 class Context(NamedTuple):
@@ -138,35 +131,3 @@ class SplineCoupling(AffineCoupling):
 def split_affine(params: Tensor, d: int, bound: float) -> tuple[Tensor, Tensor]:
     """Shift and bounded log-scale, each (rows, d), of parameters of shape (rows, 2 d)."""
     return params[:, :d], bound * torch.tanh(params[:, d:] / bound)
-
-
-def spline_parameters(bins: int) -> int:
-    """Parameters of one variable's spline: widths, heights, derivatives at the inner knots."""
-    return 3 * bins - 1
-
-
-def spline(inputs: Tensor, params: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-    """nflows' monotone rational-quadratic spline, the identity beyond +-SPLINE_TAIL.
-
-    `inputs` (...), `params` (..., spline_parameters). In float64 inside: its quadratic equation
-    loses half of float32's digits, and twelve couplings would not invert to 1e-5.
-    """
-    bins = (params.shape[-1] + 1) // 3
-    values, wide = inputs.double(), params.double()
-    inside = values.abs() < SPLINE_TAIL
-    # the library's own tails pick the rows inside by their indices, which a GPU waits for, and
-    # which takes a third longer
-    bent, logabsdet = rational_quadratic_spline(
-        torch.where(inside, values, 0.0),
-        unnormalized_widths=wide[..., :bins],
-        unnormalized_heights=wide[..., bins : 2 * bins],
-        unnormalized_derivatives=functional.pad(wide[..., 2 * bins :], (1, 1)) + _UNIT_DERIVATIVE,
-        inverse=inverse,
-        left=-SPLINE_TAIL,
-        right=SPLINE_TAIL,
-        bottom=-SPLINE_TAIL,
-        top=SPLINE_TAIL,
-        min_derivative=MIN_DERIVATIVE,
-    )
-    outputs = torch.where(inside, bent, values).to(inputs.dtype)
-    return outputs, torch.where(inside, logabsdet, 0.0).to(inputs.dtype)

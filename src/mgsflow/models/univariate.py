@@ -9,7 +9,8 @@ from __future__ import annotations
 from nflows.transforms.base import Transform
 from torch import Tensor
 
-from mgsflow.models.coupling import Conditioner, Context, spline, spline_parameters, split_affine
+from mgsflow.models.coupling import Conditioner, Context, split_affine
+from mgsflow.models.spline import spline, spline_parameters
 
 # One layer stands here for the twelve of a joint flow, so it may scale more than one of those.
 LOG_SCALE_FACTOR = 3.0
