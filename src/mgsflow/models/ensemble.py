@@ -13,6 +13,7 @@ from torch import Tensor
 from mgsflow.core.errors import UserError
 from mgsflow.core.seeds import derive_seed
 from mgsflow.models.branch import Architecture, Branch
+from mgsflow.models.input_density import InputDensity
 from mgsflow.models.noise import galaxy_noise
 from mgsflow.models.standardise import Standardiser
 from mgsflow.models.storage import load_model
@@ -31,6 +32,7 @@ class Ensemble:
     input_scale: Standardiser
     target_scale: Standardiser
     members: list[Branch]
+    density: InputDensity | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -64,6 +66,7 @@ class Ensemble:
             Standardiser.from_json(description["standardisation"]["inputs"]),
             Standardiser.from_json(description["standardisation"]["targets"]),
             members,
+            InputDensity.from_stored(tensors, description.get("input_density")),
         )
 
     def to(self, device: torch.device | str) -> Self:

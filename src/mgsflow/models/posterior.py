@@ -15,6 +15,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.quantities import METALLICITY, QUANTITIES
 from mgsflow.core.seeds import derive_seed
 from mgsflow.models.ensemble import Ensemble, check_together, find_models, mix
+from mgsflow.models.input_density import InputDensity
 from mgsflow.models.noise import galaxy_choice
 from mgsflow.models.tabular import Tabular, blocks
 
@@ -233,6 +234,37 @@ class Posterior:
             out[part] = ensemble.measurable(rows[part])
         return out
 
+    def atypicality(self, inputs: Inputs) -> np.ndarray:
+        """How unusual the inputs are beside the training set's, (n,), float64, in nats.
+
+        By how much their log-density, under a mixture of Gaussians fitted to the training set's
+        inputs, lies below the threshold of `out_of_distribution`; negative within it.
+        """
+        rows, density = self._inputs(inputs), self._density()
+        scale, out = self._ensembles[0].input_scale, np.empty(len(rows))
+        for part in blocks(len(rows), self._block_rows):
+            out[part] = density.atypicality((rows[part] - scale.mean) / scale.std)
+        return out
+
+    def out_of_distribution(self, inputs: Inputs) -> np.ndarray:
+        """Whether a galaxy is not of the training set's kind, (n,): believe no posterior of it.
+
+        The threshold leaves out one in a hundred of galaxies like the validation set's.
+        """
+        return self.atypicality(inputs) > 0
+
+    def epistemic_spread(self, inputs: Inputs) -> np.ndarray:
+        """How far the members' heads disagree, (n,), float64; NaN with one member.
+
+        The standard deviation over the members of each target's prediction, in units of its spread
+        in the training set, root mean square over the targets.
+        """
+        if self.members < 2:
+            return np.full(len(self._inputs(inputs)), np.nan)
+        spread = self.mean_head(inputs).std(axis=1, ddof=1, dtype=np.float64)
+        scale = np.concatenate([each.target_scale.std for each in self._ensembles])
+        return np.sqrt(np.square(spread / scale).mean(axis=1))
+
     def log_prob(self, inputs: Inputs, values: Inputs) -> np.ndarray:
         """Joint log-density of `values` under the mixture of the members, (n,), float64.
 
@@ -290,6 +322,15 @@ class Posterior:
         for ensemble in self._ensembles:
             yield ensemble, slice(start, start + len(ensemble.targets))
             start += len(ensemble.targets)
+
+    def _density(self) -> InputDensity:
+        density = self._ensembles[0].density
+        if density is None:
+            raise UserError(
+                f"the model of {self.variant} holds no density of its inputs: a version of mgsflow "
+                "trained it that made none. Train it again with train-flow."
+            )
+        return density
 
     def _inputs(self, inputs: Inputs) -> Tabular:
         return Tabular(inputs, self.inputs, "inputs").refuse_missing()

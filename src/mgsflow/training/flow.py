@@ -27,6 +27,7 @@ from mgsflow.models.storage import fingerprint, save_model
 from mgsflow.training.checkpoints import Checkpoints
 from mgsflow.training.fitting import Curve
 from mgsflow.training.heads import Rows
+from mgsflow.training.input_density import fit_input_density
 from mgsflow.training.loop import choose_device
 from mgsflow.training.member import fit_member
 from mgsflow.training.telemetry import Telemetry
@@ -73,7 +74,15 @@ def train_flow(
         own_seed = derive_seed(seed, "train-flow", flow, inputs_of(variant))
         tensors, rows = _train(data, flows, own_seed, keep)
         meter.note(galaxies=len(data.train), members=flows.members, epochs=len(rows))
-    save_model(out, description, tensors, _describe(data, flow, variant, flows, seed, digest))
+    described = _describe(data, flow, variant, flows, seed, digest)
+    # of the inputs alone: the same for both flows and all families
+    density = fit_input_density(
+        data.train.inputs.cpu().numpy(),
+        data.validation.inputs.cpu().numpy(),
+        derive_seed(seed, "train-flow", "input-density", inputs_of(variant)),
+    )
+    described["input_density"] = density.to_json()
+    save_model(out, description, tensors | density.to_tensors(), described)
     _write_history(history, rows)
     meter.write(telemetry)
     keep.clear()
