@@ -1,5 +1,7 @@
 """The posteriors' file and the published catalogue hold what docs/contracts.md says."""
 
+import shutil
+
 import numpy as np
 import pytest
 from astropy.table import Table
@@ -8,6 +10,7 @@ from synthetic_features import COMPUTE, VARIANT, make_features, train
 from mgsflow.config.models import Posteriors
 from mgsflow.config.sample import Targets
 from mgsflow.core.errors import UserError
+from mgsflow.core.tables import write_table
 from mgsflow.evaluation.draws import PosteriorSet, read_posterior, write_posteriors
 from mgsflow.evaluation.sampling import sample_posteriors, summarise
 from mgsflow.models.posterior import Posterior
@@ -99,6 +102,21 @@ def test_the_catalogue_sums_the_draws_up(run_folder):
     )
     # CDS's spelling and ours are one unit
     assert rows["flux_oiii_5007_q84"].unit.to("erg / (s cm2)") == pytest.approx(1e-17)
+
+
+def test_the_catalogue_flags_what_is_unlike_the_training_set(run_folder, tmp_path):
+    table = make_features()
+    odd = table.index[table["set"] == "test"][:3]
+    table.loc[odd, "mag_g"] += 3  # the colours as they were: no galaxy has such
+    shutil.copytree(run_folder, tmp_path / "run")
+    write_table(tmp_path / "run" / "features.parquet", table)
+    sample(tmp_path / "run", "odd")
+    rows = Table.read(tmp_path / "run" / "odd.fits")
+    flagged = np.isin(rows["objid"], table.loc[odd, "objid"])
+    assert rows["out_of_distribution"].dtype == bool and rows["out_of_distribution"][flagged].all()
+    assert rows["out_of_distribution"][~flagged].mean() < 0.1
+    np.testing.assert_array_equal(rows["out_of_distribution"], rows["atypicality"] > 0)
+    assert "believe no posterior" in rows["out_of_distribution"].info.description
 
 
 def test_without_the_property_flow_there_is_no_detectability(run_folder):

@@ -42,7 +42,7 @@ def sample_posteriors(
 
     --property-model and --line-model are the folders of the two flows, or their model.json.
     Writes the draws to --out (HDF5, docs/contracts.md) and their means, standard deviations and
-    quantiles to --catalogue (FITS).
+    quantiles to --catalogue (FITS), with the flag of galaxies unlike the training set's.
     """
     torch.set_num_threads(compute.flow_threads)
     posterior = Posterior.load(property_model, line_model).to(choose_device(compute))
@@ -98,7 +98,9 @@ def _fill(
         measurable = posterior.measurable(chunk)
         if measurable is not None:
             group["measurable"][rows] = measurable
-        yield summarise(chunk["objid"].to_numpy(), name, draws, posterior.targets, measurable)
+        table = summarise(chunk["objid"].to_numpy(), name, draws, posterior.targets, measurable)
+        _add_flag(table, posterior.atypicality(chunk))
+        yield table
 
 
 def _check_draws(draws: np.ndarray, chunk: pd.DataFrame) -> None:
@@ -140,6 +142,17 @@ def summarise(
             measurable.mean(axis=1), description="Probability that metallicity is measurable"
         )
     return table
+
+
+def _add_flag(table: Table, atypicality: np.ndarray) -> None:
+    """Whether the posteriors are of galaxies like the training set's, as columns."""
+    table["atypicality"] = Column(
+        atypicality.astype(np.float32),
+        description="Nats by which ln p(inputs) is below the flag's threshold",
+    )
+    table["out_of_distribution"] = Column(
+        atypicality > 0, description="Inputs unlike the training set's: believe no posterior"
+    )
 
 
 def _column(quantity: str, values: np.ndarray, statistic: str) -> Column:
