@@ -13,11 +13,10 @@ from mgsflow.config.models import Flows
 from mgsflow.config.sample import Targets
 from mgsflow.core.errors import UserError
 from mgsflow.models.branch import Architecture
-from mgsflow.models.flows import ConditionalFlow
 from mgsflow.models.storage import load_tensors
-from mgsflow.training import flow as flow_stage
+from mgsflow.training import members as members_module
 from mgsflow.training.heads import Rows, fit_heads
-from mgsflow.training.member import fit_member
+from mgsflow.training.members import PHASES, fit_member
 from mgsflow.training.residuals import divide
 
 TARGETS = Targets()
@@ -77,24 +76,26 @@ class InterruptionError(Exception):
     pass
 
 
-def test_resumed_training_equals_one_that_never_stopped(tmp_path, monkeypatch):
+@pytest.mark.parametrize("phase", PHASES[1:])
+def test_resumed_training_equals_one_that_never_stopped(tmp_path, monkeypatch, phase):
     table = make_features()
     whole = train(tmp_path / "whole", table, "property", TARGETS)
-    fit, calls = flow_stage.fit_member, []
+    run, done = members_module._Training.run, []
 
-    def stop_at_the_second(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
+    def stop_once_before(self, name):
+        if name == phase and phase not in done:
+            done.append(phase)
             raise InterruptionError
-        return fit(*arguments)
+        done.append(name)
+        run(self, name)
 
-    monkeypatch.setattr(flow_stage, "fit_member", stop_at_the_second)
+    monkeypatch.setattr(members_module._Training, "run", stop_once_before)
     with pytest.raises(InterruptionError):
         train(tmp_path / "parts", table, "property", TARGETS)
     assert not (tmp_path / "parts" / "property").exists()
     torch.manual_seed(99)  # the state of the generators is not what the result hangs on
     resumed = train(tmp_path / "parts", table, "property", TARGETS)
-    assert len(calls) == 3, "the first member was not trained again"
+    assert done.count("heads") == 1, "the phases before were not trained again"
     assert bytes_of(resumed) == bytes_of(whole)
 
 
@@ -227,29 +228,30 @@ def test_sampled_metallicity_follows_the_sampled_core():
 
 def test_in_training_metallicity_is_given_the_true_core(monkeypatch):
     """The truth itself, and only of galaxies whose metallicity was measured."""
-    seen, log_prob = [], ConditionalFlow.log_prob
+    seen, fit = {}, members_module.fit
 
-    def spy(self, inputs, context, given=None):
-        seen.append(given)
-        return log_prob(self, inputs, context, given)
+    def spy(models, train, validation, flows, seeds, name):
+        seen[name] = train, validation
+        return fit(models, train, validation, flows, seeds, name)
 
-    monkeypatch.setattr(ConditionalFlow, "log_prob", spy)
+    monkeypatch.setattr(members_module, "fit", spy)
     train_rows, held = chain(100, 1), chain(50, 2)
     flows = FLOWS.model_copy(update={"epochs": 2})
     architecture = Architecture.of(2, ["metallicity", "log_sfr"], True, flows)
     fit_member(train_rows, held, architecture, flows, 0)
-    given = torch.cat([values for values in seen if values is not None])
+    assert [len(part) for part in seen["flow of core"]] == [2, 2]
+    given = torch.cat([part[2][0] for part in seen["flow of metallicity"]])
     targets = torch.cat([train_rows.targets, held.targets])
     measured = ~torch.isnan(targets[:, 0])
     assert 0 < measured.sum() < len(measured)
-    assert set(given[:, 0].tolist()) == set(targets[measured, 1].tolist())
+    assert given[:, 0].tolist() == targets[measured, 1].tolist()
 
 
 def test_heads_come_frozen_with_the_weights_of_the_best_epoch():
     rows, held = overfitting_toy(200, 1), overfitting_toy(100, 2)
     flows = FLOWS.model_copy(update={"epochs": 30, "patience": 5, "learning_rate": 1e-2})
     architecture = Architecture.of(60, ["redshift"], False, flows)
-    heads, curve = fit_heads(rows, held, architecture, flows, 0)
+    (heads,), (curve,) = fit_heads(rows, held, architecture, flows, [0])
     assert not any(parameter.requires_grad for parameter in heads.parameters())
     error = (heads(held.inputs).mean - held.targets).square().mean().item()
     best = min(validation for _, _, validation in curve)

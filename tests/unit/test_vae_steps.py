@@ -16,7 +16,8 @@ from mgsflow.training import epochs as epochs_module
 from mgsflow.training import steps
 from mgsflow.training.batches import Batches
 from mgsflow.training.epochs import VaeEpochs, make_optimizer
-from mgsflow.training.steps import WARM_UP, FixedStep, Modes
+from mgsflow.training.replay import WARM_UP
+from mgsflow.training.steps import FixedStep, Modes
 
 CPU = torch.device("cpu")
 SETTINGS = Vae(

@@ -11,14 +11,13 @@ from mgsflow.core.seeds import derive_seed, generator
 from mgsflow.models.vae import VariationalAutoencoder
 from mgsflow.training.batches import Batches
 from mgsflow.training.loop import Losses
+from mgsflow.training.replay import on_side_stream, record_graph
 from mgsflow.training.steps import (
     FixedStep,
     Modes,
     StampLosses,
     TrainStep,
     losses_of,
-    on_side_stream,
-    record_graph,
 )
 
 NAME = "train-vae"

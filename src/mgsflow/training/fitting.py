@@ -1,21 +1,28 @@
-"""The loop that fits heads and flows: AdamW, minibatches of tensors in memory, early stopping."""
+"""The loop that fits heads and flows: AdamW, minibatches of tensors in memory, early stopping.
+
+Models of one shape, such as the members of an ensemble, are fitted at once; each has its own order
+of the rows, its own learning rate and its own end, as if it were fitted by itself.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from mgsflow.config.models import Flows
-from mgsflow.core.errors import UserError
+from mgsflow.core.progress import track
+from mgsflow.core.seeds import derive_seed
+from mgsflow.training.descent import Curve, Descent
+from mgsflow.training.replay import Replay, on_side_stream, record_graph
+from mgsflow.training.stack import Stack, write_weights
 
 GRADIENT_NORM = 5.0  # largest norm of a step's gradient; a rare outlier must not throw a flow
-PLATEAU_FACTOR = 0.5  # of the learning rate, after a third of the patience without progress
 
-Curve = list[tuple[int, float, float]]  # epoch, training loss, validation loss
+Columns = Sequence[Tensor]
 
 
 @contextmanager
@@ -27,81 +34,140 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def fit(
-    model: nn.Module,
-    loss: Callable[[Tensor], Tensor],
-    validate: Callable[[], Tensor],
-    rows: Tensor,
+    models: Sequence[nn.Module],
+    train: Columns,
+    validation: Columns,
     flows: Flows,
-    patience: int | None = None,
-) -> Curve:
-    """Fit `model` to the training rows and leave it with the weights of its best epoch.
+    seeds: Sequence[int],
+    name: str,
+    rows: Sequence[Tensor] | None = None,
+) -> list[Curve]:
+    """Fit each of `models` and leave it with the weights of its best epoch; their curves.
 
     Parameters
     ----------
-    loss : the loss of the rows with the given indices
-    validate : the loss of the validation rows; called in eval mode, without gradients
-    rows : (n,) int64, the indices of the training rows
-    patience : epochs without a better validation loss before the end; None: `flows.patience`
+    models : modules of one architecture; `forward` takes a batch's columns and gives its loss
+    train, validation : columns of all models, (1, n, ...), or each model's own, (models, n, ...)
+    seeds : of each model, for the order of its rows; dropout follows the first
+    name : of what is fitted, for the lines of progress
+    rows : the training rows of each model, int64; None: all. An epoch of a model that has more of
+        them than another leaves out, at random, those beyond the fewest.
 
-    Raises UserError if the loss stops being finite.
+    Raises UserError if a loss stops being finite.
     """
-    patience = flows.patience if patience is None else patience
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=flows.learning_rate, weight_decay=flows.weight_decay, fused=True
-    )
-    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimiser, factor=PLATEAU_FACTOR, patience=max(1, patience // 3)
-    )
-    best, best_state, since = math.inf, _state(model), 0
-    curve: Curve = []
-    for epoch in range(flows.epochs):
-        train = _epoch(model, loss, rows, flows.batch_size, optimiser)
-        validation = _validate(model, validate)
-        if not math.isfinite(train + validation):
-            raise UserError(
-                f"training diverged in epoch {epoch}: the loss is {train}, on validation "
-                f"{validation}. Lower flows.learning_rate."
+    rows = [torch.arange(train[0].shape[1])] * len(models) if rows is None else rows
+    fits = _Fits(models, flows)
+    with seeded(seeds[0]):
+        order = _orders(rows, seeds, 0)
+        for epoch in track(range(flows.epochs), f"train-flow, {name}: epochs of at most"):
+            losses = fits.train(train, order), fits.validate(validation)
+            # drawn while a GPU is still at work: it is waited for when the losses are read
+            order = _orders(rows, seeds, epoch + 1)
+            if not fits.enter(*losses):
+                break
+    fits.finish(models)
+    return [descent.curve for descent in fits.descents]
+
+
+def _orders(rows: Sequence[Tensor], seeds: Sequence[int], epoch: int) -> Tensor:
+    """Every model's rows in the order of an epoch, (models, rows), on the CPU.
+
+    On the CPU, so that the order is the same on every device.
+    """
+    fewest = min(map(len, rows))
+    drawn = []
+    for own, seed in zip(rows, seeds, strict=True):
+        generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
+        drawn.append(own[torch.randperm(len(own), generator=generator)[:fewest]])
+    return torch.stack(drawn)
+
+
+class _Fits:
+    """Models on their way: the stack of those that still improve, and the descent of each."""
+
+    def __init__(self, models: Sequence[nn.Module], flows: Flows) -> None:
+        self._flows = flows
+        self._stack = Stack(models)
+        self._numbers = torch.arange(len(models), device=self._stack.device)
+        self.descents = [Descent(weights, flows) for weights in self._stack.weights.detach()]
+        self._restart()
+
+    def _restart(self) -> None:
+        """Buffers and steps for the models that the stack holds now."""
+        self._gradient = torch.zeros_like(self._stack.weights)
+        self._totals = torch.zeros(len(self._stack), device=self._stack.device)
+        self._steps: dict[int, tuple[Tensor, Replay]] = {}  # by size of the batch
+        self._going = [self.descents[number] for number in self._numbers.tolist()]
+        for descent, *row in zip(
+            self._going, self._stack.weights.detach(), self._gradient, strict=True
+        ):
+            descent.move(*row)
+
+    def train(self, columns: Columns, order: Tensor) -> Tensor:
+        """An epoch; the mean loss of each model of the stack, on the device."""
+        self._stack.train()
+        self._totals.zero_()
+        order = order.to(self._stack.device, non_blocking=True)[self._numbers]
+        count = order.shape[1]
+        # of equal size: a last batch of three rows would be a step of noise
+        for part in order.tensor_split(math.ceil(count / self._flows.batch_size), dim=1):
+            index, step = self._step(columns, part.shape[1])
+            index.copy_(part)
+            step()
+        return self._totals / count
+
+    def _step(self, columns: Columns, size: int) -> tuple[Tensor, Replay]:
+        """The step on batches of `size`, and the buffer that takes their rows."""
+        if size not in self._steps:
+            index = self._numbers.new_zeros(len(self._stack), size)
+            on_gpu = index.is_cuda
+            step = Replay(
+                lambda: self._descend(columns, index),
+                record_graph if on_gpu else None,
+                on_side_stream if on_gpu else None,
             )
-        curve.append((epoch, train, validation))
-        plateau.step(validation)
-        if validation < best:
-            best, best_state, since = validation, _state(model), 0
-        else:
-            since += 1
-        if since >= patience:
-            break
-    model.load_state_dict(best_state)
-    model.eval()
-    return curve
+            self._steps[size] = index, step
+        return self._steps[size]
+
+    def _descend(self, columns: Columns, index: Tensor) -> None:
+        batch = [_take(column, self._numbers[:, None], index) for column in columns]
+        losses = self._stack.losses(batch)
+        (gradient,) = torch.autograd.grad(losses.sum(), self._stack.weights)
+        norm = gradient.norm(dim=1, keepdim=True)
+        # as nn.utils.clip_grad_norm_, for each model by itself
+        torch.mul(gradient, (GRADIENT_NORM / (norm + 1e-6)).clamp(max=1), out=self._gradient)
+        for descent in self._going:
+            descent.optimiser.step()
+        self._totals += losses.detach() * index.shape[1]
+
+    @torch.no_grad()
+    def validate(self, columns: Columns) -> Tensor:
+        """The validation loss of each model of the stack, on the device."""
+        self._stack.train(False)
+        whole = len(self._stack) == len(self.descents)
+        own = [c if whole or len(c) == 1 else c[self._numbers] for c in columns]
+        return self._stack.losses(own)
+
+    def enter(self, train: Tensor, validation: Tensor) -> bool:
+        """Enter an epoch's losses; whether a model is left that still improves."""
+        losses = torch.stack([train, validation], dim=1).tolist()
+        for descent, (loss, held) in zip(self._going, losses, strict=True):
+            descent.enter(loss, held)
+        on = [i for i, descent in enumerate(self._going) if not descent.ended]
+        if on and len(on) < len(self._going):
+            kept = torch.tensor(on, device=self._numbers.device)
+            self._stack.keep(kept)
+            self._numbers = self._numbers[kept]
+            self._restart()
+        return bool(on)
+
+    def finish(self, models: Sequence[nn.Module]) -> None:
+        """Give `models` the weights of their best epochs, in eval mode."""
+        for descent, model in zip(self.descents, models, strict=True):
+            write_weights(descent.best, model)
+            model.eval()
 
 
-def _epoch(
-    model: nn.Module,
-    loss: Callable[[Tensor], Tensor],
-    rows: Tensor,
-    batch_size: int,
-    optimiser: torch.optim.Optimizer,
-) -> float:
-    model.train()
-    # permuted on the CPU, so that the order of the rows is the same on every device
-    order = rows[torch.randperm(len(rows)).to(rows.device)]
-    total = torch.zeros((), device=rows.device)
-    # of equal size: a last batch of three rows would be a step of noise
-    for batch in torch.tensor_split(order, math.ceil(len(order) / batch_size)):
-        value = loss(batch)
-        optimiser.zero_grad()
-        value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
-        optimiser.step()
-        total += value.detach() * len(batch)
-    return float(total) / len(order)
-
-
-def _validate(model: nn.Module, validate: Callable[[], Tensor]) -> float:
-    model.eval()
-    with torch.no_grad():
-        return float(validate())
-
-
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+def _take(column: Tensor, models: Tensor, index: Tensor) -> Tensor:
+    """Each model's rows, (models, size, ...), `index` (models, size) of all or its own ones."""
+    return column[0][index] if len(column) == 1 else column[models, index]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mgsflow.config.models import Flows
 from mgsflow.models.branch import Architecture
 from mgsflow.models.encoder import Heads, combined_loss
-from mgsflow.training.fitting import Curve, fit, seeded
+from mgsflow.training.descent import Curve
+from mgsflow.training.fitting import fit, seeded
 
 
 @dataclass(frozen=True)
@@ -23,38 +25,45 @@ class Rows:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def columns(self) -> list[Tensor]:
+        """The columns that all models of a stack share, each (1, n, ...)."""
+        return [self.inputs[None], self.targets[None]]
+
+
+class _Loss(nn.Module):
+    """The heads' loss of a batch of standardised inputs and targets."""
+
+    def __init__(self, heads: Heads, architecture: Architecture) -> None:
+        super().__init__()
+        self.heads = heads
+        self._metallicity = architecture.metallicity if architecture.detects else None
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        measured = None
+        if self._metallicity is not None:
+            measured = (~torch.isnan(targets[:, self._metallicity])).float()
+        return combined_loss(self.heads(inputs), targets, measured)
+
 
 def fit_heads(
     train: Rows,
     validation: Rows,
     architecture: Architecture,
     flows: Flows,
-    seed: int,
-    rows: Tensor | None = None,
-) -> tuple[Heads, Curve]:
-    """Heads fitted to `train`, or to its rows `rows`, and their curve. They come frozen."""
-    device = train.inputs.device
-    rows = torch.arange(len(train), device=device) if rows is None else rows
+    seeds: Sequence[int],
+    rows: Sequence[Tensor] | None = None,
+    name: str = "heads",
+) -> tuple[list[Heads], list[Curve]]:
+    """Heads for each of `seeds`, fitted to `train`, or each to its `rows`; and their curves.
 
-    def loss(part: Rows, batch: Tensor | slice) -> Tensor:
-        truth = part.targets[batch]
-        return combined_loss(heads(part.inputs[batch]), truth, _measured(truth, architecture))
-
-    with seeded(seed):
-        heads = Heads(
-            architecture.inputs, len(architecture.targets), architecture.detects, flows
-        ).to(device)
-        curve = fit(
-            heads,
-            lambda batch: loss(train, batch),
-            lambda: loss(validation, slice(None)),
-            rows,
-            flows,
-        )
-    return heads.requires_grad_(False), curve
-
-
-def _measured(targets: Tensor, architecture: Architecture) -> Tensor | None:
-    if not architecture.detects:
-        return None
-    return (~torch.isnan(targets[:, architecture.metallicity])).float()
+    They come frozen.
+    """
+    losses = []
+    for seed in seeds:
+        with seeded(seed):
+            heads = Heads(
+                architecture.inputs, len(architecture.targets), architecture.detects, flows
+            )
+        losses.append(_Loss(heads, architecture).to(train.inputs.device))
+    curves = fit(losses, train.columns(), validation.columns(), flows, seeds, name, rows)
+    return [loss.heads.requires_grad_(False) for loss in losses], curves

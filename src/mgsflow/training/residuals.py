@@ -14,6 +14,8 @@ are somewhat too wide, by 10% with 600 galaxies, 3% with 1500 and nothing with m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -21,39 +23,49 @@ from mgsflow.config.models import Flows
 from mgsflow.core.seeds import derive_seed
 from mgsflow.models.branch import Architecture
 from mgsflow.models.encoder import Heads
-from mgsflow.training.fitting import Curve, seeded
+from mgsflow.training.descent import Curve
+from mgsflow.training.fitting import seeded
 from mgsflow.training.heads import Rows, fit_heads
 
 
 def training_means(
-    heads: Heads,
+    heads: Sequence[Heads],
     train: Rows,
     validation: Rows,
     architecture: Architecture,
     flows: Flows,
-    seed: int,
-) -> tuple[Tensor, dict[str, Curve]]:
-    """Predicted means of the training rows, (n, targets), and the curves of the fits behind them.
+    seeds: Sequence[int],
+) -> tuple[Tensor, list[dict[str, Curve]]]:
+    """Predicted means of the training rows, (members, n, targets), and the fits' curves.
 
-    With `flows.residuals` early_stopped they are the head's own.
+    With `flows.residuals` early_stopped they are those of the members' `heads`.
     """
     if flows.residuals == "early_stopped":
-        return heads(train.inputs).mean, {}
-    return _out_of_fold_means(train, validation, architecture, flows, seed)
+        return torch.stack([head(train.inputs).mean for head in heads]), [{} for _ in heads]
+    return _out_of_fold_means(train, validation, architecture, flows, seeds)
 
 
 def _out_of_fold_means(
-    train: Rows, validation: Rows, architecture: Architecture, flows: Flows, seed: int
-) -> tuple[Tensor, dict[str, Curve]]:
-    means = torch.empty_like(train.targets)
-    curves = {}
-    folds = divide(len(train), flows.folds, derive_seed(seed, "folds"))
-    for i, fold in enumerate(folds):
-        others = torch.cat([part for part in folds if part is not fold]).to(means.device)
-        heads, curves[f"heads, fold {i}"] = fit_heads(
-            train, validation, architecture, flows, derive_seed(seed, "fold", i), others
-        )
-        means[fold] = heads(train.inputs[fold]).mean
+    train: Rows, validation: Rows, architecture: Architecture, flows: Flows, seeds: Sequence[int]
+) -> tuple[Tensor, list[dict[str, Curve]]]:
+    """The heads of all members' folds are fitted at once."""
+    folds = [divide(len(train), flows.folds, derive_seed(seed, "folds")) for seed in seeds]
+    others = [
+        torch.cat([part for part in member if part is not fold])
+        for member in folds
+        for fold in member
+    ]
+    own = [derive_seed(seed, "fold", i) for seed in seeds for i in range(flows.folds)]
+    heads, fitted = fit_heads(
+        train, validation, architecture, flows, own, others, "heads of the folds"
+    )
+    means = train.targets.new_empty(len(seeds), *train.targets.shape)
+    curves: list[dict[str, Curve]] = [{} for _ in seeds]
+    for k, (head, curve) in enumerate(zip(heads, fitted, strict=True)):
+        member, i = divmod(k, flows.folds)
+        fold = folds[member][i].to(means.device)
+        means[member, fold] = head(train.inputs[fold]).mean
+        curves[member][f"heads, fold {i}"] = curve
     return means, curves
 
 

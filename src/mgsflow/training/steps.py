@@ -26,11 +26,9 @@ from mgsflow.models.vae import (
 )
 from mgsflow.sample.stretch import Stretch
 from mgsflow.training.batches import stretch_tensor
-
-WARM_UP = 3  # steps before a graph is recorded: kernels are chosen and Adam's state is made
+from mgsflow.training.replay import Replay, Work
 
 StampLosses = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-Work = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -169,12 +167,8 @@ class TrainStep:
         self._totals += sums
 
 
-class FixedStep:
-    """A step on buffers of one batch's size, which the caller fills before each call.
-
-    The first calls run the step as it is; then it is recorded, and replayed ever after. None of
-    them is a rehearsal: each changes the weights as a step does.
-    """
+class FixedStep(Replay):
+    """A step on buffers of one batch's size, which the caller fills before each call."""
 
     def __init__(
         self,
@@ -184,37 +178,6 @@ class FixedStep:
         record: Callable[[Work], Work] | None = None,
         warm_up: Callable[[Work], None] | None = None,
     ) -> None:
+        super().__init__(lambda: step(pixels, noise), record, warm_up)
         self.pixels = pixels
         self.noise = noise
-        self._work = lambda: step(pixels, noise)
-        self._record = record
-        self._warm_up = warm_up or (lambda work: work())
-        self._replay: Work | None = None
-        self._calls = 0
-
-    def __call__(self) -> None:
-        if self._record is None or self._calls < WARM_UP:
-            self._warm_up(self._work)
-        else:
-            if self._replay is None:
-                self._replay = self._record(self._work)
-            self._replay()
-        self._calls += 1
-
-
-def record_graph(work: Work) -> Work:
-    """`work` as a CUDA graph: recorded, not run. It must not wait for the GPU anywhere."""
-    graph = torch.cuda.CUDAGraph()
-    # thread_local: what another thread does, such as the telemetry's, shall not spoil the record
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        work()
-    return graph.replay
-
-
-def on_side_stream(work: Work) -> None:
-    """Run `work` on a stream of its own, as a graph wants its work to have run before."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        work()
-    torch.cuda.current_stream().wait_stream(side)
