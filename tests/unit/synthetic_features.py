@@ -63,14 +63,15 @@ def train(
     targets: Targets,
     flows: Flows = FLOWS,
     seed: int = 1,
+    variant: str = VARIANT,
 ) -> Path:
     """Train `flow` on `table` in `folder`; returns the model's folder."""
     write_table(folder / "features.parquet", table)
-    model = folder / flow / VARIANT
+    model = folder / flow / variant
     train_flow(
         features=folder / "features.parquet",
         flow=flow,
-        variant=VARIANT,
+        variant=variant,
         flows=flows,
         targets=targets,
         photometry=PHOTOMETRY,

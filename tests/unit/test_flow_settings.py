@@ -1,5 +1,7 @@
 """Splines are settings: each of them through training, saving, loading, density and draws."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from mgsflow.evaluation.sampling import sample_posteriors
 from mgsflow.models.coupling import AffineCoupling, SplineCoupling
 from mgsflow.models.ensemble import Ensemble
 from mgsflow.models.posterior import Posterior
+from mgsflow.models.storage import load_tensors
 from mgsflow.models.univariate import UnivariateAffine, UnivariateSpline
 
 ALL, ONE, TWO = Targets().properties, ["redshift"], ["redshift", "metallicity"]
@@ -35,6 +38,54 @@ def case(request, tmp_path_factory):
     flows = FLOWS.model_copy(update=settings | {"spline_bins": 4})
     model = train(folder, make_features(), "property", targets, flows)
     return model, settings, properties, core, metallicity
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory):
+    """Models of three variants on the same inputs, by the families of their flows."""
+    folder, flows = tmp_path_factory.mktemp("families"), FLOWS.model_copy(update={"spline_bins": 4})
+    return {
+        family: train(folder / family, make_features(), "property", Targets(), flows, variant=name)
+        for family in ("settings", "affine", "spline")
+        for name in [VARIANT if family == "settings" else f"{VARIANT}+{family}"]
+    }
+
+
+def test_a_variants_name_chooses_the_family_of_all_its_flows(families):
+    for family, coupling, metallicity in (
+        ("affine", AffineCoupling, UnivariateAffine),
+        ("spline", SplineCoupling, UnivariateSpline),
+    ):
+        description = read_json(families[family] / "model.json")
+        assert description["variant"] == f"{VARIANT}+{family}"
+        for settings in (description["architecture"], description["training"]):
+            kinds = {"coupling", "metallicity_flow", "single_flow"}
+            assert {settings["settings"][name] for name in kinds} == {family}
+        for member in Ensemble.load(families[family]).members:
+            assert layers(member.core) == {coupling} and layers(member.metallicity) == {metallicity}
+
+
+def test_families_on_the_same_inputs_differ_in_their_flows_alone(families):
+    """Their encoders and heads have the same seeds: what differs in a table is the flows' doing."""
+    tensors = {f: load_tensors(path / "members.safetensors") for f, path in families.items()}
+    heads = [name for name in tensors["spline"] if ".heads." in name]
+    assert heads
+    for name in heads:
+        assert torch.equal(tensors["settings"][name], tensors["spline"][name]), name
+    # of the settings, which are affine here, the variant of that name is a copy
+    assert tensors["affine"].keys() == tensors["settings"].keys()
+    assert all(torch.equal(tensors["settings"][k], v) for k, v in tensors["affine"].items())
+    core = [name for name in tensors["spline"] if ".core." in name]
+    assert any(tensors["spline"][k].shape != tensors["affine"][k].shape for k in core)
+
+
+def test_a_posterior_of_a_family_is_loaded_by_its_name(families, tmp_path):
+    for family, model in families.items():
+        name = VARIANT if family == "settings" else f"{VARIANT}+{family}"
+        shutil.copytree(model, tmp_path / "flows/property" / name)
+    posterior = Posterior.load(tmp_path, variant=f"{VARIANT}+spline")
+    assert posterior.variant == f"{VARIANT}+spline"
+    assert np.isfinite(posterior.sample(make_features().head(3), draws=8, seed=1)).all()
 
 
 def layers(flow):

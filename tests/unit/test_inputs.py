@@ -4,6 +4,7 @@ import pytest
 
 from mgsflow.core.errors import UserError
 from mgsflow.models.inputs import LABELS, input_columns, latent_columns, variant_label
+from mgsflow.report.names import inputs_name, training_name
 
 BANDS = ["u", "g", "r", "i", "z"]
 COLOURS = ["colour_u_g", "colour_g_r", "colour_r_i", "colour_i_z"]
@@ -21,6 +22,9 @@ TABLE = ["objid", "set", "redshift", "ra", *REST, *COLOURS, *MAGNITUDES, *LATENT
         ("photometry-rest_frame", REST + MAGNITUDES),
         ("photometry-observed", COLOURS + MAGNITUDES),
         ("images", LATENTS),
+        ("images_photometry-rest_frame+spline", LATENTS + REST + MAGNITUDES),
+        ("photometry-observed+affine", COLOURS + MAGNITUDES),
+        ("images+spline", LATENTS),
     ],
 )
 def test_columns_of_each_variant(variant, expected):
@@ -54,3 +58,14 @@ def test_every_variant_has_its_own_label():
     labels = [variant_label(variant) for variant in LABELS]
     assert len(set(labels)) == len(labels)
     assert variant_label("images_photometry-rest_frame").startswith("Images + photometry + NF")
+    spline = variant_label("photometry-observed+spline")
+    assert spline == "Photometry + NF (ours, observed colours, spline)"
+    assert variant_label("images+affine") == "Images + NF (ours, affine)"
+
+
+def test_what_is_said_of_a_variant_in_short_keeps_its_family():
+    assert inputs_name("photometry-observed+spline") == "Photometry (observed colours, spline)"
+    assert inputs_name("images+affine") == "Images (affine)"
+    assert training_name("line", "images") == "Lines: images"
+    rest = "Properties: images + photometry (rest-frame colours, affine)"
+    assert training_name("property", "images_photometry-rest_frame+affine") == rest

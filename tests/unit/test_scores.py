@@ -12,6 +12,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation.ceiling import target_errors
 from mgsflow.evaluation.scores import QUANTITIES, scores
+from mgsflow.report.table1 import table1
 
 TARGETS = ["log_stellar_mass", "redshift", "metallicity", "log1p_h_alpha"]
 RUN = Targets(properties=TARGETS[:3], lines=TARGETS[3:])
@@ -146,6 +147,29 @@ def test_the_gain_of_rest_frame_colours_is_that_of_the_same_galaxies(tmp_path):
     _score(tmp_path, files[:1], variants[:1])
     (alone,) = read_table(tmp_path / "scores.parquet").to_dict("records")
     assert np.isnan(alone["r2_gain"])
+
+
+def test_the_gain_is_over_observed_colours_with_the_same_family_of_flows(tmp_path):
+    random = np.random.default_rng(5)
+    truth = random.standard_normal((200, 1))
+    scatter = {"photometry-rest_frame+spline": 0.1, "photometry-observed": 0.2,
+               "photometry-observed+spline": 0.4}  # fmt: skip
+    files = []
+    for variant, sigma in scatter.items():
+        centres = truth + sigma * random.standard_normal(truth.shape)
+        posterior = gaussian_set(centres, truth, within=0.3, draws=200)
+        path = tmp_path / f"{variant}.h5"
+        files.append(write_posterior(path, variant, ["redshift"], test=posterior))
+    features = pd.DataFrame({"objid": posterior["objid"], "set": "test", "redshift": truth[:, 0]})
+    write_table(tmp_path / "features.parquet", features)
+    nobody = _baseline("x", posterior["objid"], truth[:, [0] * 4])[:0]
+    write_table(tmp_path / "baselines.parquet", nobody)
+    _score(tmp_path, files, list(scatter))
+    rest, other, same = read_table(tmp_path / "scores.parquet").to_dict("records")
+    assert rest["r2_gain"] == pytest.approx(rest["r2"] - same["r2"])
+    assert same["r2"] < other["r2"] - 0.05
+    table1(scores=tmp_path / "scores.parquet", out=tmp_path / "table1.csv")
+    assert "Gain by rest-frame colours, photometry, spline" in (tmp_path / "table1.md").read_text()
 
 
 def test_missing_truths_do_not_count(run):

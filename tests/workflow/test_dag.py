@@ -61,7 +61,7 @@ SECTIONS = {
     "stamps: {edge: mask}": {"simulate_frames", "stamps", "train_vae"},
     "splits: {train: 0.65}": {"splits"},
     "vae: {epochs: 3}": {"train_vae"},
-    "flows: {dropout: 0.2}": {"features", "train_flow"},
+    "flows: {dropout: 0.2}": {"train_flow"},
     "posteriors: {draws: 44}": {"sample_posteriors"},
     "baselines: {neighbours: 5}": {"baselines", "leakage"},
     "evaluation: {permutations: 3}": {
@@ -130,6 +130,22 @@ def test_a_changed_section_reruns_its_own_stages_and_those_below(tiny, below, ov
     own = SECTIONS[overlay] & below.keys()
     expected = ALWAYS.union(*(below[rule] for rule in own))
     assert set(tiny.plan(overlay)) == expected
+
+
+def test_another_family_of_flows_trains_its_own_alone(tiny, below):
+    """Neither the inputs are joined again, nor the baselines or the other variants trained."""
+    variants = [
+        "images_photometry-rest_frame",
+        "images_photometry-observed",
+        "photometry-rest_frame",
+        "photometry-observed",
+        "photometry-observed+spline",
+    ]
+    jobs = tiny.plan(f"flows: {{variants: [{', '.join(variants)}]}}")
+    assert (jobs["train_flow"], jobs["sample_posteriors"]) == (2, 1)
+    judged = {"scores", "uncertainty", "calibration", "detectability", "leakage"}
+    assert judged | {"figure_training", "table_cost"} <= jobs.keys()
+    assert not {"features", "baselines", "train_vae", "umap", "oracle"} & jobs.keys()
 
 
 @pytest.mark.parametrize(

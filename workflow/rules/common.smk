@@ -1,5 +1,6 @@
 # What all rules share: the checked settings, where the results lie, and which parts the run has.
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from mgsflow.config import validate
 from mgsflow.core.code import code_digest
 from mgsflow.core.errors import UserError
+from mgsflow.core.variants import inputs_of
 from mgsflow.plan import describe
 from mgsflow.stages import STAGES
 
@@ -61,13 +63,15 @@ FROM_SERVICES = SKY != "simulated" and config["stamps"]["provider"] in ("frames"
 HAS_BANDS = bool(config["photometry"]["bands"])
 HAS_REDSHIFT = "redshift" in TARGETS["properties"]
 HAS_METALLICITY = "metallicity" in TARGETS["properties"]
-REST_FRAME = any(variant.endswith("rest_frame") for variant in VARIANTS)
-IMAGES = any("images" in variant for variant in VARIANTS)
-# Exact posteriors can be had of a simulated sky, by photometry whose likelihood is known.
-ORACLE_OF = "photometry-observed"
+# What the variants see, each once: affine and spline flows may share their inputs.
+INPUTS = sorted({inputs_of(variant) for variant in VARIANTS})
+REST_FRAME = any(inputs.endswith("rest_frame") for inputs in INPUTS)
+# Exact posteriors can be had of a simulated sky, by photometry whose likelihood is known; they are
+# set beside the first variant that sees it.
+ORACLE_OF = next((v for v in VARIANTS if inputs_of(v) == "photometry-observed"), None)
 HAS_ORACLE = (
     SKY == "simulated"
-    and ORACLE_OF in VARIANTS
+    and ORACLE_OF is not None
     and config["oracle"]["galaxies"] > 0
     and config["photometry"]["deredden"]
     and config["photometry"]["bands"] == ["u", "g", "r", "i", "z"]
@@ -94,5 +98,5 @@ NETWORK = section("network")
 
 wildcard_constraints:
     shard=r"\d+",
-    variant="|".join(VARIANTS),
+    variant="|".join(map(re.escape, VARIANTS)),
     flow="property|line",

@@ -13,7 +13,8 @@ rule features:
     params:
         targets=section("targets"),
         photometry=section("photometry"),
-        flows=section("flows"),
+        # the inputs alone: another family of flows on them joins nothing again
+        flows=json.dumps({"variants": INPUTS}),
         code=code("features"),
     log:
         f"{RUN}/logs/features.log",
@@ -46,7 +47,8 @@ rule train_flow:
         history=f"{RUN}/flows/{{flow}}/{{variant}}/history.csv",
         telemetry=f"{RUN}/flows/{{flow}}/{{variant}}/telemetry.json",
     params:
-        flows=section("flows"),
+        # without the variants: one more does not train the others again
+        flows=section("flows", *(key for key in config["flows"] if key != "variants")),
         targets=section("targets"),
         photometry=section("photometry"),
         compute=section("compute"),

@@ -42,6 +42,9 @@ class Evaluation(Section):
     permutations: int = setting(
         5, "Times that the permutation control shuffles the training targets", ge=1
     )
+    anomalies: int = setting(
+        200, "Test galaxies in whose place unusual objects are put, of each kind", ge=10
+    )
     direction_targets: list[Property] = setting(
         ["redshift", "log_sfr"],
         "Properties whose latent directions are decoded (Figures 3a, 3b)",
@@ -94,7 +97,8 @@ class Calibration(Section):
 class Oracle(Section):
     """The exact posteriors of a simulated sky by photometry alone, beside the flows'.
 
-    Made where `sky` is `simulated` and `photometry-observed` is among `flows.variants`.
+    Made where `sky` is `simulated` and `photometry-observed` is among `flows.variants`, of the
+    first of them with these inputs.
     """
 
     galaxies: int = setting(500, "Test galaxies compared; 0: no oracle", ge=0)

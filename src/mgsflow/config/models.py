@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mgsflow.config.base import Section, setting
-from mgsflow.core.variants import VARIANTS, family_of
+from mgsflow.core.variants import VARIANTS
 
 Variant = Literal[VARIANTS]
 
@@ -93,15 +93,6 @@ class Flows(Section):
     patience: int = setting(
         15, "Epochs without a better validation loss before training ends", ge=1
     )
-
-    def of_variant(self, variant: str) -> Flows:
-        """These settings as `variant` has them: its family of flows, if its name has one."""
-        family = family_of(variant)
-        if family is None:
-            return self
-        return self.model_copy(
-            update=dict.fromkeys(("coupling", "metallicity_flow", "single_flow"), family)
-        )
 
 
 class Posteriors(Section):

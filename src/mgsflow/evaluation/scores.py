@@ -15,6 +15,7 @@ from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
+from mgsflow.core.variants import inputs_of, with_inputs
 from mgsflow.evaluation import metrics
 from mgsflow.evaluation.ceiling import ceiling, target_errors
 from mgsflow.evaluation.draws import PosteriorSet
@@ -130,14 +131,15 @@ def _gain(
     variant: str, target: str, means: dict[str, pd.DataFrame], evaluation: Evaluation, seed: int
 ) -> dict[str, float]:
     """What rest-frame colours bring over observed ones: the same galaxies drawn for both."""
-    inputs, _, colours = variant.rpartition("-")
-    partner = means.get(f"{inputs}-observed")
+    inputs, _, colours = inputs_of(variant).rpartition("-")
+    other = with_inputs(variant, f"{inputs}-observed")
+    partner = means.get(other)
     if colours != "rest_frame" or partner is None:
         return {}
     ours = means[variant]
     if not ours.index.equals(partner.index):
         raise UserError(
-            f"--posteriors: {variant} and {inputs}-observed have other test galaxies. They are of "
+            f"--posteriors: {variant} and {other} have other test galaxies. They are of "
             "different runs: rerun the stage sample-posteriors."
         )
     truth = ours[target, "truth"].to_numpy()

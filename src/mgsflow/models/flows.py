@@ -11,6 +11,7 @@ from nflows.transforms.base import CompositeTransform, Transform
 from torch import Tensor
 
 from mgsflow.config.models import Flows
+from mgsflow.core.variants import family_of
 from mgsflow.models.coupling import AffineCoupling, Context, SplineCoupling
 from mgsflow.models.univariate import UnivariateAffine, UnivariateSpline
 
@@ -55,6 +56,13 @@ class ConditionalFlow(Flow):
         draws, logabsdet = self._transform.inverse(flat, Context(context, given))
         log_prob = self._distribution.log_prob(flat) - logabsdet
         return draws.view(shape), log_prob.view(shape[:2])
+
+
+def of_variant(variant: str, settings: Flows) -> Flows:
+    """`settings` as `variant` has them: with its family for all flows, if its name has one."""
+    family = family_of(variant)
+    kinds = ("coupling", "metallicity_flow", "single_flow")
+    return settings.model_copy(update=dict.fromkeys(kinds, family)) if family else settings
 
 
 def joint_flow(dimensions: int, context: int, settings: Flows) -> ConditionalFlow:

@@ -13,12 +13,12 @@ from matplotlib.patches import Patch
 
 from mgsflow.core.tables import read_table
 from mgsflow.evaluation.calibration.words import RAW
-from mgsflow.models.inputs import LABELS
 from mgsflow.report import style
+from mgsflow.report.names import inputs_name
 from mgsflow.report.writing import SHORT
 
 COLUMNS, ROW = 4, 1.36  # panels a row; inches of a row
-COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.RED)
+COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.RED, style.SKY, style.INK)
 GROUPS = {"core": "Core properties", "properties": "Properties with O/H", "lines": "Lines"}
 STYLES = {"curve": "-", "tarp": "-", "depth": ":"}
 LEAST_SPAN = 0.12  # of the vertical axis of a panel of curves, on either side
@@ -135,5 +135,4 @@ def _legend(figure: Figure, curves: pd.DataFrame, variants: list[str]) -> None:
 
 
 def _short(variant: str) -> str:
-    text = LABELS.get(variant, variant).replace(" + NF", "").replace("ours, ", "")
-    return text.replace(" (ours)", "").replace("photometry", "phot.").replace("Photometry", "Phot.")
+    return inputs_name(variant).replace("photometry", "phot.").replace("Photometry", "Phot.")

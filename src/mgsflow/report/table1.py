@@ -9,6 +9,7 @@ import pandas as pd
 
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table
+from mgsflow.core.variants import family_of, inputs_of
 from mgsflow.models.inputs import LABELS
 from mgsflow.report.published import TABLE1
 from mgsflow.report.writing import MISSING, SHORT, show_interval, write_tables
@@ -21,9 +22,14 @@ BASELINES = {
     "photometry_boosting_sky": "Photometry + gradient boosting (split by sky)",
 }
 MEAN_HEADS = {name: label.replace(" + NF", ", mean head alone") for name, label in LABELS.items()}
-GAINS = {
+_GAINS = {
     "images_photometry-rest_frame": "Gain by rest-frame colours, images + photometry",
     "photometry-rest_frame": "Gain by rest-frame colours, photometry",
+}
+GAINS = {
+    variant: ", ".join(filter(None, (_GAINS[inputs_of(variant)], family_of(variant))))
+    for variant in LABELS
+    if inputs_of(variant) in _GAINS
 }
 CEILING = {"ceiling": "Ceiling by the catalogue's errors"}
 PUBLISHED = "published"

@@ -16,6 +16,7 @@ from mgsflow.core.progress import say, track
 from mgsflow.core.quantities import BANDS
 from mgsflow.core.seeds import derive_seed, generator, hash_uniform
 from mgsflow.core.tables import read_table, write_table
+from mgsflow.core.variants import inputs_of
 from mgsflow.evaluation.oracle.compare import Flow, compare
 from mgsflow.evaluation.oracle.density import resample
 from mgsflow.evaluation.oracle.exact import Exact
@@ -48,11 +49,11 @@ def oracle(
 ) -> None:
     """Compare the flows' posteriors by photometry with the exact ones, galaxy by galaxy.
 
-    --property-model and --line-model are flows of the variant photometry-observed (folders, or
-    their model.json). --out is a table with a row a galaxy and target: moments, ranks and
-    log-densities of both posteriors (docs/simulated-sky.md). --examples (HDF5) holds draws of both
-    for three galaxies. Galaxies whose exact posterior has too small an effective sample are refused
-    and counted.
+    --property-model and --line-model are flows on the inputs photometry-observed, of any family
+    (folders, or their model.json). --out is a table with a row a galaxy and target: moments, ranks
+    and log-densities of both posteriors (docs/simulated-sky.md). --examples (HDF5) holds draws of
+    both for three galaxies. Galaxies whose exact posterior has too small an effective sample are
+    refused and counted.
     """
     torch.set_num_threads(compute.flow_threads)
     posterior = Posterior.load(property_model, line_model).to(choose_device(compute))
@@ -99,7 +100,7 @@ def _check(
     selection: Selection,
     simulated: Simulated,
 ) -> None:
-    if posterior.variant != "photometry-observed":
+    if inputs_of(posterior.variant) != "photometry-observed":
         raise UserError(
             f"oracle: the models were trained on {posterior.variant}. The likelihood is known of "
             "photometry alone: give those of photometry-observed."
