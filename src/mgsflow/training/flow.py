@@ -15,7 +15,6 @@ from mgsflow.config.models import Compute, Flows
 from mgsflow.config.sample import Photometry, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
-from mgsflow.core.progress import say, track
 from mgsflow.core.quantities import METALLICITY, QUANTITIES
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table
@@ -26,11 +25,11 @@ from mgsflow.models.inputs import input_columns, variant_label
 from mgsflow.models.standardise import Standardiser
 from mgsflow.models.storage import fingerprint, save_model
 from mgsflow.training.checkpoints import Checkpoints
-from mgsflow.training.fitting import Curve
+from mgsflow.training.descent import Curve
 from mgsflow.training.heads import Rows
 from mgsflow.training.input_density import fit_input_density
 from mgsflow.training.loop import choose_device
-from mgsflow.training.member import fit_member
+from mgsflow.training.members import fit_members
 from mgsflow.training.telemetry import Telemetry
 
 # Settings of the flows that change nothing in one variant's training.
@@ -58,7 +57,7 @@ def train_flow(
 
     Writes the members' weights to --out, what a loader needs to --description (JSON), the losses
     of every epoch to --history (CSV: member, phase, epoch, train, validation) and what it cost to
-    --telemetry (JSON). An interrupted training goes on after its last whole member.
+    --telemetry (JSON). An interrupted training goes on after its last whole phase.
     """
     torch.set_num_threads(compute.flow_threads)
     device = choose_device(compute)
@@ -167,18 +166,16 @@ def _train(
     data: _Data, flows: Flows, seed: int, keep: Checkpoints
 ) -> tuple[dict[str, Tensor], list[list[Any]]]:
     """Tensors of all members, named MEMBER.NAME, and the rows of the history."""
-    state = keep.load() or {"tensors": {}, "history": [], "done": 0}
-    tensors, history, done = dict(state["tensors"]), list(state["history"]), state["done"]
-    if done:
-        say(f"{done} of {flows.members} members come from the checkpoint")
-    for member in track(range(done, flows.members), "train-flow, members"):
-        branch, curves = fit_member(
-            data.train, data.validation, data.architecture, flows, derive_seed(seed, member)
-        )
-        tensors |= {f"{member}.{name}": tensor for name, tensor in branch.state_dict().items()}
-        history += _history_rows(member, curves)
-        keep.save({"tensors": tensors, "history": history, "done": member + 1})
-    return tensors, history
+    seeds = [derive_seed(seed, member) for member in range(flows.members)]
+    branches, curves = fit_members(
+        data.train, data.validation, data.architecture, flows, seeds, keep.load(), keep.save
+    )
+    tensors = {
+        f"{member}.{name}": tensor
+        for member, branch in enumerate(branches)
+        for name, tensor in branch.state_dict().items()
+    }
+    return tensors, [row for i, own in enumerate(curves) for row in _history_rows(i, own)]
 
 
 def _history_rows(member: int, curves: dict[str, Curve]) -> list[list[Any]]:
