@@ -3,9 +3,9 @@
     python benchmarks/sampling.py --device cpu --out benchmarks/results/sampling.json
 
 1000 galaxies, 1000 draws each: once through one joint flow (four variables, twelve couplings, a
-context of 256, hidden layers of 128), ours and nflows' own, and once through `Posterior.sample`
-with both branches of the paper's Figure 1, from inputs to all nine quantities in their units. The
-weights are random, which costs the same. A device's rows replace those that --out has of it.
+context of 256, hidden layers of 128), ours, nflows' own and zuko's, and once through
+`Posterior.sample` with both branches of the paper's Figure 1, from inputs to all nine quantities in
+their units. The weights are random, which costs the same. A device's rows replace those that --out has of it.
 """
 
 from __future__ import annotations
@@ -68,6 +68,17 @@ def stock_flow(dimensions: int, flows: Flows) -> Flow:
     return Flow(CompositeTransform(layers), StandardNormal([dimensions]))
 
 
+def zuko_flow(dimensions: int, flows: Flows) -> nn.Module | None:
+    """zuko's affine couplings with conditioners of as many layers; None where it is missing."""
+    try:
+        import zuko
+    except ImportError:
+        return None
+    hidden = [flows.coupling_hidden] * 2
+    flow = zuko.flows.NICE(dimensions, flows.encoding, flows.couplings, hidden_features=hidden)
+    return flow.eval()
+
+
 def posterior(flows: Flows) -> Posterior:
     """Both branches, one member each, with random weights."""
     names = [f"input_{i:02d}" for i in range(INPUTS)]
@@ -102,6 +113,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     context = torch.randn(galaxies, flows.encoding, device=device)
     ours = joint_flow(len(CORE_PROPERTIES), flows.encoding, flows).to(device).eval()
     stock = stock_flow(len(CORE_PROPERTIES), flows).to(device).eval()
+    zuko = zuko_flow(len(CORE_PROPERTIES), flows)
     both = posterior(flows).to(device)
     inputs = np.random.default_rng(SEED).standard_normal((galaxies, INPUTS))
     block = max(1, BLOCK_ROWS["cpu"] // draws)
@@ -112,12 +124,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     works = {
         "joint flow, nflows": lambda: stock.sample(draws, context),
+        "joint flow, zuko": None
+        if zuko is None
+        else lambda: zuko.to(device)(context).sample((draws,)),
         "joint flow, ours, all galaxies at once": lambda: ours.sample(draws, context),
         "joint flow, ours, in blocks that a cache holds": in_blocks,
         "Posterior.sample, all nine quantities": lambda: both.sample(inputs, draws, SEED),
     }
     rows = []
     for name, work in works.items():
+        if work is None:
+            rows.append({"name": name, "not_measured": "zuko is not installed"})
+            continue
         rows.append({"name": name, **time_of(work, device)})
         print(f"{args.device}: {name}: {rows[-1]['seconds']:.3f} s", flush=True)
     return {"galaxies": galaxies, "draws": draws, "machine": machine(device), "rows": rows}

@@ -80,6 +80,27 @@ def test_fitted_at_once_as_each_by_itself(kind):
             torch.testing.assert_close(one, other, rtol=0.02, atol=2e-3)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", ["heads", "affine", "spline", "metallicity"])
+def test_recorded_on_a_gpu_as_each_by_itself(kind):
+    """Three hundred steps, of two sizes of batches, all but the first few of them replayed."""
+    train, held = columns(150, kind, 1), columns(60, kind, 2)
+    settings = SETTINGS.model_copy(update={"epochs": 60, "learning_rate": 2e-3})
+    alone = [model_of(kind, seed) for seed in SEEDS]
+    together = [copy.deepcopy(model).cuda() for model in alone]
+    on_gpu = [[part.cuda() for part in parts] for parts in (train, held)]
+    curves = fit(together, *on_gpu, settings, SEEDS, "models")
+    rows = [torch.arange(150)] * MODELS
+    for i, model in enumerate(alone):
+        orders = [fitting._orders(rows, SEEDS, epoch)[i] for epoch in range(settings.epochs)]
+        curve = plain_fit(model, own(train, i), own(held, i), settings, orders)
+        both = min(len(curve), len(curves[i]), 15)
+        np.testing.assert_allclose(curves[i][:both], curve[:both], rtol=1e-2, atol=1e-3)
+        best = min(validation for _, _, validation in curve)
+        assert min(point[2] for point in curves[i]) == pytest.approx(best, rel=0.05, abs=0.02)
+
+
 def test_models_end_one_by_one_and_each_keeps_its_best():
     train, held = columns(150, "heads", 1), columns(60, "heads", 2)
     models = [model_of("heads", seed) for seed in SEEDS]
