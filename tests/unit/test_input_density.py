@@ -1,8 +1,10 @@
 """The density of the inputs: its arithmetic, its threshold, and what the posterior makes of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 from synthetic_features import make_features, train
 
 from mgsflow.config.sample import Targets
@@ -24,7 +26,7 @@ def two_peaks(rows: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def density():
-    return fit_input_density(two_peaks(4000, 1), two_peaks(2000, 2), seed=3)
+    return fit_input_density(two_peaks(4000, 1), two_peaks(2000, 2), 0, seed=3)
 
 
 def test_the_log_density_is_the_mixtures(density):
@@ -50,21 +52,58 @@ def test_the_threshold_leaves_out_the_share_that_it_promises():
     for outside in (0.01, 0.1):
         shares = []
         for seed in range(20):
-            found = fit_input_density(train, two_peaks(500, 10 + seed), 3, outside)
+            found = fit_input_density(train, two_peaks(500, 10 + seed), 0, 3, outside)
             shares.append((found.atypicality(calm) > 0).mean())
         assert np.mean(shares) == pytest.approx(outside, rel=0.25)
 
 
 def test_a_small_validation_set_sets_the_threshold_at_its_least(density):
     few = two_peaks(30, 6)
-    found = fit_input_density(two_peaks(4000, 1), few, 3, outside=0.01)
-    assert found.threshold == found.log_prob(few).min()
+    found = fit_input_density(two_peaks(4000, 1), few, 0, 3, outside=0.01)
+    assert found.thresholds == (found.log_prob(few).min(),)
 
 
 def test_what_lies_between_the_peaks_or_off_the_plane_is_outside(density):
     between, off = np.array([[0.0, 0.0, 0.0]]), np.array([[2.0, 1.2, 0.3]])
     assert density.atypicality(between) > 0 and density.atypicality(off) > 0
     assert density.atypicality(np.array([[2.0, 1.2, 0.8]])) < 0
+
+
+def test_the_factors_are_the_latents_and_the_photometry_given_them(density):
+    split = replace(density, latents=1, thresholds=(-4.0, 1.0))
+    points = two_peaks(50, 4)
+    factors = split.log_factors(points)
+    np.testing.assert_allclose(factors.sum(axis=1), density.log_prob(points))
+    parts = [
+        weight * norm(mean[0], covariance[0, 0] ** 0.5).pdf(points[:, 0])
+        for weight, mean, covariance in zip(
+            density.weights, density.means, density.covariances, strict=True
+        )
+    ]
+    np.testing.assert_allclose(factors[:, 0], np.log(sum(parts)), rtol=1e-6)
+    expected = np.maximum(-4.0 - factors[:, 0], 1.0 - factors[:, 1])
+    np.testing.assert_array_equal(split.atypicality(points), expected)
+
+
+def test_many_noisy_latents_do_not_drown_a_wrong_magnitude():
+    """Sixty inputs of heavy tails and one that follows from the first: shifted, it is noticed."""
+
+    def inputs(rows, seed):
+        random = np.random.default_rng(seed)
+        latents = random.standard_t(4, (rows, 60)) / 2**0.5
+        return np.column_stack([latents, latents[:, 0] + 0.1 * random.standard_normal(rows)])
+
+    found = fit_input_density(inputs(3000, 1), inputs(1000, 2), 60, seed=3)
+    usual, wrong = inputs(2000, 4), inputs(2000, 4)
+    wrong[:, 60] += 1
+    assert (found.atypicality(usual) > 0).mean() < 0.03
+    assert (found.atypicality(wrong) > 0).mean() > 0.95
+    joint = np.sort(found.log_prob(inputs(1000, 2)))[10]
+    assert (found.log_prob(wrong) < joint).mean() < 0.9, "the joint density alone would miss many"
+
+
+def test_few_rows_get_few_components():
+    assert len(fit_input_density(two_peaks(15, 1), two_peaks(15, 2), 0, 3).weights) == 1
 
 
 def test_it_is_stored_and_found_again(density, tmp_path):
@@ -100,7 +139,7 @@ def test_the_posterior_flags_what_is_not_like_its_training_set(posterior):
 def test_both_flows_of_a_variant_hold_the_same_density(posterior):
     first, other = (ensemble.density for ensemble in posterior._ensembles)
     assert np.array_equal(first.covariances, other.covariances)
-    assert first.threshold == other.threshold
+    assert first.thresholds == other.thresholds
 
 
 def test_the_members_disagree_more_far_away(posterior):

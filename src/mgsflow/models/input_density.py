@@ -1,4 +1,4 @@
-"""How usual a galaxy's inputs are: the density of the training set's inputs, and a threshold.
+"""How usual a galaxy's inputs are: the density of the training set's inputs, and thresholds.
 
 A flow answers whatever it is asked, far from its training set too. A mixture of Gaussians fitted
 to the inputs themselves knows where that set lies; in the same closed form it gives the inputs
@@ -29,36 +29,60 @@ class InputDensity:
     weights : (k,), positive, of sum 1
     means : (k, d)
     covariances : (k, d, d), positive definite
-    threshold : log-density below which a galaxy counts as out of distribution
+    latents : how many of the inputs, the first, are a stamp's latents
+    thresholds : log-density of each factor, below which a galaxy is out of distribution
     """
 
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
-    threshold: float
+    latents: int
+    thresholds: tuple[float, ...] = ()
 
     def log_prob(self, inputs: np.ndarray) -> np.ndarray:
         """Log-density of standardised inputs (n, d), shape (n,), in nats."""
-        return np.logaddexp.reduce(np.log(self.weights) + self.log_components(inputs), axis=1)
+        return self._log_mixture(np.asarray(inputs, np.float64), self._whitening)
 
-    def log_components(self, inputs: np.ndarray) -> np.ndarray:
-        """Log-density of standardised inputs (n, d) under each component, (n, k)."""
+    def log_factors(self, inputs: np.ndarray) -> np.ndarray:
+        """Its factors p(latents) p(photometry | latents), (n, 2), or the one there is, (n, 1).
+
+        Taken apart because the noise of many latents, heavy-tailed, would drown what few
+        magnitudes say: whether they are those of the galaxy in the stamp.
+        """
         inputs = np.asarray(inputs, np.float64)
-        found = np.empty((len(inputs), len(self.weights)))
-        for i, (mean, whiten) in enumerate(zip(self.means, self._whitening, strict=True)):
-            chi2 = np.square((inputs - mean) @ whiten).sum(axis=1)
-            found[:, i] = np.log(np.diag(whiten)).sum() - 0.5 * chi2
-        return found - 0.5 * inputs.shape[1] * np.log(2 * np.pi)
+        whole = self.log_prob(inputs)
+        if self.latents in (0, inputs.shape[1]):
+            return whole[:, None]
+        latents = self._log_mixture(inputs[:, : self.latents], self._latents_whitening)
+        return np.stack([latents, whole - latents], axis=1)
 
     def atypicality(self, inputs: np.ndarray) -> np.ndarray:
-        """Nats by which the log-density of standardised inputs (n, d) is below the threshold."""
-        return self.threshold - self.log_prob(inputs)
+        """Nats by which a log-density of standardised inputs (n, d) is below its threshold, (n,).
+
+        Of the factor for which they are more; negative where both are above.
+        """
+        return (np.asarray(self.thresholds) - self.log_factors(inputs)).max(axis=1)
+
+    def log_components(self, inputs: np.ndarray, whitening: np.ndarray) -> np.ndarray:
+        """Log-density under each component of the first inputs, (n, k)."""
+        size = inputs.shape[1]
+        found = np.empty((len(inputs), len(self.weights)))
+        for i, (mean, whiten) in enumerate(zip(self.means[:, :size], whitening, strict=True)):
+            chi2 = np.square((inputs - mean) @ whiten).sum(axis=1)
+            found[:, i] = np.log(np.diag(whiten)).sum() - 0.5 * chi2
+        return found - 0.5 * size * np.log(2 * np.pi)
+
+    def _log_mixture(self, inputs: np.ndarray, whitening: np.ndarray) -> np.ndarray:
+        parts = np.log(self.weights) + self.log_components(inputs, whitening)
+        return np.logaddexp.reduce(parts, axis=1)
 
     @cached_property
     def _whitening(self) -> np.ndarray:
-        """(k, d, d): upper triangular, so that (x - mean) @ it is standard normal."""
-        factors = np.linalg.cholesky(self.covariances)
-        return np.swapaxes(np.linalg.inv(factors), 1, 2)
+        return _whiten(self.covariances)
+
+    @cached_property
+    def _latents_whitening(self) -> np.ndarray:
+        return _whiten(self.covariances[:, : self.latents, : self.latents])
 
     def to_tensors(self) -> dict[str, Tensor]:
         """What is stored beside the members' weights."""
@@ -66,7 +90,11 @@ class InputDensity:
 
     def to_json(self) -> dict[str, Any]:
         """What is stored in a model's description."""
-        return {"components": len(self.weights), "threshold": self.threshold}
+        return {
+            "components": len(self.weights),
+            "latents": self.latents,
+            "thresholds": list(self.thresholds),
+        }
 
     @classmethod
     def from_stored(
@@ -76,4 +104,9 @@ class InputDensity:
         if description is None:
             return None
         parts = (tensors[f"{_PREFIX}{part}"].double().numpy() for part in _PARTS)
-        return cls(*parts, threshold=float(description["threshold"]))
+        return cls(*parts, description["latents"], tuple(description["thresholds"]))
+
+
+def _whiten(covariances: np.ndarray) -> np.ndarray:
+    """(k, d, d), upper triangular, so that (x - mean) @ it is standard normal."""
+    return np.swapaxes(np.linalg.inv(np.linalg.cholesky(covariances)), 1, 2)

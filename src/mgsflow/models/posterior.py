@@ -237,8 +237,10 @@ class Posterior:
     def atypicality(self, inputs: Inputs) -> np.ndarray:
         """How unusual the inputs are beside the training set's, (n,), float64, in nats.
 
-        By how much their log-density, under a mixture of Gaussians fitted to the training set's
-        inputs, lies below the threshold of `out_of_distribution`; negative within it.
+        By how much a log-density lies below the threshold of `out_of_distribution`, under a mixture
+        of Gaussians fitted to the training set's inputs; negative within it. With images and
+        photometry there are two, of the latents and of the photometry given the latents, and the
+        one that is farther below counts.
         """
         rows, density = self._inputs(inputs), self._density()
         scale, out = self._ensembles[0].input_scale, np.empty(len(rows))
@@ -249,7 +251,7 @@ class Posterior:
     def out_of_distribution(self, inputs: Inputs) -> np.ndarray:
         """Whether a galaxy is not of the training set's kind, (n,): believe no posterior of it.
 
-        The threshold leaves out one in a hundred of galaxies like the validation set's.
+        A threshold leaves out one in a hundred of galaxies like the validation set's.
         """
         return self.atypicality(inputs) > 0
 

@@ -21,7 +21,7 @@ from mgsflow.core.tables import read_table
 from mgsflow.core.variants import inputs_of
 from mgsflow.models.branch import Architecture
 from mgsflow.models.flows import of_variant
-from mgsflow.models.inputs import input_columns, variant_label
+from mgsflow.models.inputs import input_columns, latent_columns, variant_label
 from mgsflow.models.standardise import Standardiser
 from mgsflow.models.storage import fingerprint, save_model
 from mgsflow.training.checkpoints import Checkpoints
@@ -79,6 +79,7 @@ def train_flow(
     density = fit_input_density(
         data.train.inputs.cpu().numpy(),
         data.validation.inputs.cpu().numpy(),
+        len(latent_columns(data.inputs)),
         derive_seed(seed, "train-flow", "input-density", inputs_of(variant)),
     )
     described["input_density"] = density.to_json()
