@@ -3,10 +3,13 @@
 from importlib import import_module
 
 __version__ = "0.1.0"
-__all__ = ["Posterior", "__version__"]
+__all__ = ["Posterior", "PriorRatio", "__version__"]
 
 # Imported when they are asked for, so that `mgsflow --help` does not wait for torch.
-_LATER = {"Posterior": "mgsflow.models.posterior"}
+_LATER = {
+    "Posterior": "mgsflow.models.posterior",
+    "PriorRatio": "mgsflow.models.prior_ratio",
+}
 
 
 def __getattr__(name: str) -> object:

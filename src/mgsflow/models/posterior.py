@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from mgsflow.models.ensemble import Ensemble, check_together, find_models, mix
 from mgsflow.models.input_density import InputDensity
 from mgsflow.models.noise import galaxy_choice
 from mgsflow.models.tabular import Tabular, blocks
+
+if TYPE_CHECKING:
+    from mgsflow.models.prior_ratio import PriorRatio
 
 # Rows of draws that pass through a flow at once, by device: the memory inside is that of so many,
 # whatever is asked for. On a CPU more would be slower, because the activations leave the caches;
@@ -84,6 +87,17 @@ class Posterior:
         """The posterior of the model of `targets` alone, all of one flow; None if there is none."""
         chosen = [ensemble for ensemble in self._ensembles if ensemble.targets == list(targets)]
         return Posterior(chosen) if chosen else None
+
+    def reweight(self, ratio: PriorRatio, pool: int = 4) -> Posterior:
+        """The posteriors of another population, whose targets' density is `ratio` times as great.
+
+        By weights on draws, `pool` times as many as are asked for: under label shift in the
+        ratio's targets (`mgsflow.PriorRatio` says what that is). The two flows are drawn apart, so
+        that a ratio of properties leaves the lines as they are, and the reverse.
+        """
+        from mgsflow.models.reweighted import ReweightedPosterior
+
+        return ReweightedPosterior(self, ratio, pool)
 
     def to(self, device: torch.device | str) -> Self:
         """Move the models to a device. The noise of the draws stays the same on all of them."""

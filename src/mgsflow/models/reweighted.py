@@ -1,0 +1,106 @@
+"""Posteriors under another population than the training set's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.special import logsumexp
+
+from mgsflow.core.errors import UserError
+from mgsflow.core.seeds import derive_seed, hash_uniform
+from mgsflow.models.posterior import Inputs, Posterior
+from mgsflow.models.prior_ratio import PriorRatio, effective_sizes, resample
+from mgsflow.models.tabular import Tabular, blocks
+
+FEW = 100.0  # effective draws, below which a galaxy's posterior is warned of
+_POOLED = 2**22  # draws weighted at once
+
+
+class ReweightedPosterior(Posterior):
+    """A posterior whose prior is another population's: see `Posterior.reweight`.
+
+    Everything that is made of draws (sample, chunks, mean, std, quantiles) and `log_prob` are those
+    of the new population. A galaxy's draws still depend on seed and number alone, but more draws do
+    not begin with the fewer. What belongs to single members is refused: their shares change.
+    """
+
+    def __init__(self, posterior: Posterior, ratio: PriorRatio, pool: int) -> None:
+        super().__init__(posterior._ensembles)
+        absent = [name for name in ratio.targets if name not in self.targets]
+        if absent:
+            raise UserError(f"the posterior does not infer {', '.join(absent)}")
+        self._trained, self._ratio, self._pool = posterior, ratio, pool
+
+    def sample(
+        self, inputs: Inputs, draws: int = 1000, seed: int = 0, first_row: int = 0
+    ) -> np.ndarray:
+        """Joint draws, (n, draws, targets), float32: `draws` of a pool, by their weights.
+
+        Warns of galaxies with fewer than 100 effective draws in the pool.
+        """
+        rows = self._inputs(inputs)
+        self._check_size(len(rows), draws)
+        out, few = np.empty((len(rows), draws, len(self.targets)), np.float32), 0
+        for part, pooled, weights in self._weighted(rows, draws, seed, first_row):
+            numbers = np.arange(part.start, part.stop) + first_row
+            uniform = hash_uniform(numbers, derive_seed(seed, "reweight"))
+            out[part] = resample(pooled, weights, draws, uniform)
+            few += int((effective_sizes(weights) < min(FEW, draws)).sum())
+        if few:
+            warnings.warn(
+                f"{few} of {len(rows)} galaxies have fewer than {min(FEW, draws):g} effective "
+                "draws under the new population, which lies where their posteriors hardly do: "
+                "raise the pool of reweight(), or believe no posterior of them",
+                stacklevel=2,
+            )
+        return out
+
+    def effective_draws(self, inputs: Inputs, draws: int = 1000, seed: int = 0) -> np.ndarray:
+        """Kish's effective number of draws, (n,), of the pool that `sample` takes `draws` of."""
+        rows = self._inputs(inputs)
+        out = np.empty(len(rows))
+        for part, _, weights in self._weighted(rows, draws, seed, 0):
+            out[part] = effective_sizes(weights)
+        return out
+
+    def log_prob(self, inputs: Inputs, values: Inputs, draws: int = 1000) -> np.ndarray:
+        """Joint log-density of `values`, (n,), float64, as `Posterior.log_prob`.
+
+        ln p + ln r less ln of the mean of r over `draws` draws, which normalises.
+        """
+        truth = Tabular(values, self.targets, "values")
+        found = self._trained.log_prob(inputs, values)
+        found = found + self._ratio.log_ratio(truth[slice(0, len(truth))], self.targets)
+        for part, drawn in self._trained.chunks(inputs, draws):
+            log_ratio = self._ratio.log_ratio(drawn, self.targets)
+            found[part] -= logsumexp(log_ratio, axis=1) - np.log(log_ratio.shape[1])
+        return found
+
+    def sample_members(self, *_: object, **__: object) -> np.ndarray:
+        raise UserError(_NO_MEMBERS)
+
+    def log_prob_members(self, *_: object, **__: object) -> np.ndarray:
+        raise UserError(_NO_MEMBERS)
+
+    def only(self, targets: list[str]) -> Posterior | None:
+        """As `Posterior.only`; the other flow, whose targets are drawn apart, has no new prior."""
+        chosen = self._trained.only(targets)
+        apart = chosen is None or not set(self._ratio.targets) <= set(targets)
+        return chosen if apart else ReweightedPosterior(chosen, self._ratio, self._pool)
+
+    def _weighted(
+        self, rows: Tabular, draws: int, seed: int, first_row: int
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Block by block: rows, the pool's draws (rows, pool, targets), weights (rows, pool)."""
+        pool = self._pool * draws
+        for part in blocks(len(rows), max(1, _POOLED // pool)):
+            pooled = self._trained.sample(rows[part], pool, seed, first_row + part.start)
+            yield part, pooled, self._ratio.weights(pooled, self.targets)
+
+
+_NO_MEMBERS = (
+    "a reweighted posterior is a mixture whose members have other shares for every galaxy: ask the "
+    "posterior that reweight() was called on for its members"
+)
