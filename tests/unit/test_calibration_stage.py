@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from calibration_toys import TARGETS, Toy, permuted, prior, scaled, shifted, toy
+from gaussian_population import NAMES, Population, exact
 from posterior_files import write_posterior
 
 from mgsflow.config.evaluation import Calibration
@@ -227,3 +229,49 @@ def test_the_figure_draws_every_quantity_and_the_curves_that_were_counted(two, m
     figure_calibration(curves=two / "curves.parquet", out=two / "f.pdf")
     assert (two / "f.pdf").read_bytes() == before
     assert draw(curves.iloc[:0]).texts[0].get_text().startswith("No galaxy")
+
+
+def test_reweighted_to_the_test_sets_population_draws_are_calibrated_again(tmp_path, capsys):
+    """Galaxies of other redshifts than the training set's; nothing is told of their truths."""
+    old, new, n = Population(), Population(1.2, 0.6), 800
+    train, (truth, inputs) = old.draw(2000, 0)[0], new.draw(n, 1)
+    draws = exact(old).sample(inputs, 300, seed=2)
+    objid = 1237648720000000000 + np.arange(len(train) + n, dtype=np.int64)
+    features = pd.concat([train.assign(set="train"), truth.assign(set="test")], ignore_index=True)
+    features = features.assign(objid=objid, mag_r=np.r_[np.zeros(len(train)), inputs[:, 0]])
+    features["mag_i"] = np.r_[np.zeros(len(train)), inputs[:, 1]]
+    features["colour_r_i"] = features["mag_r"] - features["mag_i"]
+    write_table(tmp_path / "features.parquet", features)
+    test = {"objid": objid[len(train) :], "draws": draws[:, None], "truth": truth.to_numpy()}
+    test["mean_head"] = draws.mean(axis=1)[:, None]
+    path = write_posterior(tmp_path / "p.h5", VARIANTS[1], NAMES, test=test)
+    calibration(
+        features=tmp_path / "features.parquet",
+        posteriors=[path],
+        variants=VARIANTS[1:],
+        calibration=SETTINGS.model_copy(update={"recalibrate": "prior"}),
+        seed=3,
+        out=tmp_path / "calibration.parquet",
+        curves=tmp_path / "curves.parquet",
+    )
+    table = read_table(tmp_path / "calibration.parquet").query("slice == 'all'")
+    raw, mended = (
+        table[(table["recalibration"] == name) & (table["target"] == "redshift")].iloc[0]
+        for name in ("none", "prior")
+    )
+    assert raw["bias"] < -0.6 and "biased low" in raw["verdict"]
+    assert abs(mended["bias"]) < 0.15 and mended["width"] == pytest.approx(1, abs=0.1)
+    assert mended["coverage_68"] == pytest.approx(0.68, abs=0.05)
+    assert mended["crps"] < raw["crps"]
+    assert re.search(r"\d+ of 300 draws effective after reweighting", capsys.readouterr().err)
+    settings = SETTINGS.model_copy(update={"recalibrate": "prior", "prior_targets": ["log_sfr"]})
+    with pytest.raises(UserError, match=r"calibration\.prior_targets: the posteriors infer none"):
+        calibration(
+            features=tmp_path / "features.parquet",
+            posteriors=[path],
+            variants=VARIANTS[1:],
+            calibration=settings,
+            seed=3,
+            out=tmp_path / "calibration.parquet",
+            curves=tmp_path / "curves.parquet",
+        )

@@ -25,11 +25,16 @@ def train() -> pd.DataFrame:
 
 @pytest.fixture(scope="module", params=["sample", "density", "draws"])
 def ratio(request, train) -> PriorRatio:
-    """The ratio of redshifts, learnt in each of the three ways from other new galaxies."""
+    """The ratio of redshifts, learnt in each of the three ways."""
+    return learnt(request.param, train)
+
+
+def learnt(way: str, train: pd.DataFrame) -> PriorRatio:
+    """From other new galaxies than those that are looked at."""
     truth, inputs = NEW.draw(1500, 10)
-    if request.param == "sample":
+    if way == "sample":
         return PriorRatio.of_sample(train, truth, REDSHIFT)
-    if request.param == "density":
+    if way == "density":
         return PriorRatio.of_density(train, NEW.log_density, REDSHIFT)
     return PriorRatio.of_draws(train, exact(OLD).sample(inputs, 100, seed=3), NAMES, REDSHIFT)
 
@@ -160,3 +165,19 @@ def test_what_cannot_be_is_refused_in_words(train):
     )
     with pytest.raises(UserError, match="does not infer log_sfr"):
         exact(OLD).reweight(other)
+
+
+def test_the_table_in_the_docs_is_what_is_measured(train, repository):
+    text = (repository / "docs/calibration.md").read_text(encoding="utf-8")
+    lines = text[text.index("| as trained |") :].splitlines()[:4]
+    truth, inputs = NEW.draw(3000, 30)
+    posteriors = [exact(OLD)]
+    posteriors += [exact(OLD).reweight(learnt(w, train)) for w in ("sample", "density", "draws")]
+    for line, posterior in zip(lines, posteriors, strict=True):
+        cells = line.replace("−", "-").split("|")[2:6]
+        stated = [float(word) for word in " ".join(cells).replace("/", " ").split()]
+        held = [100 * coverage(posterior, truth, inputs, level)[0] for level in (0.68, 0.95)]
+        errors, width = off_by(posterior, inputs)
+        found = [*held, errors[:, 0].mean(), np.sqrt(np.square(errors[:, 0]).mean()), width[0]]
+        assert found[:2] == pytest.approx(stated[:2], abs=0.3), line
+        assert found[2:] == pytest.approx(stated[2:], abs=0.01), line

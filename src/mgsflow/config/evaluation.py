@@ -87,10 +87,16 @@ class Calibration(Section):
     classifier_nulls: int = setting(
         40, "Trainings of the classifier with draws in the truths' place", ge=10
     )
-    recalibrate: Literal["none", "temperature", "conformal"] = setting(
+    recalibrate: Literal["none", "temperature", "conformal", "prior"] = setting(
         "none",
-        "Recalibration of the draws on the validation set, judged beside the raw ones: "
-        "`temperature` scales them about their mean, `conformal` moves their quantiles",
+        "Recalibration of the draws, judged beside the raw ones: on the validation set, by which "
+        "`temperature` scales them about their mean and `conformal` moves their quantiles; or "
+        "`prior`, their weights under the test set's population, learnt without its truths",
+    )
+    prior_targets: list[Property] = setting(
+        ["redshift", "log_stellar_mass"],
+        "Properties, of those inferred, in which `prior` lets the population differ",
+        min_length=1,
     )
 
 

@@ -12,15 +12,16 @@ import pandas as pd
 from mgsflow.config.evaluation import Calibration
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
-from mgsflow.core.seeds import generator
+from mgsflow.core.seeds import derive_seed, generator, hash_uniform
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation.calibration.assess import Assessed, assess
 from mgsflow.evaluation.calibration.columns import CURVES, QUANTITIES
 from mgsflow.evaluation.calibration.inputs import components, rows_of, slices
 from mgsflow.evaluation.calibration.recalibrate import learn
-from mgsflow.evaluation.calibration.words import RAW
+from mgsflow.evaluation.calibration.words import PRIOR, RAW
 from mgsflow.evaluation.draws import PosteriorSet, read_posterior
 from mgsflow.evaluation.variants import each_variant
+from mgsflow.models.prior_ratio import PriorRatio, effective_sizes, resample
 
 SET, LEARNT_ON = "test", "validation"
 LEAST_DRAWS = 20  # a galaxy
@@ -40,8 +41,8 @@ def calibration(
 
     Ranks with their bands, coverage, TARP, correlations, L-C2ST, scores and verdicts go to --out;
     what the figure draws, curves and histograms, goes to --curves. docs/calibration.md explains the
-    figures. With `calibration.recalibrate`, draws recalibrated on the validation set are judged
-    beside the raw ones.
+    figures. With `calibration.recalibrate`, draws recalibrated on the validation set, or reweighted
+    to the test set's population, are judged beside the raw ones.
     """
     table = read_table(features).set_index("objid")
     found: list[pd.DataFrame] = []
@@ -50,7 +51,7 @@ def calibration(
     for variant, posterior in each_variant(posteriors, variants, SET):
         _check(posterior, paths[variant])
         rows = rows_of(table, posterior.objid, features)
-        for name, given in _versions(posterior, rows, paths[variant], calibration, seed):
+        for name, given in _versions(posterior, table, rows, paths[variant], calibration, seed):
             say(f"calibration: {variant}, recalibration: {name}, {len(given.truth)} galaxies")
             own, points = assess(given, calibration, seed)
             found.append(pd.DataFrame(own).assign(variant=variant, recalibration=name))
@@ -75,7 +76,12 @@ def _check(posterior: PosteriorSet, path: Path) -> None:
 
 
 def _versions(
-    posterior: PosteriorSet, rows: pd.DataFrame, path: Path, settings: Calibration, seed: int
+    posterior: PosteriorSet,
+    table: pd.DataFrame,
+    rows: pd.DataFrame,
+    path: Path,
+    settings: Calibration,
+    seed: int,
 ) -> Iterator[tuple[str, Assessed]]:
     """The posteriors as they are, then recalibrated if that is asked for."""
     pooled, redshift = posterior.pooled, None
@@ -84,9 +90,30 @@ def _versions(
     inputs = components(rows, posterior.variant, settings.components)
     given = Assessed(pooled, posterior.truth, posterior.targets, inputs, slices(rows, redshift))
     yield RAW, given
-    if settings.recalibrate != RAW:
+    if settings.recalibrate == PRIOR:
+        yield PRIOR, replace(given, draws=_reweighted(posterior, table, settings, seed))
+    elif settings.recalibrate != RAW:
         mended = _recalibrated(pooled, read_posterior(path, LEARNT_ON), settings.recalibrate, seed)
         yield settings.recalibrate, replace(given, draws=mended)
+
+
+def _reweighted(
+    posterior: PosteriorSet, table: pd.DataFrame, settings: Calibration, seed: int
+) -> np.ndarray:
+    """The draws under the test set's own population, which is learnt without its truths."""
+    targets = [name for name in settings.prior_targets if name in posterior.targets]
+    if not targets:
+        raise UserError(
+            "calibration.prior_targets: the posteriors infer none of "
+            f"{', '.join(settings.prior_targets)}; name one of {', '.join(posterior.targets)}."
+        )
+    pooled, train = posterior.pooled, table[table["set"] == "train"]
+    ratio = PriorRatio.of_draws(train, pooled, posterior.targets, targets)
+    weights = ratio.weights(pooled, posterior.targets)
+    effective = np.median(effective_sizes(weights))
+    say(f"calibration: {effective:.0f} of {pooled.shape[1]} draws effective after reweighting")
+    uniform = hash_uniform(posterior.objid, derive_seed(seed, "calibration", PRIOR))
+    return resample(pooled, weights, pooled.shape[1], uniform)
 
 
 def _recalibrated(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 RAW = "none"  # the recalibration of draws as they are
+PRIOR = "prior"  # that to the population of the galaxies that are judged
 ALL = "all"  # the slice of all galaxies
 CALIBRATED, UNDECIDED = "calibrated", "undecided"
 HIGH, LOW = "biased high", "biased low"
