@@ -15,7 +15,7 @@ from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation import regressors
 from mgsflow.evaluation.leakage.control import permutation_control
 from mgsflow.evaluation.leakage.separation import overlapping_stamps
-from mgsflow.evaluation.leakage.shift import prior_shift
+from mgsflow.evaluation.leakage.shift import prior_shift, shift_lines
 from mgsflow.evaluation.leakage.stage import leakage
 from mgsflow.models.standardise import Standardiser
 from mgsflow.report.table_leakage import table_leakage
@@ -257,6 +257,18 @@ def test_a_shifted_population_is_noticed(offset, shifted):
     assert (shift.jointly, shift.singly) == (shifted, shifted)
     if shifted:
         assert shift.worst == "b" and shift.probability < 1e-6
+
+
+def test_the_warning_of_a_shift_says_what_to_do():
+    random = np.random.default_rng(6)
+    table = pd.DataFrame(random.normal(0, 1, (4000, 2)), columns=["a", "b"])
+    table["set"] = np.repeat(["train", "test"], 2000)
+    jointly, _ = shift_lines(table, ["a", "b"], seed=1)
+    assert jointly["verdict"] == "passed" and "reweighting" not in jointly["remark"]
+    table.loc[table["set"] == "test", "b"] += 0.5
+    jointly, _ = shift_lines(table, ["a", "b"], seed=1)
+    assert jointly["verdict"] == "reported"
+    assert "calibration.recalibrate: prior" in jointly["remark"]
 
 
 def test_a_shift_of_a_correlation_alone_is_the_classifiers_to_notice():

@@ -20,7 +20,7 @@ def _with_interval(name: str, text: str) -> tuple[Quantity, ...]:
 
 _BOTH = (
     Quantity("variant", "", "Variant of the flows' inputs"),
-    Quantity("recalibration", "", "none, or how the draws were recalibrated on the validation set"),
+    Quantity("recalibration", "", "none, or how the draws were recalibrated"),
 )
 QUANTITIES = (
     *_BOTH,
