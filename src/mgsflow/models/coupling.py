@@ -9,13 +9,18 @@ draw: W_c c is computed once a galaxy and broadcast over its draws, which nflows
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from nflows.transforms.coupling import CouplingTransform
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mgsflow.models.spline import spline, spline_parameters
+
+# Of the moved variables by their parameters: outputs and log-determinant.
+Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Context(NamedTuple):
@@ -23,6 +28,13 @@ class Context(NamedTuple):
 
     galaxy: Tensor  # (n, context): the same for all draws of a galaxy
     given: Tensor | None = None  # (n * draws, given): values that change from draw to draw
+
+
+class Relu(nn.Module):
+    """ReLU, in place where no gradient is wanted; where one is, that would cost two copies."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return functional.relu(inputs, inplace=not torch.is_grad_enabled())
 
 
 class Conditioner(nn.Module):
@@ -38,9 +50,7 @@ class Conditioner(nn.Module):
         last = nn.Linear(hidden, outputs)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.body = nn.Sequential(
-            nn.ReLU(inplace=True), nn.Linear(hidden, hidden), nn.ReLU(inplace=True), last
-        )
+        self.body = nn.Sequential(Relu(), nn.Linear(hidden, hidden), Relu(), last)
 
     def forward(self, inputs: Tensor | None, context: Tensor) -> Tensor:
         """(n * draws, inputs) and (n, context) to (n * draws, outputs).
@@ -68,14 +78,29 @@ class AffineCoupling(CouplingTransform):
     def __init__(self, mask: list[int], context: int, hidden: int, bound: float) -> None:
         self.bound = bound
         super().__init__(mask, lambda given, out: Conditioner(given, context, hidden, out))
+        self._given = [i for i, moved in enumerate(mask) if not moved]
+        self._moved = [i for i, moved in enumerate(mask) if moved]
 
     def forward(self, inputs: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Data to noise: outputs and log |det Jacobian|, shapes (rows, d) and (rows,)."""
-        return super().forward(inputs, context.galaxy)
+        return self._couple(inputs, context, self._coupling_transform_forward)
 
     def inverse(self, inputs: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Noise to data."""
-        return super().inverse(inputs, context.galaxy)
+        return self._couple(inputs, context, self._coupling_transform_inverse)
+
+    def _couple(
+        self, inputs: Tensor, context: Context, transform: Transform
+    ) -> tuple[Tensor, Tensor]:
+        """nflows' coupling by columns: the gradient of its indexing sorts the indices on a GPU."""
+        columns = list(inputs.split(1, dim=1))
+        given, moved = (
+            torch.cat([columns[i] for i in part], dim=1) for part in (self._given, self._moved)
+        )
+        moved, logabsdet = transform(moved, self.transform_net(given, context.galaxy))
+        for i, column in zip(self._moved, moved.split(1, dim=1), strict=True):
+            columns[i] = column
+        return torch.cat(columns, dim=1), logabsdet
 
     def _transform_dim_multiplier(self) -> int:
         return 2
@@ -125,9 +150,11 @@ class SplineCoupling(AffineCoupling):
 
     def _split(self, inputs: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         d = inputs.shape[1]
-        return params[:, : 2 * d], params[:, 2 * d :].view(-1, d, spline_parameters(self.bins))
+        affine, shape = params.split([2 * d, params.shape[1] - 2 * d], dim=1)
+        return affine, shape.reshape(-1, d, spline_parameters(self.bins))
 
 
 def split_affine(params: Tensor, d: int, bound: float) -> tuple[Tensor, Tensor]:
     """Shift and bounded log-scale, each (rows, d), of parameters of shape (rows, 2 d)."""
-    return params[:, :d], bound * torch.tanh(params[:, d:] / bound)
+    shift, raw = params.split([d, params.shape[1] - d], dim=1)
+    return shift, bound * torch.tanh(raw / bound)
