@@ -49,6 +49,8 @@ ARCHIVED = [
     ),
     f"{RUN}/evaluation/calibration.parquet",
     f"{RUN}/evaluation/calibration-curves.parquet",
+    f"{RUN}/evaluation/out-of-distribution.parquet",
+    f"{RUN}/evaluation/out-of-distribution-scores.parquet",
     *([f"{RUN}/evaluation/oracle.parquet"] if HAS_ORACLE else []),
     *(
         [

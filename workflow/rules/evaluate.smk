@@ -250,6 +250,88 @@ rule oracle:
         "--examples {output.examples:q} --threads 1 2>&1 | tee {log:q}"
 
 
+# Unusual objects in the place of test galaxies: empty sky, exchanged bands, stars, z = 0.5.
+rule anomalies:
+    input:
+        features=f"{RUN}/flows/features.parquet",
+        selected=f"{RUN}/catalogue/selected.parquet",
+        shards=expand(f"{RUN}/stamps/shard-{{shard}}.h5", shard=SHARDS),
+        index=only_if(HAS_STAMPS, f"{RUN}/stamps/index.parquet"),
+    output:
+        table=f"{RUN}/evaluation/anomalies.parquet",
+        stamps=f"{RUN}/evaluation/anomalies.h5",
+    params:
+        photometry=section("photometry"),
+        rest_frame="--rest-frame" if REST_FRAME else "--no-rest-frame",
+        simulated=section("simulated") if SKY == "simulated" else [],
+        evaluation=section("evaluation", "anomalies"),
+        seed=config["seed"],
+        code=code("anomalies"),
+    log:
+        f"{RUN}/logs/anomalies.log",
+    benchmark:
+        f"{RUN}/benchmarks/anomalies.tsv"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    conda:
+        f"{ENVS}/data.yaml"
+    container:
+        f"{ENVS}/images/data.sif"
+    message:
+        "Put unusual objects in the place of test galaxies"
+    shell:
+        "mgsflow anomalies --features {input.features:q} --selected {input.selected:q} "
+        "--shards {input.shards:q} --index {input.index:q} --photometry {params.photometry:q} "
+        "{params.rest_frame} --simulated {params.simulated:q} --evaluation {params.evaluation:q} "
+        "--seed {params.seed} --out {output.table:q} --stamps {output.stamps:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"
+
+
+# Whether the posteriors know the unusual objects for such.
+rule out_of_distribution:
+    input:
+        features=f"{RUN}/flows/features.parquet",
+        anomalies=f"{RUN}/evaluation/anomalies.parquet",
+        stamps=f"{RUN}/evaluation/anomalies.h5",
+        vae_model=only_if(HAS_STAMPS, f"{RUN}/vae/model.safetensors"),
+        vae_description=only_if(HAS_STAMPS, f"{RUN}/vae/model.json"),
+        members=expand(
+            f"{RUN}/flows/{{flow}}/{{variant}}/members.safetensors", flow=FLOWS, variant=VARIANTS
+        ),
+        models=expand(f"{RUN}/flows/{{flow}}/{{variant}}/model.json", flow=FLOWS, variant=VARIANTS),
+    output:
+        table=f"{RUN}/evaluation/out-of-distribution.parquet",
+        scores=f"{RUN}/evaluation/out-of-distribution-scores.parquet",
+    params:
+        evaluation=section("evaluation", "bootstrap"),
+        compute=section("compute"),
+        seed=config["seed"],
+        code=code("out-of-distribution"),
+    log:
+        f"{RUN}/logs/out-of-distribution.log",
+    benchmark:
+        f"{RUN}/benchmarks/out-of-distribution.tsv"
+    threads: THREADS["flow_threads"]
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Judge whether the posteriors know unusual galaxies"
+    shell:
+        "mgsflow out-of-distribution --features {input.features:q} "
+        "--anomalies {input.anomalies:q} --stamps {input.stamps:q} "
+        "--vae-model {input.vae_model:q} --vae-description {input.vae_description:q} "
+        "--models {input.models:q} --evaluation {params.evaluation:q} "
+        "--compute {params.compute:q} --seed {params.seed} --out {output.table:q} "
+        "--scores {output.scores:q} 2>&1 | tee {log:q}"
+
+
 # Images decoded along the latent directions that go with a property.
 rule directions:
     input:

@@ -12,7 +12,7 @@ DIRECTION_FIGURES = dict(zip(["figure3a", "figure3b"], DIRECTIONS_OF)) if HAS_ST
 TABLES = ["table1", "table2", "scores", "calibration", "speed", "cost", "sample"]
 TABLES += ["detectability"] if HAS_METALLICITY else []
 TABLES += ["oracle"] if HAS_ORACLE else []
-TABLES += ["leakage"]
+TABLES += ["leakage", "out_of_distribution"]
 FIGURES = [
     "figure1",
     *(["figure2a"] if TARGETS["properties"] else []),
@@ -20,6 +20,7 @@ FIGURES = [
     *DIRECTION_FIGURES,
     *(["figure4"] if UMAP_OF else []),
     "ranks",
+    "roc",
     *(["contours"] if HAS_ORACLE else []),
     "training",
 ]
@@ -140,6 +141,38 @@ rule table_calibration:
         "Table of the calibration"
     shell:
         "mgsflow table-calibration --calibration {input.calibration:q} --out {output.csv:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"
+
+
+# The flag of unusual galaxies.
+rule table_out_of_distribution:
+    input:
+        anomalies=f"{RUN}/evaluation/out-of-distribution.parquet",
+    output:
+        csv=report(
+            f"{RUN}/tables/out_of_distribution.csv",
+            caption="../report/out_of_distribution.rst",
+            category="Tables",
+        ),
+        shown=multiext(f"{RUN}/tables/out_of_distribution", ".md", ".tex"),
+    params:
+        code=code("table-out-of-distribution"),
+    log:
+        f"{RUN}/logs/table_out_of_distribution.log",
+    benchmark:
+        f"{RUN}/benchmarks/table_out_of_distribution.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table of unusual galaxies"
+    shell:
+        "mgsflow table-out-of-distribution --anomalies {input.anomalies:q} --out {output.csv:q} "
         "--threads {threads} 2>&1 | tee {log:q}"
 
 
@@ -562,6 +595,34 @@ rule figure_oracle:
         "Figure of the exact posteriors"
     shell:
         "mgsflow figure-oracle --examples {input.examples:q} --out {output.pdf:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"
+
+
+# ROC curves of the flag of unusual galaxies.
+rule figure_out_of_distribution:
+    input:
+        scores=f"{RUN}/evaluation/out-of-distribution-scores.parquet",
+    output:
+        pdf=report(f"{RUN}/figures/roc.pdf", caption="../report/roc.rst", category="Figures"),
+        png=f"{RUN}/figures/roc.png",
+    params:
+        code=code("figure-out-of-distribution"),
+    log:
+        f"{RUN}/logs/figure_out_of_distribution.log",
+    benchmark:
+        f"{RUN}/benchmarks/figure_out_of_distribution.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Figure of unusual galaxies"
+    shell:
+        "mgsflow figure-out-of-distribution --scores {input.scores:q} --out {output.pdf:q} "
         "--threads {threads} 2>&1 | tee {log:q}"
 
 

@@ -36,6 +36,8 @@ TITLES = {
     "scores": "All scores",
     "calibration": "Calibration: the verdicts",
     "ranks": "Calibration: ranks and coverage",
+    "out_of_distribution": "Unusual galaxies: the flag",
+    "roc": "Unusual galaxies: ROC curves",
     "speed": "Speed",
     "cost": "Cost of the training",
     "training": "Training curves",

@@ -1,0 +1,51 @@
+"""Whether the posteriors know unusual galaxies for such, variant by variant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from mgsflow.core.tables import read_table
+from mgsflow.evaluation.anomalies import words
+from mgsflow.report.names import inputs_name
+from mgsflow.report.writing import show_interval, write_tables
+
+ANOMALIES = {
+    words.BLANK: "Empty stamp",
+    words.SWAPPED: "g and i exchanged",
+    words.STAR: "Star",
+    words.DISTANT: "Galaxy at z = 0.5",
+    words.DISTANT_BRIGHT: "Galaxy at z = 0.5, as bright as the sample",
+}
+
+
+def table_out_of_distribution(*, anomalies: Path, out: Path) -> None:
+    """Show the stage out-of-distribution's table; `out` is the .csv, .md and .tex beside it.
+
+    A row a variant and anomaly, each figure with its 95% bootstrap interval: the area under the
+    ROC curve of the atypicality, the shares of anomalies and of the test set that are flagged, by
+    how much the members disagree more, and the area under that disagreement's ROC curve.
+    """
+    numbers = read_table(anomalies)
+    write_tables(out, numbers, shown(numbers))
+
+
+def shown(numbers: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of the table, one text a cell."""
+    return pd.DataFrame(
+        {
+            "Inputs": [inputs_name(variant) for variant in numbers["variant"]],
+            "Unusual": numbers["anomaly"].replace(ANOMALIES),
+            "AUC": _intervals(numbers, "auc", 3),
+            "Flagged (%)": _intervals(numbers, "true_positive_rate", 1, 100),
+            "Test set flagged (%)": _intervals(numbers, "false_positive_rate", 1, 100),
+            "Disagreement, ratio": _intervals(numbers, "epistemic_ratio", 1),
+            "AUC of the disagreement": _intervals(numbers, "auc_epistemic", 3),
+        }
+    )
+
+
+def _intervals(numbers: pd.DataFrame, name: str, digits: int, factor: float = 1) -> list[str]:
+    columns = (factor * numbers[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return [show_interval(*values, digits) for values in zip(*columns, strict=True)]
