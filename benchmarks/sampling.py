@@ -5,7 +5,8 @@
 1000 galaxies, 1000 draws each: once through one joint flow (four variables, twelve couplings, a
 context of 256, hidden layers of 128), ours, nflows' own and zuko's, and once through
 `Posterior.sample` with both branches of the paper's Figure 1, from inputs to all nine quantities in
-their units. The weights are random, which costs the same. A device's rows replace those that --out has of it.
+their units. The weights are random, which costs the same. A device's rows replace those that --out
+has of it.
 """
 
 from __future__ import annotations
