@@ -42,6 +42,11 @@ STAGES = {
         _stage("train-flow", "training.flow", "train one flow's ensemble on one variant's inputs"),
         _stage("sample-posteriors", "evaluation.sampling", "draw from the posteriors"),
         _stage("baselines", "evaluation.baselines", "train the baselines on the same split"),
+        _stage(
+            "train-conditional-vae",
+            "evaluation.conditional_vae",
+            "train the conditional VAE, a baseline on the stamps",
+        ),
         _stage("scores", "evaluation.scores", "score posteriors and baselines on the test set"),
         _stage(
             "uncertainty", "evaluation.uncertainty", "split the spread into aleatoric and epistemic"

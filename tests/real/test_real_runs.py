@@ -19,7 +19,11 @@ QUICK = {
     "vae": {"epochs": 2, "channels": [4, 8, 16]},
     "flows": {"members": 2, "folds": 2, "epochs": 4, "couplings": 2},
     "posteriors": {"draws": 50},
-    "baselines": {"mlp_epochs": 5, "boosting_iterations": 20},
+    "baselines": {
+        "mlp_epochs": 5,
+        "boosting_iterations": 20,
+        "conditional_vae": {"epochs": 2, "binning": 2},
+    },
     "evaluation": {"bootstrap": 20, "speed_galaxies": 8, "speed_draws": 20, "umap_points": 100},
     "compute": {"vae_threads": 1, "flow_threads": 1, "threads": 1},
 }

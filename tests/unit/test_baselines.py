@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mgsflow.config import Baselines, Splits, Targets
+from mgsflow.config import Baselines, Splits, Stamps, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_notes, read_table, write_table
 from mgsflow.evaluation.baselines import baselines
@@ -53,7 +53,14 @@ def _latents(table: pd.DataFrame) -> list[pd.Series]:
 
 
 def _run(
-    folder, table, settings=QUICK, targets=TARGETS, seed=1, splits=OURS, places=None
+    folder,
+    table,
+    settings=QUICK,
+    targets=TARGETS,
+    seed=1,
+    splits=OURS,
+    places=None,
+    provider="frames",
 ) -> pd.DataFrame:
     write_table(folder / "features.parquet", table)
     places = table[["objid"]] if places is None else places
@@ -65,6 +72,7 @@ def _run(
         baselines=settings,
         targets=targets,
         splits=splits,
+        stamps=Stamps(provider=provider),
         seed=seed,
         out=out,
     )
@@ -157,14 +165,17 @@ def test_a_galaxy_seen_before_is_its_own_nearest_neighbour_by_far(sky, tmp_path)
 
 def test_methods_without_their_inputs_are_left_out_and_said_so(sky, tmp_path, capsys):
     table = sky[[name for name in sky if not name.startswith("latent") and name != "mag_z"]]
-    result = _run(tmp_path, table)
+    result = _run(tmp_path, table, provider="none")
     assert set(result["method"]) == {"photometry_boosting"}
     left_out = read_notes(tmp_path / "baselines.parquet")["left_out"]
-    sky_split = "photometry_boosting_sky"
-    assert set(left_out) == {"photometry_mlp", "image_mlp", "image_knn", sky_split}
+    sky_split, image = "photometry_boosting_sky", {"image_mlp", "image_knn", "conditional_vae"}
+    assert set(left_out) == {"photometry_mlp", *image, sky_split}
+    assert left_out["conditional_vae"] == "the run has no stamps"
     assert left_out[sky_split] == "the catalogue has no ra, dec"
     assert left_out["photometry_mlp"] == "the run has no mag_z"
     assert "image_knn is left out" in capsys.readouterr().err
+    _run(tmp_path, table, provider="frames")
+    assert "conditional_vae" not in read_notes(tmp_path / "baselines.parquet")["left_out"]
 
 
 def test_images_of_metallicity_alone_and_a_run_without_any_method(sky, tmp_path):

@@ -109,6 +109,17 @@ def test_table1_shows_three_digits_where_two_would_hide_the_interval(scores, tmp
     assert r"$0.810^{+0.003}_{-0.004}$" in (tmp_path / "table1.tex").read_text()
 
 
+def test_the_conditional_vae_stands_below_the_other_baselines_on_images(scores, tmp_path):
+    table = read_table(scores)
+    names = ["conditional_vae", "image_knn", "photometry_boosting"]
+    more = [table.iloc[[2]].assign(method=name, r2=0.6 + i / 100) for i, name in enumerate(names)]
+    write_table(tmp_path / "more.parquet", pd.concat([table, *more], ignore_index=True))
+    table1(scores=tmp_path / "more.parquet", out=tmp_path / "table1.csv")
+    shown = read_markdown(tmp_path / "table1.md")
+    place = shown.index[shown["Method"] == "Conditional VAE on the stamps ([29], same split)"]
+    assert list(shown["z"].str[:4][place[0] - 1 : place[0] + 2]) == ["0.61", "0.60", "0.62"]
+
+
 def test_table1_leaves_no_method_out_in_silence(scores, tmp_path):
     write_table(tmp_path / "s.parquet", read_table(scores).assign(method="horoscope"))
     with pytest.raises(UserError, match="horoscope"):
@@ -126,9 +137,9 @@ def test_table1_leaves_out_what_the_run_does_not_infer(scores, tmp_path):
 def test_all_scores_in_the_order_of_the_quantities(scores, tmp_path):
     table_scores(scores=scores, out=tmp_path / "scores.csv")
     shown = read_markdown(tmp_path / "scores.md")
-    assert list(shown["Quantity"]) == ["z"] * 5 + ["Hβ"]
-    assert shown["Coverage 68%"].tolist()[:3] == ["–", "0.660", "–"]
-    assert shown.iloc[1][["R²", "R² of the mean head"]].tolist() == [
+    assert list(shown["Quantity"]) == ["z"] * 6 + ["Hβ"]
+    assert shown["Coverage 68%"].tolist()[1:4] == ["–", "0.660", "–"]
+    assert shown.iloc[2][["R²", "R² of the mean head"]].tolist() == [
         "0.810 +0.040 −0.040",
         "0.800 +0.020 −0.050",
     ]
@@ -141,12 +152,15 @@ def test_what_images_gave_others_stands_beside_our_scores_in_its_own_columns(sco
     table_scores(scores=tmp_path / "both.parquet", out=tmp_path / "scores.csv")
     shown = read_markdown(tmp_path / "scores.md")
     others = shown[shown["Method"].str.contains("published")].set_index("Quantity")
-    pasquet, wu = others.loc["z"], others.loc["12+log(O/H)"]
+    (_, pasquet), (_, gagliano) = others.loc["z"].iterrows()
+    wu = others.loc["12+log(O/H)"]
     assert "Pasquet et al. 2019" in pasquet["Method"] and "Wu & Boada 2019" in wu["Method"]
     assert (pasquet["Photo-z σ_MAD"], wu["RMSE"]) == ("<0.010", "0.085")
     assert pasquet.drop(["Method", "Photo-z σ_MAD"]).eq("–").all()
     assert wu.drop(["Method", "RMSE"]).eq("–").all()
-    assert shown.iloc[1]["Photo-z σ_MAD"] == "0.012"
+    assert "Gagliano & Villar 2023" in gagliano["Method"] and gagliano["R²"] == "0.830"
+    assert gagliano.drop(["Method", "R²"]).eq("–").all()
+    assert shown.iloc[2]["Photo-z σ_MAD"] == "0.012"
     # a run without metallicity has no use for what others had of it
     table_scores(scores=scores, out=tmp_path / "scores.csv")
     assert "Wu" not in (tmp_path / "scores.md").read_text()
@@ -211,6 +225,18 @@ def test_the_cost_adds_up_and_names_what_was_not_measured(tmp_path):
     numbers = pd.read_csv(tmp_path / "cost.csv")
     assert numbers["remark"][1] == "no GPU"
     assert numbers["wall_seconds"][2] == numbers["wall_seconds"][:2].sum()
+
+
+def test_the_baseline_on_the_stamps_has_its_cost_by_name(tmp_path):
+    facts = {"stage": "train-conditional-vae", "device": "cpu", "reason": None, "gpu": None}
+    facts |= {"wall_seconds": 60.0, "cpu_seconds": 90.0, "peak_memory_bytes": 2**30}
+    write_json(tmp_path / "telemetry.json", facts)
+    table_cost(telemetry=[tmp_path / "telemetry.json"], out=tmp_path / "cost.csv")
+    shown = read_markdown(tmp_path / "cost.md")
+    assert shown.iloc[0][["Training", "Wall time"]].tolist() == [
+        "Conditional VAE (baseline)",
+        "1 min",
+    ]
 
 
 def test_sample_and_speed(tmp_path):

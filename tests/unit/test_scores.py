@@ -44,7 +44,9 @@ def run(tmp_path_factory) -> pd.DataFrame:
         _baseline("oracle", good["objid"], truth),
     )
     validation = _baseline("oracle", good["objid"], truth + 99).assign(set="validation")
-    write_table(folder / "baselines.parquet", pd.concat([*guesses, validation]))
+    # of one stage, and of another that has a method of its own
+    write_table(folder / "baselines.parquet", guesses[0])
+    write_table(folder / "baselines-more.parquet", pd.concat([guesses[1], validation]))
     _score(folder, files)
     table = read_table(folder / "scores.parquet")
     table.attrs["folder"], table.attrs["files"] = folder, files
@@ -67,7 +69,7 @@ def _score(folder, files, variants=(PHOTOMETRY, IMAGES), catalogue=None) -> None
         selected=folder / "selected.parquet",
         posteriors=files,
         variants=list(variants),
-        baselines=folder / "baselines.parquet",
+        baselines=sorted(folder.glob("baselines*.parquet")),
         targets=RUN,
         evaluation=Evaluation(bootstrap=60),
         seed=3,

@@ -43,9 +43,17 @@ ARCHIVED = [
             "scores.parquet",
             "uncertainty.parquet",
             "leakage.parquet",
-            "baselines.parquet",
             "speed.json",
         ],
+    ),
+    *PREDICTIONS,
+    *(
+        expand(
+            f"{RUN}/baselines/conditional-vae/{{name}}",
+            name=["model.safetensors", "model.json", "history.csv"],
+        )
+        if HAS_CONDITIONAL_VAE
+        else []
     ),
     f"{RUN}/evaluation/calibration.parquet",
     f"{RUN}/evaluation/calibration-curves.parquet",

@@ -65,6 +65,7 @@ HAS_REDSHIFT = "redshift" in TARGETS["properties"]
 HAS_METALLICITY = "metallicity" in TARGETS["properties"]
 # What the variants see, each once: affine and spline flows may share their inputs.
 INPUTS = sorted({inputs_of(variant) for variant in VARIANTS})
+HAS_CONDITIONAL_VAE = HAS_STAMPS and "conditional_vae" in config["baselines"]["methods"]
 REST_FRAME = any(inputs.endswith("rest_frame") for inputs in INPUTS)
 # Exact posteriors can be had of a simulated sky, by photometry whose likelihood is known; they are
 # set beside the first variant that sees it.

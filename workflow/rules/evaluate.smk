@@ -4,6 +4,14 @@ UMAP_OF = [t for t in config["evaluation"]["umap_targets"] if t in TARGETS["prop
 DIRECTIONS_OF = [t for t in config["evaluation"]["direction_targets"] if t in TARGETS["properties"]]
 
 
+PREDICTIONS = [
+    f"{RUN}/evaluation/baselines.parquet",
+    *([f"{RUN}/evaluation/conditional-vae.parquet"] if HAS_CONDITIONAL_VAE else []),
+]
+# Its settings rerun the conditional VAE alone.
+METHODS = section("baselines", *(key for key in config["baselines"] if key != "conditional_vae"))
+
+
 # Other methods on the same split.
 rule baselines:
     input:
@@ -12,9 +20,10 @@ rule baselines:
     output:
         f"{RUN}/evaluation/baselines.parquet",
     params:
-        baselines=section("baselines"),
+        baselines=METHODS,
         targets=section("targets"),
         splits=section("splits"),
+        stamps=section("stamps", "provider"),
         seed=config["seed"],
         code=code("baselines"),
     log:
@@ -34,7 +43,51 @@ rule baselines:
     shell:
         "mgsflow baselines --features {input.features:q} --selected {input.selected:q} "
         "--baselines {params.baselines:q} --targets {params.targets:q} --splits {params.splits:q} "
-        "--seed {params.seed} --out {output:q} --threads {threads} 2>&1 | tee {log:q}"
+        "--stamps {params.stamps:q} --seed {params.seed} --out {output:q} --threads {threads} "
+        "2>&1 | tee {log:q}"
+
+
+# The baseline on the stamps themselves. An A100 on the cluster, as the VAE.
+rule train_conditional_vae:
+    input:
+        shards=expand(f"{RUN}/stamps/shard-{{shard}}.h5", shard=SHARDS),
+        index=f"{RUN}/stamps/index.parquet",
+        features=f"{RUN}/flows/features.parquet",
+    output:
+        model=f"{RUN}/baselines/conditional-vae/model.safetensors",
+        description=f"{RUN}/baselines/conditional-vae/model.json",
+        history=f"{RUN}/baselines/conditional-vae/history.csv",
+        telemetry=f"{RUN}/baselines/conditional-vae/telemetry.json",
+        predictions=f"{RUN}/evaluation/conditional-vae.parquet",
+    params:
+        vae=section("vae", "channels", "softening", "stretch_scale"),
+        baselines=section("baselines", "conditional_vae"),
+        targets=section("targets", "properties", "lines"),
+        compute=section("compute"),
+        seed=config["seed"],
+        checkpoints=f"{RUN}/checkpoints/conditional-vae",
+        code=code("train-conditional-vae"),
+    log:
+        f"{RUN}/logs/train-conditional-vae.log",
+    benchmark:
+        f"{RUN}/benchmarks/train-conditional-vae.tsv"
+    threads: THREADS["vae_threads"]
+    resources:
+        mem_mb=32000,
+        runtime=600,
+    conda:
+        f"{ENVS}/train.yaml"
+    container:
+        f"{ENVS}/images/train.sif"
+    message:
+        "Train the conditional VAE"
+    shell:
+        "mgsflow train-conditional-vae --shards {input.shards:q} --index {input.index:q} "
+        "--features {input.features:q} --vae {params.vae:q} --baselines {params.baselines:q} "
+        "--targets {params.targets:q} --compute {params.compute:q} --seed {params.seed} "
+        "--checkpoints {params.checkpoints:q} --code {params.code} --out {output.model:q} "
+        "--predictions {output.predictions:q} --description {output.description:q} "
+        "--history {output.history:q} --telemetry {output.telemetry:q} 2>&1 | tee {log:q}"
 
 
 # Accuracy, coverage and CRPS of posteriors and baselines on the test set.
@@ -43,7 +96,7 @@ rule scores:
         features=f"{RUN}/flows/features.parquet",
         selected=f"{RUN}/catalogue/selected.parquet",
         posteriors=POSTERIORS,
-        baselines=f"{RUN}/evaluation/baselines.parquet",
+        baselines=PREDICTIONS,
     output:
         f"{RUN}/evaluation/scores.parquet",
     params:
@@ -180,7 +233,7 @@ rule leakage:
     params:
         stamps=section("stamps", "provider", "size", "pixel_scale"),
         targets=section("targets"),
-        baselines=section("baselines"),
+        baselines=METHODS,
         evaluation=section("evaluation", "permutations"),
         seed=config["seed"],
         code=code("leakage"),

@@ -2,6 +2,7 @@
 TELEMETRY = [
     *([f"{RUN}/vae/telemetry.json"] if HAS_STAMPS else []),
     *expand(f"{RUN}/flows/{{flow}}/{{variant}}/telemetry.json", flow=FLOWS, variant=VARIANTS),
+    *([f"{RUN}/baselines/conditional-vae/telemetry.json"] if HAS_CONDITIONAL_VAE else []),
 ]
 HISTORIES = expand(f"{RUN}/flows/{{flow}}/{{variant}}/history.csv", flow=FLOWS, variant=VARIANTS)
 MODELS = [

@@ -10,8 +10,46 @@ from mgsflow.config.base import Section, setting
 from mgsflow.config.sample import Property
 
 Baseline = Literal[
-    "photometry_mlp", "image_mlp", "image_knn", "photometry_boosting", "photometry_boosting_sky"
+    "photometry_mlp",
+    "image_mlp",
+    "image_knn",
+    "conditional_vae",
+    "photometry_boosting",
+    "photometry_boosting_sky",
 ]
+
+
+class ConditionalVae(Section):
+    """A VAE of the stamps whose first latent dimensions are the targets (the paper's ref. [29])."""
+
+    free: int = setting(2, "Latent dimensions beside the targets", ge=1)
+    field: int = setting(
+        80,
+        "Side of the middle of a stamp that it sees; a smaller stamp is seen whole",
+        "pixels",
+        ge=8,
+    )
+    binning: int = setting(1, "Pixels along a side that are averaged into one", ge=1)
+    augment: bool = setting(
+        True, "Turn and mirror the training stamps, and predict with the mean of all orientations"
+    )
+    reconstruction_weight: float = setting(
+        0.01, "Weight of the VAE's loss beside the squared error of the standardised targets", ge=0
+    )
+    kl_weight: float = setting(
+        0.01, "Weight of the KL divergence in that loss, as vae.kl_weight", ge=0
+    )
+    learning_rate: float = setting(
+        1.0e-3, "Learning rate of Adam at the start; it falls along a cosine over the epochs", gt=0
+    )
+    batch_size: int = setting(128, "Stamps in a batch", ge=1)
+    epochs: int = setting(100, "Most epochs", ge=1)
+    patience: int = setting(
+        15, "Epochs without a better validation loss before training ends", ge=1
+    )
+    precision: Literal["float32", "bfloat16"] = setting(
+        "bfloat16", "Arithmetic of the convolutions; weights and losses stay float32"
+    )
 
 
 class Baselines(Section):
@@ -22,17 +60,19 @@ class Baselines(Section):
             "photometry_mlp",
             "image_mlp",
             "image_knn",
+            "conditional_vae",
             "photometry_boosting",
             "photometry_boosting_sky",
         ],
-        "MLP on (r, g, z); MLP and k nearest neighbours on the image embedding; gradient "
-        "boosting on magnitudes and observed colours, and the same on a split by blocks of sky. "
-        "Those without their inputs are left out",
+        "MLP on (r, g, z); MLP and k nearest neighbours on the image embedding; a VAE of the "
+        "stamps that predicts; gradient boosting on magnitudes and observed colours, and the same "
+        "on a split by blocks of sky. Those without their inputs are left out",
     )
     neighbours: int = setting(16, "Neighbours of the kNN", ge=1)
     mlp_hidden: list[int] = setting([128, 128], "Hidden widths of the MLPs")
     mlp_epochs: int = setting(200, "Most epochs of the MLPs", ge=1)
     boosting_iterations: int = setting(300, "Most trees of the boosting, with early stopping", ge=1)
+    conditional_vae: ConditionalVae = ConditionalVae()
 
 
 class Evaluation(Section):

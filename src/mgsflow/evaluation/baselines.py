@@ -6,17 +6,16 @@ only numbers from the same galaxies, targets and split can be compared with ours
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from mgsflow.config import Baselines, Splits, Targets
+from mgsflow.config import Baselines, Splits, Stamps, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say, track
-from mgsflow.core.quantities import BANDS, Quantity
+from mgsflow.core.quantities import BANDS
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation.embedding import (
@@ -24,25 +23,22 @@ from mgsflow.evaluation.embedding import (
     photometry_columns,
     with_colours,
 )
+from mgsflow.evaluation.predictions import (
+    LEAST_MEASURED,
+    NO_BLOCK,
+    QUANTITIES,
+    SETS,
+    empty,
+    long,
+)
 from mgsflow.evaluation.regressors import FITS, Data
 from mgsflow.models.inputs import magnitude_columns
 from mgsflow.sample.blocks import BY_GALAXY, BY_SKY, sky_blocks, why_no_blocks
 from mgsflow.sample.splits import LEAST, divide_flows
 
-SETS = ("train", "validation", "test")
+CONDITIONAL_VAE = "conditional_vae"  # sees the stamps themselves: the stage of its name
 PHOTOMETRY_BANDS = ["r", "g", "z"]  # the bands of AstroCLIP's photometry baseline, the paper's [28]
-NO_BLOCK = -1  # of a galaxy in a split by galaxy
 LEAST_BLOCKS = 5  # of a test set, below which its interval says nothing
-_LEAST = 10  # training galaxies with a measured target, below which no method is trained on it
-
-_QUANTITIES = (
-    Quantity("method", "", "Baseline, as in the setting baselines.methods"),
-    Quantity("set", "", "Set of the galaxy: validation or test"),
-    Quantity("target", "", "Predicted quantity; its unit is that of core.quantities"),
-    Quantity("prediction", "", "Prediction in the unit of the target"),
-    Quantity("split", "", "How the sets were divided: the run's own split, or by blocks of sky"),
-    Quantity("block", "", f"Block of sky in a split by sky, {NO_BLOCK} in the run's own"),
-)
 
 
 def baselines(
@@ -52,6 +48,7 @@ def baselines(
     baselines: Baselines,
     targets: Targets,
     splits: Splits,
+    stamps: Stamps,
     seed: int,
     out: Path,
     threads: int = 1,
@@ -65,15 +62,18 @@ def baselines(
 
     photometry_boosting_sky is the boosting on another split of the same galaxies: by blocks of
     sky, by their positions in the table `selected`, in the shares of `splits`. Its test set has
-    neither pixels nor clusters in common with its training set.
+    neither pixels nor clusters in common with its training set. conditional_vae is trained by the
+    stage train-conditional-vae; without stamps it is among those left out here.
     """
     names = [*targets.properties, *targets.lines]
     table = _read(features, names)
     left_out: dict[str, str] = {}
     inputs: dict[str, list[str]] = {}
-    parts = [_empty()]
+    parts = [empty()]
     with threadpool_limits(limits=threads):
         for method in track(baselines.methods, "baselines"):
+            if method == CONDITIONAL_VAE and stamps.provider != "none":
+                continue  # a stage of its own trains it
             columns, reason = _columns(method, list(table))
             rows = table
             if method.endswith("_sky") and not reason:
@@ -87,7 +87,7 @@ def baselines(
             found = predictions(rows, columns, names, method, baselines, seed_of)
             parts += [_with_split(part, rows) for part in found]
     notes = {"left_out": left_out, "inputs": inputs}
-    write_table(out, pd.concat(parts, ignore_index=True), _QUANTITIES, notes)
+    write_table(out, pd.concat(parts, ignore_index=True), QUANTITIES, notes)
 
 
 def _read(features: Path, names: list[str]) -> pd.DataFrame:
@@ -133,6 +133,8 @@ def _with_split(part: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _columns(method: str, available: list[str]) -> tuple[list[str], str]:
     """The inputs of a method, and why there are none."""
+    if method == CONDITIONAL_VAE:
+        return [], "the run has no stamps"
     if method.startswith("image"):
         latents = embedding_columns(available)
         return latents, "" if latents else "the run has no image embedding"
@@ -165,13 +167,13 @@ def predictions(
     parts = []
     for group in _groups(sets["train"], sets["validation"], names):
         train, validation = (_measured(sets[s], columns, group) for s in ("train", "validation"))
-        if len(train.inputs) < _LEAST or not len(validation.inputs):
+        if len(train.inputs) < LEAST_MEASURED or not len(validation.inputs):
             say(f"baselines: {method}: too few galaxies to train on {', '.join(group)}")
             continue
         predict = FITS[method](train, validation, settings, seed)
         for name in ("validation", "test"):
             values = predict(sets[name][columns].to_numpy(np.float64))
-            parts += list(_long(sets[name]["objid"], method, name, group, values))
+            parts += list(long(sets[name]["objid"], method, name, group, values))
     return parts
 
 
@@ -188,34 +190,4 @@ def _measured(table: pd.DataFrame, columns: list[str], group: list[str]) -> Data
     known = table[group].notna().all(axis=1)
     return Data(
         table.loc[known, columns].to_numpy(np.float64), table.loc[known, group].to_numpy(np.float64)
-    )
-
-
-def _long(
-    objid: pd.Series, method: str, set: str, group: list[str], values: np.ndarray
-) -> Iterator[pd.DataFrame]:
-    for name, column in zip(group, values.T, strict=True):
-        yield pd.DataFrame(
-            {
-                "method": method,
-                "objid": objid.to_numpy(np.int64),
-                "set": set,
-                "target": name,
-                "prediction": column.astype(np.float64),
-            }
-        )
-
-
-def _empty() -> pd.DataFrame:
-    """No predictions, so that a run without any method still has its table."""
-    return pd.DataFrame(
-        {
-            "method": pd.Series(dtype=str),
-            "objid": np.empty(0, np.int64),
-            "set": pd.Series(dtype=str),
-            "target": pd.Series(dtype=str),
-            "prediction": np.empty(0, np.float64),
-            "split": pd.Series(dtype=str),
-            "block": np.empty(0, np.int64),
-        }
     )

@@ -69,7 +69,7 @@ def scores(
     selected: Path,
     posteriors: list[Path],
     variants: list[str],
-    baselines: Path,
+    baselines: list[Path],
     targets: Targets,
     evaluation: Evaluation,
     seed: int,
@@ -205,10 +205,10 @@ def _block_bootstrap(
 
 
 def _score_baselines(
-    baselines: Path, features: Path, evaluation: Evaluation, seed: int
+    baselines: list[Path], features: Path, evaluation: Evaluation, seed: int
 ) -> list[dict[str, object]]:
     columns = ["method", "objid", "set", "target", "prediction", "split", "block"]
-    table = read_table(baselines, columns)
+    table = pd.concat([read_table(path, columns) for path in baselines], ignore_index=True)
     table = table[table["set"] == SET]
     truths = _truths(features, sorted(table["target"].unique()))
     rows = []
@@ -219,8 +219,8 @@ def _score_baselines(
         absent = part.index[part["prediction"].isna()]
         if len(absent):
             raise UserError(
-                f"{baselines}: {method} has no prediction of {target} for galaxy {absent[0]} of "
-                f"{features}. Rerun the stage baselines."
+                f"--baselines: {method} has no prediction of {target} for galaxy {absent[0]} of "
+                f"{features}. Rerun the stage that trains it."
             )
         truth = truths.loc[own, target].to_numpy(np.float64)
         values = part["prediction"].to_numpy()

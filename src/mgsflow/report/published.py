@@ -41,9 +41,11 @@ class Figure:
     below: bool = False
 
 
-# What images can give on galaxies of the same survey, from the studies' abstracts. Pasquet et al.
-# 2019 (A&A 621, A26): Main Galaxy Sample at z < 0.4, 64 x 64 ugriz pixels and the reddening, from
-# 100,000 training galaxies on. Wu & Boada 2019 (MNRAS 484, 4683): O/H, 128 x 128 gri pixels.
+# What images can give, from the studies' abstracts; of the last, the paper's [29], from the paper.
+# Pasquet et al. 2019 (A&A 621, A26): Main Galaxy Sample at z < 0.4, 64 x 64 ugriz pixels and the
+# reddening, from 100,000 training galaxies on. Wu & Boada 2019 (MNRAS 484, 4683): O/H, 128 x 128
+# gri pixels. Gagliano & Villar 2023 (arXiv:2312.16687): 26,000 galaxies at z < 1, of DECaLS.
+_REF29 = "Conditional VAE on grz images (Gagliano & Villar 2023, published)"
 IMAGES = (
     Figure(
         "CNN on ugriz images (Pasquet et al. 2019, published)",
@@ -53,6 +55,8 @@ IMAGES = (
         below=True,
     ),
     Figure("CNN on gri images (Wu & Boada 2019, published)", "metallicity", "rmse", 0.085),
+    Figure(_REF29, "redshift", "r2", 0.83),
+    Figure(_REF29, "log_stellar_mass", "r2", 0.75),
 )
 
 # Aleatoric and epistemic sigma of the paper's Table 2.

@@ -18,6 +18,7 @@ BASELINES = {
     "photometry_mlp": "(r, g, z) photometry + MLP (same split)",
     "image_mlp": "Image embedding + MLP (same split)",
     "image_knn": "Image embedding + kNN (same split)",
+    "conditional_vae": "Conditional VAE on the stamps ([29], same split)",
     "photometry_boosting": "Photometry + gradient boosting (same split)",
     "photometry_boosting_sky": "Photometry + gradient boosting (split by sky)",
 }

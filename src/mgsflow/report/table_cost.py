@@ -12,6 +12,7 @@ from mgsflow.report.reading import read_facts
 from mgsflow.report.writing import MISSING, show_seconds, write_tables
 
 TOTAL = "All trainings"
+NAMES = {"train-vae": "VAE", "train-conditional-vae": "Conditional VAE (baseline)"}
 GIB = 2**30
 JOULES_PER_KWH = 3.6e6
 
@@ -75,7 +76,7 @@ def _fact(gpu: dict, name: str) -> float:
 def _name(facts: dict) -> str:
     if facts["stage"] == "train-flow":
         return training_name(facts["flow"], facts["variant"])
-    return facts["stage"].removeprefix("train-").upper()
+    return NAMES.get(facts["stage"], facts["stage"])
 
 
 def _show(value: float, pattern: str) -> str:

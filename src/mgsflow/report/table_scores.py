@@ -45,7 +45,8 @@ def published(targets: set[str]) -> pd.DataFrame:
         for f in IMAGES
         if f.target in targets
     ]
-    return pd.DataFrame(rows, columns=["method", "kind", "target", "rmse", "photo_z_sigma_mad"])
+    scores = ["r2", "rmse", "photo_z_sigma_mad"]
+    return pd.DataFrame(rows, columns=["method", "kind", "target", *scores])
 
 
 def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
