@@ -1,0 +1,116 @@
+"""The stage out-of-distribution: its figures, and what each variant can see."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score, roc_curve
+from synthetic_features import COMPUTE, VARIANT, make_features, train
+
+from mgsflow.config import Evaluation
+from mgsflow.config.sample import Targets
+from mgsflow.core.tables import read_table, write_table
+from mgsflow.evaluation.out_of_distribution import FIGURES, auc, out_of_distribution
+from mgsflow.report.figure_out_of_distribution import figure_out_of_distribution, roc
+from mgsflow.report.table_out_of_distribution import table_out_of_distribution
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Trained flows, and anomalies of the test set: g and i exchanged, and nothing at all."""
+    folder = tmp_path_factory.mktemp("run")
+    table = make_features(600)
+    models = [train(folder, table, flow, Targets()) / "model.json" for flow in ("property", "line")]
+    test = table[table["set"] == "test"]
+    swapped = test.assign(mag_g=test["mag_i"], mag_i=test["mag_g"])
+    for blue, red in ("ug", "gr", "ri", "iz"):
+        swapped[f"colour_{blue}_{red}"] = swapped[f"mag_{blue}"] - swapped[f"mag_{red}"]
+    unusual = pd.concat(
+        [
+            swapped.assign(anomaly="swapped", photometry=True),
+            test.assign(anomaly="star", photometry=True),
+            test.assign(anomaly="blank", photometry=False),
+        ]
+    ).assign(stamp=-1)
+    write_table(folder / "anomalies.parquet", unusual.reset_index(drop=True))
+    with h5py.File(folder / "anomalies.h5", "w"):
+        pass
+    out_of_distribution(
+        features=folder / "features.parquet",
+        anomalies=folder / "anomalies.parquet",
+        stamps=folder / "anomalies.h5",
+        models=models,
+        evaluation=Evaluation(bootstrap=50),
+        compute=COMPUTE,
+        seed=1,
+        out=folder / "table.parquet",
+        scores=folder / "scores.parquet",
+    )
+    return folder
+
+
+def test_exchanged_bands_are_found_and_the_test_set_itself_is_not(run):
+    table = read_table(run / "table.parquet").set_index("anomaly")
+    assert set(table.index) == {"swapped", "star"}, "a stamp is not seen without images"
+    assert (table["variant"] == VARIANT).all() and (table["n"] == 120).all()
+    found, same = table.loc["swapped"], table.loc["star"]
+    assert found["auc"] > 0.99 and found["true_positive_rate"] > 0.95
+    assert found["epistemic_ratio"] > 1.5 and found["auc_epistemic"] > 0.7
+    # the test set against itself
+    assert same["auc"] == same["auc_epistemic"] == 0.5 and same["epistemic_ratio"] == 1
+    assert same["true_positive_rate"] == same["false_positive_rate"] < 0.05
+    assert same["auc_low"] < 0.5 < same["auc_high"]
+
+
+def test_scores_are_of_each_galaxy(run):
+    scores = read_table(run / "scores.parquet")
+    assert scores["anomaly"].value_counts().to_dict() == {"test": 120, "swapped": 120, "star": 120}
+    test, star = (scores[scores["anomaly"] == name] for name in ("test", "star"))
+    np.testing.assert_array_equal(test["atypicality"], star["atypicality"])
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_area_is_scikit_learns(ties):
+    random = np.random.default_rng(0)
+    unusual = random.random(200) < 0.3
+    score = random.standard_normal(200) + unusual
+    score = score.round() if ties else score
+    assert auc(unusual, score) == pytest.approx(roc_auc_score(unusual, score))
+    assert np.isnan(auc(np.ones(5, bool), np.arange(5.0)))
+    assert np.isnan(auc(np.array([True, False]), np.array([np.nan, 1.0])))
+
+
+def test_shares_and_ratio_are_what_their_names_say():
+    unusual = np.array([True, True, False, False, False, False])
+    atypicality = np.array([1.0, -1.0, 0.5, -1.0, -2.0, -3.0])
+    epistemic = np.array([4.0, 6.0, 1.0, 2.0, 3.0, 2.0])
+    found = {name: figure(unusual, atypicality, epistemic) for name, figure in FIGURES.items()}
+    assert found["true_positive_rate"] == 0.5 and found["false_positive_rate"] == 0.25
+    assert found["epistemic_ratio"] == 2.5
+    assert found["auc"] == pytest.approx(roc_auc_score(unusual, atypicality))
+    assert found["auc_epistemic"] == pytest.approx(roc_auc_score(unusual, epistemic))
+
+
+def test_the_curve_is_scikit_learns():
+    random = np.random.default_rng(0)
+    unusual, usual = random.standard_normal(80) + 1, random.standard_normal(100)
+    across, up = roc(unusual, usual, 1e-9)
+    labels, scores = np.r_[np.ones(80), np.zeros(100)], np.r_[unusual, usual]
+    expected = roc_curve(labels, scores, drop_intermediate=False)
+    # as steps: the share of the unusual just before each galaxy of the test set is passed
+    for share in (0.0, 0.1, 0.37, 0.9):
+        highest = expected[1][np.isclose(expected[0], share)].max()
+        assert up[np.isclose(across, share, atol=1e-8)].max() == pytest.approx(highest)
+    assert (np.diff(across) >= 0).all() and (np.diff(up) >= 0).all()
+
+
+def test_table_and_figure_show_it(run):
+    table_out_of_distribution(anomalies=run / "table.parquet", out=run / "table.csv")
+    text = (run / "table.md").read_text()
+    assert "g and i exchanged" in text and "Photometry (observed colours)" in text
+    figure_out_of_distribution(scores=run / "scores.parquet", out=run / "roc.pdf")
+    assert (run / "roc.png").stat().st_size > 10_000
+    nothing = read_table(run / "scores.parquet").query("anomaly == 'test'")
+    write_table(run / "nothing.parquet", nothing)
+    figure_out_of_distribution(scores=run / "nothing.parquet", out=run / "nothing.pdf")
+    assert (run / "nothing.pdf").is_file()
