@@ -63,7 +63,7 @@ STAGES = {
         _stage("oracle", "evaluation.oracle.stage", "compare the flows with exact posteriors"),
         _stage(
             "anomalies",
-            "evaluation.anomalies.stage",
+            "sample.anomalies.stage",
             "put unusual objects in the place of test galaxies",
         ),
         _stage(

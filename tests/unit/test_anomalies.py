@@ -11,10 +11,10 @@ from synthetic_stamps import write_run
 from mgsflow.config import Evaluation, Photometry, Simulated
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.evaluation.anomalies import kinds
-from mgsflow.evaluation.anomalies.kinds import Sample
-from mgsflow.evaluation.anomalies.pixels import empty
-from mgsflow.evaluation.anomalies.stage import anomalies
+from mgsflow.sample.anomalies import kinds
+from mgsflow.sample.anomalies.kinds import Sample
+from mgsflow.sample.anomalies.pixels import empty
+from mgsflow.sample.anomalies.stage import anomalies
 from mgsflow.sky.simulated.contaminants import STELLAR_LOCUS
 
 BANDS = ("g", "r", "i")

@@ -16,10 +16,10 @@ from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.evaluation.anomalies.words import USUAL
 from mgsflow.evaluation.metrics import bootstrap_interval
 from mgsflow.models.posterior import Posterior
 from mgsflow.models.vae import TrainedVae, load_vae
+from mgsflow.sample.anomalies.words import USUAL
 from mgsflow.training.loop import choose_device
 
 SET = "test"

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mgsflow.core.tables import read_table
-from mgsflow.evaluation.anomalies.words import USUAL
 from mgsflow.report import style
 from mgsflow.report.names import inputs_name
 from mgsflow.report.table_out_of_distribution import ANOMALIES
+from mgsflow.sample.anomalies.words import USUAL
 
 COLUMNS, ROW = 3, 2.1  # panels a row; inches of a row
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.RED, style.SKY, style.INK)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from mgsflow.core.tables import read_table
-from mgsflow.evaluation.anomalies import words
 from mgsflow.report.names import inputs_name
 from mgsflow.report.writing import show_interval, write_tables
+from mgsflow.sample.anomalies import words
 
 ANOMALIES = {
     words.BLANK: "Empty stamp",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mgsflow.config import Simulated
 from mgsflow.core.quantities import BANDS
-from mgsflow.evaluation.anomalies.pixels import empty, render, star_profiles
+from mgsflow.sample.anomalies.pixels import empty, render, star_profiles
 from mgsflow.sky.simulated.contaminants import STELLAR_LOCUS
 
 SWAPPED_BANDS = ("g", "i")
@@ -119,7 +119,7 @@ def distant(
     if not sample.has_photometry:
         return None
     # only here: the simulator reads its templates
-    from mgsflow.evaluation.anomalies.far import draw_far, far_profiles, observe_far
+    from mgsflow.sample.anomalies.far import draw_far, far_profiles, observe_far
 
     brightness = sample.magnitudes["r"].to_numpy() if bright else None
     galaxies = draw_far(len(sample), FAR, FAR_LIMIT, brightness, simulated, random)

@@ -17,8 +17,8 @@ from mgsflow.core.progress import say
 from mgsflow.core.quantities import BANDS, Quantity
 from mgsflow.core.seeds import derive_seed, generator, hash_uniform
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.evaluation.anomalies import kinds, words
-from mgsflow.evaluation.anomalies.kinds import Sample
+from mgsflow.sample.anomalies import kinds, words
+from mgsflow.sample.anomalies.kinds import Sample
 from mgsflow.sample.kcorrection import rest_frame_magnitudes
 from mgsflow.sample.photometry import DEFAULT_ERROR
 from mgsflow.sample.shards import StampSet
