@@ -1,5 +1,6 @@
 """The stage train-vae: it learns, repeats bit for bit, and resumes as if never stopped."""
 
+import copy
 import json
 
 import numpy as np
@@ -131,6 +132,21 @@ def test_resumed_equals_never_stopped(run, tmp_path, monkeypatch, precision):
     assert _stop_and_go_on(run, tmp_path / "part", monkeypatch, settings) == [3, 4]
     for file in ("model.safetensors", "model.json"):
         assert (tmp_path / "part" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+def test_a_loaded_optimizer_has_its_weights_memory_order():
+    weights = torch.nn.Parameter(torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last))
+    optimizer = torch.optim.Adam([weights])
+    weights.sum().backward()
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    means = state["state"][0]["exp_avg"].contiguous()
+    state["state"][0]["exp_avg"] = means
+    optimizer.load_state_dict(state)
+    loop_module._lay_out(optimizer)
+    loaded = optimizer.state[weights]["exp_avg"]
+    assert loaded.stride() == weights.stride() != means.stride()
+    assert torch.equal(loaded, means)
 
 
 def _facts(folder):

@@ -121,10 +121,22 @@ class Loop:
             return Fit()
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        _lay_out(self.optimizer)
         self.telemetry.resume(state["cost"])
         fit = Fit(**state["fit"])
         say(f"{self.name}: goes on after epoch {fit.epoch}, from {self.checkpoints.path}")
         return fit
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Bring a loaded state's tensors into their weights' memory order (channels last, say).
+
+    A file keeps values, not their order in memory; Adam in one kernel refuses what differs.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def write_history(path: Path, history: list[dict[str, Any]]) -> None:
