@@ -4,12 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(workflow data train report dev)
+apart=(benchmark) # pinned to the versions of the others, which it never moves; not in .venv
 compile=(pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url
          --no-emit-find-links --no-emit-trusted-host --allow-unsafe)
 all=$(mktemp --suffix .txt)
 trap 'rm -f "$all"' EXIT
 "${compile[@]}" --output-file "$all" $(printf -- '--extra %s ' "${names[@]}") pyproject.toml
-for name in "${names[@]}"; do
+for name in "${names[@]}" "${apart[@]}"; do
   lock=envs/$name.lock
   rm -f "$lock"
   "${compile[@]}" --constraint "$all" --extra "$name" --output-file "$lock" pyproject.toml
