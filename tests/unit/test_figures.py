@@ -361,6 +361,19 @@ def test_losses_have_a_row_a_flow_and_a_column_a_phase(tmp_path, drawn):
     )
 
 
+def test_the_baseline_on_the_stamps_has_a_row_below_the_vae(tmp_path, drawn):
+    flows = [history(tmp_path / "flows" / "line" / VARIANT / "history.csv", ["heads"])]
+    one, other = vae_history(tmp_path / "v.csv"), vae_history(tmp_path / "c.csv")
+    table = pd.read_csv(other)
+    table.assign(validation_loss=2 * table["validation_loss"]).to_csv(other, index=False)
+    ft.figure_training(vae=one, conditional_vae=other, flows=flows, out=tmp_path / "f.pdf")
+    assert [len(axes.lines) for axes in drawn[0].axes] == [3, 2, 3, 2, 4]
+    first, second = (drawn[0].axes[i].lines[1].get_ydata() for i in (0, 2))
+    assert list(second) == [2 * value for value in first]
+    titles = [axes.get_title(loc="left") for axes in drawn[0].axes]
+    assert titles[0].startswith("VAE (") and titles[2].startswith("Conditional VAE, a baseline (")
+
+
 def test_no_training_is_a_sentence_and_a_strange_history_is_named(tmp_path, drawn):
     ft.figure_training(flows=[], out=tmp_path / "f.pdf")
     assert not drawn[0].axes and "no training" in words(drawn[0])

@@ -631,6 +631,7 @@ rule figure_out_of_distribution:
 rule figure_training:
     input:
         vae=only_if(HAS_STAMPS, f"{RUN}/vae/history.csv"),
+        conditional_vae=only_if(HAS_CONDITIONAL_VAE, f"{RUN}/baselines/conditional-vae/history.csv"),
         flows=HISTORIES,
     output:
         pdf=report(
@@ -654,8 +655,8 @@ rule figure_training:
     message:
         "Figure of the trainings"
     shell:
-        "mgsflow figure-training --vae {input.vae:q} --flows {input.flows:q} --out "
-        "{output.pdf:q} --threads {threads} 2>&1 | tee {log:q}"
+        "mgsflow figure-training --vae {input.vae:q} --conditional-vae {input.conditional_vae:q} "
+        "--flows {input.flows:q} --out {output.pdf:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 # One page with every table and figure.

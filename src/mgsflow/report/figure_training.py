@@ -23,32 +23,41 @@ _ROW, _VAE_ROW = 1.05, 1.7  # inches
 _WITHOUT = 0.03  # of the values at the top that may lie beyond a panel: the first epochs
 
 
-def figure_training(*, flows: list[Path], out: Path, vae: Path | None = None) -> None:
-    """Draw the losses of the VAE and of each flow's heads and flows, from their history.csv.
+def figure_training(
+    *, flows: list[Path], out: Path, vae: Path | None = None, conditional_vae: Path | None = None
+) -> None:
+    """Draw the losses of the VAEs and of each flow's heads and flows, from their history.csv.
 
+    Those of the conditional VAE, a baseline, are of its targets; its other terms stand beside.
     `flows` are flows/FLOW/VARIANT/history.csv. One line a member of the ensemble; of the heads
     fitted to the folds, for residuals, the validation loss alone, in grey.
     """
-    image = _read(vae, ("epoch", *_VAE_COLUMNS)) if vae is not None else None
+    given = {"VAE": vae, "Conditional VAE, a baseline": conditional_vae}
+    images = {
+        title: _read(path, ("epoch", *_VAE_COLUMNS))
+        for title, path in given.items()
+        if path is not None
+    }
     columns = ("member", "phase", "epoch", "train", "validation")
     histories = {_title(path): _read(path, columns) for path in flows}
-    style.save(draw(image, histories), out)
+    style.save(draw(images, histories), out)
 
 
-def draw(vae: pd.DataFrame | None, histories: dict[str, pd.DataFrame]) -> Figure:
-    """The figure: the VAE's losses on top, a row for each flow, a column for each phase."""
+def draw(images: dict[str, pd.DataFrame], histories: dict[str, pd.DataFrame]) -> Figure:
+    """The figure: a row for each VAE on top, one for each flow, a column for each phase."""
     histories = {title: table for title, table in histories.items() if len(table)}
-    if vae is None and not histories:
+    if not images and not histories:
         return style.sentence("The run has no training, and so no losses to draw.")
-    heights = [_VAE_ROW] * (vae is not None) + [_ROW] * len(histories)
+    heights = [_VAE_ROW] * len(images) + [_ROW] * len(histories)
     figure = Figure(
         figsize=(style.PAGE, min(sum(heights) + 0.35, style.LONGEST)), layout="constrained"
     )
     cells = figure.add_gridspec(len(heights), _CELLS, height_ratios=heights)
-    if vae is not None:
-        half = _CELLS // 2
-        _draw_vae(figure.add_subplot(cells[0, :half]), figure.add_subplot(cells[0, half:]), vae)
-    for row, (title, table) in enumerate(histories.items(), start=len(heights) - len(histories)):
+    half = _CELLS // 2
+    for row, (title, table) in enumerate(images.items()):
+        pair = (figure.add_subplot(cells[row, part]) for part in (slice(half), slice(half, None)))
+        _draw_vae(*pair, title, table)
+    for row, (title, table) in enumerate(histories.items(), start=len(images)):
         span = _CELLS // len(_phases(histories))
         for column, phase in enumerate(_phases({title: table})):
             axes = figure.add_subplot(cells[row, column * span : (column + 1) * span])
@@ -65,14 +74,14 @@ def _phases(histories: dict[str, pd.DataFrame]) -> list[str]:
     return [p for p in PHASES if any((table["phase"] == p).any() for table in histories.values())]
 
 
-def _draw_vae(total: Axes, parts: Axes, table: pd.DataFrame) -> None:
+def _draw_vae(total: Axes, parts: Axes, title: str, table: pd.DataFrame) -> None:
     """The loss in training and validation; beside it its two terms in training."""
     total.plot(table["epoch"], table["train_loss"], color=_TRAIN)
     total.plot(table["epoch"], table["validation_loss"], color=_VALIDATION)
     best = table.loc[table["validation_loss"].idxmin()]
     total.plot(best["epoch"], best["validation_loss"], "o", color=_VALIDATION, markersize=3.5)
     total.set(xlabel="Epoch", ylabel="Loss a stamp")
-    total.set_title("VAE (the dot is the epoch that was kept)", loc="left", fontsize=6.5)
+    total.set_title(f"{title} (the dot is the epoch that was kept)", loc="left", fontsize=6.5)
     terms = (("reconstruction", "squared error", style.BLUE), ("kl", "KL divergence", style.GREEN))
     for name, text, colour in terms:
         parts.plot(table["epoch"], table[name], color=colour)
