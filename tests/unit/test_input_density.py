@@ -12,7 +12,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.models.input_density import InputDensity
 from mgsflow.models.posterior import Posterior
 from mgsflow.models.storage import load_tensors, save_tensors
-from mgsflow.training.input_density import FLOOR, fit_input_density
+from mgsflow.training.input_density import FLOOR, fit_input_density, with_thresholds
 
 
 def two_peaks(rows: int, seed: int) -> np.ndarray:
@@ -47,20 +47,20 @@ def test_bic_finds_both_peaks_and_the_floor_holds_on_the_plane(density):
     assert least == pytest.approx(FLOOR, rel=0.01)
 
 
-def test_the_threshold_leaves_out_the_share_that_it_promises():
-    train, calm = two_peaks(4000, 1), two_peaks(100_000, 5)
+def test_the_threshold_leaves_out_the_share_that_it_promises(density):
+    calm = density.log_prob(two_peaks(20_000, 5))
     for outside in (0.01, 0.1):
         shares = []
-        for seed in range(20):
-            found = fit_input_density(train, two_peaks(500, 10 + seed), 0, 3, outside)
-            shares.append((found.atypicality(calm) > 0).mean())
+        for seed in range(60):
+            (threshold,) = with_thresholds(density, two_peaks(500, 10 + seed), outside).thresholds
+            shares.append((calm < threshold).mean())
         assert np.mean(shares) == pytest.approx(outside, rel=0.25)
 
 
 def test_a_small_validation_set_sets_the_threshold_at_its_least(density):
     few = two_peaks(30, 6)
-    found = fit_input_density(two_peaks(4000, 1), few, 0, 3, outside=0.01)
-    assert found.thresholds == (found.log_prob(few).min(),)
+    found = with_thresholds(density, few, 0.01)
+    assert found.thresholds == (density.log_prob(few).min(),)
 
 
 def test_what_lies_between_the_peaks_or_off_the_plane_is_outside(density):

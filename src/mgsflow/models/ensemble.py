@@ -96,6 +96,19 @@ class Ensemble:
             drawn.append(self.in_units(branch.sample(branch.predict(standardised), noise)))
         return torch.stack(drawn, dim=1)
 
+    def sample_each(self, inputs: np.ndarray, numbers: range, member: int, seed: int) -> Tensor:
+        """Draws of one member, (n, draws, targets), each of inputs of its own.
+
+        `inputs` has shape (n, draws, inputs). The noise is that of `sample`.
+        """
+        count, draws, size = inputs.shape
+        branch = self.members[member]
+        key = derive_seed(seed, "posterior", ",".join(self.targets), member)
+        noise = galaxy_noise(key, numbers, draws, branch.noise_size, self.device)
+        prediction = branch.predict(self.standardise(inputs.reshape(count * draws, size)))
+        drawn = branch.sample(prediction, noise.reshape(count * draws, 1, -1))
+        return self.in_units(drawn.view(count, draws, -1))
+
     def log_prob(self, inputs: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """Log-density of `truth`, (n, targets), under every member, (n, members), float64.
 

@@ -63,7 +63,11 @@ class InputDensity:
         """
         return (np.asarray(self.thresholds) - self.log_factors(inputs)).max(axis=1)
 
-    def log_components(self, inputs: np.ndarray, whitening: np.ndarray) -> np.ndarray:
+    def log_latents(self, latents: np.ndarray) -> np.ndarray:
+        """Log-density of the latents (n, latents) alone under each component, (n, k)."""
+        return self._log_components(np.asarray(latents, np.float64), self._latents_whitening)
+
+    def _log_components(self, inputs: np.ndarray, whitening: np.ndarray) -> np.ndarray:
         """Log-density under each component of the first inputs, (n, k)."""
         size = inputs.shape[1]
         found = np.empty((len(inputs), len(self.weights)))
@@ -73,7 +77,7 @@ class InputDensity:
         return found - 0.5 * size * np.log(2 * np.pi)
 
     def _log_mixture(self, inputs: np.ndarray, whitening: np.ndarray) -> np.ndarray:
-        parts = np.log(self.weights) + self.log_components(inputs, whitening)
+        parts = np.log(self.weights) + self._log_components(inputs, whitening)
         return np.logaddexp.reduce(parts, axis=1)
 
     @cached_property

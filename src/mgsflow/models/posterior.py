@@ -99,6 +99,18 @@ class Posterior:
 
         return ReweightedPosterior(self, ratio, pool)
 
+    def widen(self) -> Posterior:
+        """The posteriors of galaxies with larger errors than the training set's, or without a band.
+
+        Its inputs are the latents, the magnitudes `mag_*` and, beside each, `extra_error_*`: the
+        standard error beyond that of the training set's, mag, sqrt(error^2 - the training set's^2);
+        0 where there is none. A magnitude of NaN, or an infinite error, is a missing band. Colours
+        follow. Raises UserError where the inputs are no magnitudes and their colours.
+        """
+        from mgsflow.models.widened import WidenedPosterior
+
+        return WidenedPosterior(self)
+
     def to(self, device: torch.device | str) -> Self:
         """Move the models to a device. The noise of the draws stays the same on all of them."""
         for ensemble in self._ensembles:

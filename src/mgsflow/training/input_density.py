@@ -24,15 +24,25 @@ def fit_input_density(
     """The density of the standardised inputs `train`, (n, d), with its thresholds.
 
     The first `latents` inputs are a stamp's. The number of components is the one of least BIC
-    (Schwarz 1978) among those that have no more parameters than there are rows. A threshold leaves
-    the share `outside` of galaxies like those of `validation`, (m, d), below it: it is the
-    log-density that floor(outside (m + 1)) of them do not exceed, by which a new one falls below
-    with a probability of `outside` at most (conformal prediction; Bates et al. 2023). With fewer
-    than 1 / outside - 1 it is the least of all, and that probability 1 / (m + 1).
+    (Schwarz 1978) among those that have no more parameters than there are rows. For `validation`,
+    (m, d), and `outside` see `with_thresholds`.
     """
     rows = np.random.default_rng(seed).permutation(len(train))[:MOST_ROWS]
     fitted = _fit_mixture(train[rows].astype(np.float64), seed)
     density = InputDensity(fitted.weights_, fitted.means_, fitted.covariances_, latents)
+    return with_thresholds(density, validation, outside)
+
+
+def with_thresholds(
+    density: InputDensity, validation: np.ndarray, outside: float = OUTSIDE
+) -> InputDensity:
+    """The density with thresholds that leave `outside` of galaxies like `validation` below them.
+
+    Of each factor the log-density that floor(outside (m + 1)) of the m rows of `validation` do not
+    exceed: a new one falls below with a probability of `outside` at most (conformal prediction;
+    Bates et al. 2023). With fewer than 1 / outside - 1 it is the least of all, and that probability
+    1 / (m + 1).
+    """
     rank = max(1, int(outside * (len(validation) + 1)))
     ordered = np.sort(density.log_factors(validation), axis=0)
     return replace(density, thresholds=tuple(ordered[rank - 1].tolist()))
