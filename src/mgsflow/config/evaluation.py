@@ -45,7 +45,10 @@ class ConditionalVae(Section):
     batch_size: int = setting(128, "Stamps in a batch", ge=1)
     epochs: int = setting(100, "Most epochs", ge=1)
     patience: int = setting(
-        15, "Epochs without a better validation loss before training ends", ge=1
+        40,
+        "Epochs without a better validation loss before training ends; the loss falls most when "
+        "the learning rate does, at the end",
+        ge=1,
     )
     precision: Literal["float32", "bfloat16"] = setting(
         "bfloat16", "Arithmetic of the convolutions; weights and losses stay float32"

@@ -38,7 +38,8 @@ def seen_side(size: int, settings: ConditionalVae) -> int:
 def read_middles(stamps: StampSet, rows: np.ndarray, settings: ConditionalVae) -> Tensor:
     """The middles of the stamps at `rows`, stretched, then binned: (n, bands, side, side) float16.
 
-    Of numbers below 3 float16 has eleven binary digits, a few hundredths of the sky's noise.
+    Of numbers below 3 float16 has eleven binary digits, a few hundredths of the sky's noise. All
+    are in memory at once: 38 kB a stamp with the default settings, 4.8 GB of the paper's 125,000.
     Raises UserError for a pixel that is no number.
     """
     size = stamps.layout.size
