@@ -6,9 +6,9 @@
 SkyServer's export is looked for where MGSFLOW_REAL_DATA or --real says. Five outer test folds,
 which nothing is fitted, stopped or tuned on; what is tuned is tuned within the others. Each
 method's answers are kept in --work, fold by fold, so that an interrupted run goes on. Writes
-benchmarks/results/photometric_redshift.json and prints the tables, which docs/real-data.md quotes
-whole. `--tables` prints them from the JSON that is there, without any data. Without sbi its rows
-are left out.
+benchmarks/results/photometric_redshift.json and docs/photometric-redshift.png and prints the
+tables, which docs/real-data.md quotes whole. `--tables` prints them from the JSON that is there,
+without any data. Without sbi its rows are left out.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -44,9 +42,11 @@ from mgsflow.config.models import Flows
 from mgsflow.core.files import atomic_path, read_json, write_json
 from mgsflow.core.progress import say
 from mgsflow.core.seeds import derive_seed
+from mgsflow.evaluation.calibration.bands import CELLS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks/results/photometric_redshift.json"
+FIGURE = ROOT / "docs/photometric-redshift.png"
 OURS, TWO = "flow", "flow, two members"
 # Of these rows the ensemble is smaller, and so is the one that they are compared with.
 SMALLER = {"flow, in-sample residuals", "flow, affine", "flow, log z", "flow, untuned",
@@ -122,11 +122,13 @@ def methods(galaxies: Galaxies, kept: Kept, flows: Flows) -> dict[str, Method]:
     if sbi_is_there():
         on_z = partial(neural_posterior, logarithm=False)
         found["NPE, z itself"] = regression(on_z, "NPE, z itself")
+        five = partial(neural_posterior, networks=5)
+        found["NPE, five networks"] = regression(five, "NPE, five networks")
     return found
 
 
 def run_all(galaxies: Galaxies, kept: Kept, chosen: list[str] | None, options: Any) -> None:
-    """Every method on every fold, but those that are there; the results after each method."""
+    """Every method on every fold, but those that are there."""
     folds = outer_folds(len(galaxies), options.seed)
     every = methods(galaxies, kept, settings_of_run(options.quick))
     for name, method in every.items():
@@ -137,7 +139,6 @@ def run_all(galaxies: Galaxies, kept: Kept, chosen: list[str] | None, options: A
                 continue
             train = np.concatenate([other for k, other in enumerate(folds) if k != fold])
             _run_fold(galaxies, kept, name, method, (train, test), fold, options.seed)
-        write_json(options.out, result(galaxies, kept, list(_complete(kept)), options))
 
 
 def _run_fold(
@@ -168,6 +169,7 @@ def _complete(kept: Kept) -> Iterator[str]:
 
 ROWS = (
     OURS, "boosting", "support vectors", "bagged MLPs", "NPE", "NPE, z itself",
+    "NPE, five networks",
     "flow, one member", TWO, "flow, heads alone", "flow, own validation rows",
     *sorted(SMALLER),
 )  # fmt: skip
@@ -189,11 +191,12 @@ def result(galaxies: Galaxies, kept: Kept, names: list[str], options: Any) -> di
             against = differences(answers[base], arrays, options.resamples, options.seed)
             rows[name]["flow_minus_this"] = against
         if "pit" in arrays:
-            rows[name]["pit_histogram"] = np.histogram(arrays["pit"], 20, (0, 1))[0].tolist()
+            counts = np.histogram(arrays["pit"], CELLS, (0, 1))[0]
+            rows[name]["pit_histogram"] = (counts / len(arrays["pit"])).tolist()
     made = {k: getattr(options, k) for k in ("seed", "resamples", "galaxies", "quick")}
     return {
         "made": made | {"folds": FOLDS, "grid": list(GRID)},
-        "command": "python benchmarks/photometric_redshift.py" + _arguments(),
+        "command": "python benchmarks/photometric_redshift.py" + _arguments(options),
         "machine": machine(),
         "galaxies": len(galaxies),
         "left": galaxies.left,
@@ -203,10 +206,12 @@ def result(galaxies: Galaxies, kept: Kept, names: list[str], options: Any) -> di
     }
 
 
-def _arguments() -> str:
-    """The arguments, but for the folders of this machine."""
-    kept = [a for a in sys.argv[1:] if not a.startswith(("--real", "--work", "--out"))]
-    return "".join(f" {shlex.quote(argument)}" for argument in kept)
+def _arguments(options: argparse.Namespace) -> str:
+    """What was asked for, but for the folders of this machine and the order of the rows."""
+    default = parser().get_default
+    told = [f" --{name} {getattr(options, name)}" for name in ("galaxies", "resamples", "seed")
+            if getattr(options, name) != default(name)]  # fmt: skip
+    return "".join(told) + (" --quick" if options.quick else "")
 
 
 def machine() -> dict[str, Any]:
@@ -263,7 +268,14 @@ def _run(options: argparse.Namespace) -> None:
         raise SystemExit(f"{options.work}: holds answers of {read_json(identity)}, not of {made}; "
                          "name another folder with --work, or remove it")  # fmt: skip
     write_json(identity, made)
-    run_all(galaxies, Kept(options.work), options.methods, options)
+    kept = Kept(options.work)
+    run_all(galaxies, kept, options.methods, options)
+    found = result(galaxies, kept, list(_complete(kept)), options)
+    write_json(options.out, found)
+    if options.out == RESULTS:
+        from photoz_figure import draw  # Matplotlib only where something is drawn
+
+        draw(found, FIGURE)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ INNER_FOLDS = 3
 DRAWS = 1000  # of a posterior
 
 BOOSTING = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (8, 31), "max_iter": (100, 300)}
-SUPPORT = {"C": (3.0, 10.0, 30.0, 100.0), "gamma": (0.03, 0.1, 0.3), "epsilon": (0.05, 0.1, 0.2)}
+SUPPORT = {"C": (3.0, 10.0, 30.0), "gamma": (0.05, 0.1, 0.2), "epsilon": (0.05, 0.2)}
 PERCEPTRONS = {"learning_rate_init": (1.0e-3, 4.0e-3)}
 _REGRESSOR = "transformedtargetregressor__regressor__"
 

@@ -10,7 +10,8 @@ LABELS = {
     "support vectors": "support-vector regression, tuned",
     "bagged MLPs": "ten bagged MLPs, tuned",
     "NPE": "sbi's NPE, spline flow on log z",
-    "NPE, z itself": "sbi's NPE, spline flow on z",
+    "NPE, z itself": "the same on z itself",
+    "NPE, five networks": "the same on log z, five networks",
     "flow, one member": "one member instead of five",
     "flow, two members": "two members instead of five",
     "flow, heads alone": "mean of the heads, without the flow",
@@ -22,7 +23,15 @@ LABELS = {
     "flow, magnitudes alone": "two members: magnitudes alone",
     "flow, colours alone": "two members: colours alone",
 }
-COMPARED = ("flow", "boosting", "support vectors", "bagged MLPs", "NPE", "NPE, z itself")
+COMPARED = (
+    "flow",
+    "boosting",
+    "support vectors",
+    "bagged MLPs",
+    "NPE",
+    "NPE, z itself",
+    "NPE, five networks",
+)
 GAINS = ("r2", "sigma_mad", "log_density", "crps")
 
 
