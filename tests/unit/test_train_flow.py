@@ -17,7 +17,7 @@ from mgsflow.models.storage import load_tensors
 from mgsflow.training import members as members_module
 from mgsflow.training.heads import Rows, fit_heads
 from mgsflow.training.members import PHASES, fit_member
-from mgsflow.training.residuals import divide
+from mgsflow.training.residuals import divide, training_means
 
 TARGETS = Targets()
 ALL = ["members.safetensors", "model.json", "history.csv"]
@@ -192,13 +192,37 @@ def coverage_and_log_prob(branch, test):
     return ((rank - 0.5).abs() < 0.34).float().mean().item(), log_prob.mean().item()
 
 
-def test_flows_on_the_heads_own_residuals_are_too_narrow_and_on_out_of_fold_ones_are_not():
+def test_flows_on_the_heads_own_residuals_are_too_narrow_and_on_honest_ones_are_not():
     test = overfitting_toy(4000, 3)
     naive, naive_log_prob = coverage_and_log_prob(overfitted("early_stopped"), test)
-    honest, log_prob = coverage_and_log_prob(overfitted("out_of_fold"), test)
     assert naive < 0.55, "the toy does not overfit: it shows nothing"
-    assert honest == pytest.approx(0.68, abs=0.04)
-    assert log_prob > naive_log_prob + 0.2
+    for residuals in ("out_of_fold", "rescaled"):
+        honest, log_prob = coverage_and_log_prob(overfitted(residuals), test)
+        assert honest == pytest.approx(0.68, abs=0.04), residuals
+        assert log_prob > naive_log_prob + 0.2, residuals
+
+
+def test_rescaled_residuals_are_the_heads_own_in_the_size_of_out_of_fold_ones():
+    rows, held = chain(120, 1), chain(60, 2)
+    flows = FLOWS.model_copy(update={"epochs": 3, "folds": 2})
+    architecture = Architecture.of(2, ["metallicity", "log_sfr"], True, flows)
+    heads, _ = fit_heads(rows, held, architecture, flows, [1, 2])
+    residuals = {}
+    for name in ("early_stopped", "out_of_fold", "rescaled"):
+        settings = flows.model_copy(update={"residuals": name})
+        means, _ = training_means(heads, rows, held, architecture, settings, [3, 4])
+        residuals[name] = rows.targets - means
+    ratio = residuals["rescaled"] / residuals["early_stopped"]
+    measured = ~torch.isnan(rows.targets)
+    for member in range(2):
+        for target in range(2):
+            own = ratio[member, measured[:, target], target]
+            assert own.min().item() == pytest.approx(own.max().item(), rel=1e-3)
+            sizes = [
+                residuals[name][member, measured[:, target], target].abs().median().item()
+                for name in ("rescaled", "out_of_fold")
+            ]
+            assert sizes[0] == pytest.approx(sizes[1], rel=1e-4)
 
 
 def chain(galaxies, seed, rho=0.8):

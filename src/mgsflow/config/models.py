@@ -81,10 +81,11 @@ class Flows(Section):
         "spline", "Flow of a lone core property; an affine one is exactly Gaussian"
     )
     spline_bins: int = setting(16, "Bins of a rational-quadratic spline", ge=2)
-    residuals: Literal["out_of_fold", "early_stopped"] = setting(
+    residuals: Literal["out_of_fold", "rescaled", "early_stopped"] = setting(
         "out_of_fold",
-        "Residuals that the flows are fitted on: of heads that did not see the row, or of the "
-        "early-stopped head that did",
+        "Residuals that the flows are fitted on: of heads that did not see the row, of the "
+        "early-stopped head that did, or of this one, rescaled to the size of the first, which "
+        "suits a few thousand galaxies better (docs/real-data.md)",
     )
     folds: int = setting(5, "Folds of the out-of-fold residuals", ge=2)
     learning_rate: float = setting(1.0e-3, "Learning rate of AdamW", gt=0)
