@@ -18,6 +18,7 @@ from mgsflow.training import loop as loop_module
 
 COUNT = 480
 SETTINGS = ConditionalVae(epochs=25, batch_size=32, learning_rate=3e-3, precision="float32")
+VAE = Vae(channels=[8, 8, 16])
 RUN = Targets(properties=["redshift", "log_stellar_mass", "metallicity"], lines=[])
 SETS = np.array(["train", "train", "validation", "train", "test", "vae_train"])
 
@@ -44,7 +45,7 @@ def sky(tmp_path_factory):
     return folder, paths, table[table["set"] != "vae_train"].reset_index(drop=True)
 
 
-def _train(sky, out, table=None, settings=SETTINGS, seed=1):
+def _train(sky, out, table=None, settings=SETTINGS, seed=1, vae=VAE):
     folder, paths, features = sky
     out.mkdir(exist_ok=True)
     write_table(out / "features.parquet", features if table is None else table)
@@ -52,7 +53,7 @@ def _train(sky, out, table=None, settings=SETTINGS, seed=1):
         shards=paths,
         index=folder / "index.parquet",
         features=out / "features.parquet",
-        vae=Vae(channels=[8, 8, 16]),
+        vae=vae,
         baselines=Baselines(conditional_vae=settings),
         targets=RUN,
         compute=Compute(device="cpu", vae_threads=1),
@@ -149,6 +150,20 @@ def test_an_interrupted_training_ends_with_the_same_bits(sky, tmp_path, monkeypa
     assert not list((tmp_path / "broken/checkpoints").iterdir())
     for name in ("model.safetensors", "predictions.parquet"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes()
+
+
+def test_a_checkpoint_of_pixels_stretched_otherwise_is_not_taken_up(sky, tmp_path, monkeypatch):
+    keys = []
+
+    def save_and_stop(checkpoints, state):
+        keys.append(checkpoints.fingerprint)
+        raise InterruptionError
+
+    monkeypatch.setattr(loop_module.Checkpoints, "save", save_and_stop)
+    for vae in (VAE, VAE.model_copy(update={"softening": 5.0})):
+        with pytest.raises(InterruptionError):
+            _train(sky, tmp_path, vae=vae)
+    assert keys[0] != keys[1]
 
 
 def test_what_it_writes_beside_the_predictions(sky, trained):

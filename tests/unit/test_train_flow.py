@@ -15,6 +15,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.models.branch import Architecture
 from mgsflow.models.storage import load_tensors
 from mgsflow.training import members as members_module
+from mgsflow.training import telemetry as telemetry_module
 from mgsflow.training.heads import Rows, fit_heads
 from mgsflow.training.members import PHASES, fit_member
 from mgsflow.training.residuals import divide, training_means
@@ -89,13 +90,23 @@ def test_resumed_training_equals_one_that_never_stopped(tmp_path, monkeypatch, p
         done.append(name)
         run(self, name)
 
+    so_far = telemetry_module.Telemetry.so_far
+
+    def as_if_long(meter):
+        cost = so_far(meter)
+        return cost | {"wall_seconds": cost["wall_seconds"] + 100.0}
+
     monkeypatch.setattr(members_module._Training, "run", stop_once_before)
+    monkeypatch.setattr(telemetry_module.Telemetry, "so_far", as_if_long)
     with pytest.raises(InterruptionError):
         train(tmp_path / "parts", table, "property", TARGETS)
     assert not (tmp_path / "parts" / "property").exists()
     torch.manual_seed(99)  # the state of the generators is not what the result hangs on
+    monkeypatch.setattr(telemetry_module.Telemetry, "so_far", so_far)
     resumed = train(tmp_path / "parts", table, "property", TARGETS)
     assert done.count("heads") == 1, "the phases before were not trained again"
+    cost = json.loads((resumed / "telemetry.json").read_text())["wall_seconds"]
+    assert cost > 100, "what the interrupted training had cost is not in the telemetry"
     assert bytes_of(resumed) == bytes_of(whole)
 
 

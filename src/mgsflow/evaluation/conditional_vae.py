@@ -65,7 +65,15 @@ def train_conditional_vae(
     machine = {"device": device.type, "threads": compute.vae_threads, **software_versions()}
     kept = Checkpoints(
         checkpoints,
-        fingerprint(settings.model_dump(), vae.channels, machine, seed, data.key, code),
+        fingerprint(
+            settings.model_dump(),
+            vae.channels,
+            data.stamps.stretch.as_dict(),
+            machine,
+            seed,
+            data.key,
+            code,
+        ),
     )
     with Telemetry(NAME, device, stamps=len(data.rows["train"])) as cost:
         pixels = {

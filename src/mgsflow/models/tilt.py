@@ -26,7 +26,7 @@ ITERATIONS = 200
 
 @dataclass(frozen=True)
 class Tilt:
-    """ln r of targets, zero on average under the density that it is the ratio to."""
+    """ln r of targets, where r is 1 on average under the density that it is the ratio to."""
 
     mean: Array
     std: Array

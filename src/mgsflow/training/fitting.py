@@ -1,7 +1,8 @@
 """The loop that fits heads and flows: AdamW, minibatches of tensors in memory, early stopping.
 
 Models of one shape, such as the members of an ensemble, are fitted at once; each has its own order
-of the rows, its own learning rate and its own end, as if it were fitted by itself.
+of the rows, its own learning rate and its own end, as if it were fitted by itself; only what
+dropout drops hangs on how many there are.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from mgsflow.config.models import Compute, Flows
@@ -72,16 +73,19 @@ def train_flow(
         keep = Checkpoints(checkpoints, identity)
         # families of flows on the same inputs share their seeds, and so their encoder and heads
         own_seed = derive_seed(seed, "train-flow", flow, inputs_of(variant))
-        tensors, rows = _train(data, flows, own_seed, keep)
+        tensors, rows = _train(data, flows, own_seed, keep, meter)
         meter.note(galaxies=len(data.train), members=flows.members, epochs=len(rows))
     described = _describe(data, flow, variant, flows, seed, digest)
-    # of the inputs alone: the same for both flows and all families
-    density = fit_input_density(
-        data.train.inputs.cpu().numpy(),
-        data.validation.inputs.cpu().numpy(),
-        len(latent_columns(data.inputs)),
-        derive_seed(seed, "train-flow", "input-density", inputs_of(variant)),
-    )
+    density_seed = derive_seed(seed, "train-flow", "input-density", inputs_of(variant))
+    # torch's number of threads is not that of scikit-learn's linear algebra
+    with threadpool_limits(limits=compute.flow_threads):
+        # of the inputs alone: the same for both flows and all families
+        density = fit_input_density(
+            data.train.inputs.cpu().numpy(),
+            data.validation.inputs.cpu().numpy(),
+            len(latent_columns(data.inputs)),
+            density_seed,
+        )
     described["input_density"] = density.to_json()
     save_model(out, description, tensors | density.to_tensors(), described)
     _write_history(history, rows)
@@ -164,12 +168,21 @@ def _detects(train: pd.DataFrame, goals: list[str]) -> bool:
 
 
 def _train(
-    data: _Data, flows: Flows, seed: int, keep: Checkpoints
+    data: _Data, flows: Flows, seed: int, keep: Checkpoints, meter: Telemetry
 ) -> tuple[dict[str, Tensor], list[list[Any]]]:
     """Tensors of all members, named MEMBER.NAME, and the rows of the history."""
     seeds = [derive_seed(seed, member) for member in range(flows.members)]
+    state = keep.load()
+    if state is not None:
+        meter.resume(state["cost"])
     branches, curves = fit_members(
-        data.train, data.validation, data.architecture, flows, seeds, keep.load(), keep.save
+        data.train,
+        data.validation,
+        data.architecture,
+        flows,
+        seeds,
+        state,
+        lambda reached: keep.save(reached | {"cost": meter.so_far()}),
     )
     tensors = {
         f"{member}.{name}": tensor

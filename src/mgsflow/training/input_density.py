@@ -23,8 +23,8 @@ def fit_input_density(
 ) -> InputDensity:
     """The density of the standardised inputs `train`, (n, d), with its thresholds.
 
-    The first `latents` inputs are a stamp's. The number of components is the one of least BIC
-    (Schwarz 1978) among those that have no more parameters than there are rows. For `validation`,
+    The first `latents` inputs are a stamp's. The number of components is the last that lowers the
+    BIC (Schwarz 1978) and has no more parameters than there are rows. For `validation`,
     (m, d), and `outside` see `with_thresholds`.
     """
     rows = np.random.default_rng(seed).permutation(len(train))[:MOST_ROWS]
