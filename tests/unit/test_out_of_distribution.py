@@ -29,6 +29,7 @@ def run(tmp_path_factory):
         [
             swapped.assign(anomaly="swapped", photometry=True),
             test.assign(anomaly="star", photometry=True),
+            test.assign(anomaly="distant", photometry=True, mag_u=[np.nan] * 20 + [17.0] * 100),
             test.assign(anomaly="blank", photometry=False),
         ]
     ).assign(stamp=-1)
@@ -51,8 +52,9 @@ def run(tmp_path_factory):
 
 def test_exchanged_bands_are_found_and_the_test_set_itself_is_not(run):
     table = read_table(run / "table.parquet").set_index("anomaly")
-    assert set(table.index) == {"swapped", "star"}, "a stamp is not seen without images"
-    assert (table["variant"] == VARIANT).all() and (table["n"] == 120).all()
+    seen = {"swapped": 120, "star": 120, "distant": 100}  # no blank: it is not seen without images
+    assert table["n"].to_dict() == seen, "what has no inputs is left out"
+    assert (table["variant"] == VARIANT).all() and (table["n_test"] == 120).all()
     found, same = table.loc["swapped"], table.loc["star"]
     assert found["auc"] > 0.99 and found["true_positive_rate"] > 0.95
     assert found["epistemic_ratio"] > 1.5 and found["auc_epistemic"] > 0.7
@@ -64,7 +66,8 @@ def test_exchanged_bands_are_found_and_the_test_set_itself_is_not(run):
 
 def test_scores_are_of_each_galaxy(run):
     scores = read_table(run / "scores.parquet")
-    assert scores["anomaly"].value_counts().to_dict() == {"test": 120, "swapped": 120, "star": 120}
+    counts = {"test": 120, "swapped": 120, "star": 120, "distant": 100}
+    assert scores["anomaly"].value_counts().to_dict() == counts
     test, star = (scores[scores["anomaly"] == name] for name in ("test", "star"))
     np.testing.assert_array_equal(test["atypicality"], star["atypicality"])
 

@@ -125,11 +125,9 @@ def _scored(
 ) -> pd.DataFrame:
     """Both scores of the test set and of the anomalies that this variant can see."""
     parts = {USUAL: usual}
-    parts |= {
-        str(name): part
-        for name, part in unusual.groupby("anomaly", sort=False)
-        if _sees(posterior, part)
-    }
+    for name, part in unusual.groupby("anomaly", sort=False):
+        if _sees(posterior, part):
+            parts[str(name)] = _finite(part, posterior.inputs, f"{variant}, {name}")
     return pd.concat(
         [
             pd.DataFrame(
@@ -144,6 +142,14 @@ def _scored(
         ],
         ignore_index=True,
     )
+
+
+def _finite(part: pd.DataFrame, inputs: list[str], what: str) -> pd.DataFrame:
+    """Those whose inputs can be had: of some stars no template gives rest-frame colours."""
+    good = np.isfinite(part[inputs].to_numpy(np.float64)).all(axis=1)
+    if not good.all():
+        say(f"out-of-distribution: {what}: {(~good).sum()} of {len(good)} have no such inputs")
+    return part[good]
 
 
 def _sees(posterior: Posterior, part: pd.DataFrame) -> bool:
