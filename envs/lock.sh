@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(workflow data train report dev)
-apart=(benchmark) # pinned to the versions of the others, which it never moves; not in .venv
+apart=(benchmark sed) # pinned to the versions of the others, which it never moves; not in .venv
 compile=(pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url
          --no-emit-find-links --no-emit-trusted-host --allow-unsafe)
 all=$(mktemp --suffix .txt)
@@ -20,4 +20,4 @@ for name in "${names[@]}" "${apart[@]}"; do
   sed -i "1i # Exact pins of the environment '$name': made by \`make lock\` from pyproject.toml, not by hand." "$lock"
   echo "envs/$name.lock: $(grep -c == "$lock") packages"
 done
-python3 envs/conda.py "${names[@]}"
+python3 envs/conda.py "${names[@]}" "${apart[@]}"

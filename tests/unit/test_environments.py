@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ENVS = REPOSITORY / "envs"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-RULES = ("data", "train", "report")  # environments that rules run in
+RULES = ("data", "train", "report", "sed")  # environments that rules run in
 
 
 # The packages of ours whose stages run in an environment; core and config run in all.
@@ -26,6 +26,7 @@ RUNS = {
     "data": ("sky", "sample"),
     "train": ("models", "training", "evaluation"),
     "report": ("report", "archive"),
+    "sed": ("sed",),
 }
 DISTRIBUTIONS = {
     "PIL": "pillow",

@@ -152,6 +152,14 @@ def test_a_changed_section_reruns_its_own_stages_and_those_below(tiny, below, ov
     assert set(tiny.plan(overlay)) == expected
 
 
+def test_sed_fitting_is_planned_on_a_simulated_sky_that_asks_for_it(checkout):
+    before, after = checkout.plan(), checkout.plan("sed: {galaxies: 3}")
+    assert after.keys() - before.keys() == {"fit_sed", "compare_speed", "table_sed"}
+    assert {rule: after[rule] for rule in before} == before
+    real = checkout.plan("sed: {galaxies: 3}", configfiles=("config.yaml",))
+    assert not {"fit_sed", "compare_speed", "table_sed"} & real.keys()
+
+
 def test_another_family_of_flows_trains_its_own_alone(tiny, below):
     """Neither the inputs are joined again, nor the baselines or the other variants trained."""
     variants = [

@@ -60,6 +60,7 @@ ARCHIVED = [
     f"{RUN}/evaluation/out-of-distribution.parquet",
     f"{RUN}/evaluation/out-of-distribution-scores.parquet",
     *([f"{RUN}/evaluation/oracle.parquet"] if HAS_ORACLE else []),
+    *([f"{RUN}/evaluation/sed.parquet", f"{RUN}/evaluation/compare-speed.json"] if HAS_SED else []),
     *(
         [
             *expand(f"{RUN}/stamps/shard-{{shard}}.h5", shard=SHARDS),

@@ -77,6 +77,13 @@ HAS_ORACLE = (
     and config["photometry"]["deredden"]
     and config["photometry"]["bands"] == ["u", "g", "r", "i", "z"]
 )
+# Fits of the spectral energy distribution are judged by a simulated sky's truth.
+HAS_SED = (
+    SKY == "simulated"
+    and config["sed"]["galaxies"] > 0
+    and config["photometry"]["deredden"]
+    and config["photometry"]["bands"] == ["u", "g", "r", "i", "z"]
+)
 FLOWS = [f for f, t in (("property", TARGETS["properties"]), ("line", TARGETS["lines"])) if t]
 SHARDS = [f"{i:03d}" for i in range(config["stamps"]["shards"])] if HAS_STAMPS else []
 ENVS = f"{workflow.basedir}/envs"

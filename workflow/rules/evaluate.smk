@@ -496,3 +496,70 @@ rule speed:
         "--line-model {input.line_model:q} --variant {params.variant} "
         "--training {input.training:q} --evaluation {params.evaluation:q} "
         "--compute {params.compute:q} --seed {params.seed} --out {output:q} 2>&1 | tee {log:q}"
+
+
+# Fits of test galaxies' magnitudes, by bagpipes and kcorrect: on one thread, since they are timed.
+rule fit_sed:
+    input:
+        features=f"{RUN}/flows/features.parquet",
+        selected=f"{RUN}/catalogue/selected.parquet",
+    output:
+        f"{RUN}/evaluation/sed.parquet",
+    params:
+        photometry=section("photometry", "asinh_to_ab"),
+        selection=section("selection", "redshift_min", "redshift_max"),
+        sed=section("sed"),
+        evaluation=section("evaluation", "speed_draws"),
+        seed=config["seed"],
+        code=code("fit-sed"),
+    log:
+        f"{RUN}/logs/fit_sed.log",
+    benchmark:
+        f"{RUN}/benchmarks/fit_sed.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60 + 4 * config["sed"]["galaxies"],
+    conda:
+        f"{ENVS}/sed.yaml"
+    container:
+        f"{ENVS}/images/sed.sif"
+    message:
+        "Fit spectral energy distributions"
+    shell:
+        "mgsflow fit-sed --features {input.features:q} --selected {input.selected:q} "
+        "--photometry {params.photometry:q} --selection {params.selection:q} --sed {params.sed:q} "
+        "--evaluation {params.evaluation:q} --seed {params.seed} --out {output:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"
+
+
+# The posteriors beside these fits: core-seconds a galaxy, and accuracy.
+rule compare_speed:
+    input:
+        sed=f"{RUN}/evaluation/sed.parquet",
+        truth=f"{RUN}/sky/truth.parquet",
+        speed=f"{RUN}/evaluation/speed.json",
+        posteriors=POSTERIORS,
+    output:
+        f"{RUN}/evaluation/compare-speed.json",
+    params:
+        variants=VARIANTS,
+        code=code("compare-speed"),
+    log:
+        f"{RUN}/logs/compare_speed.log",
+    benchmark:
+        f"{RUN}/benchmarks/compare_speed.tsv"
+    threads: 1
+    resources:
+        mem_mb=16000,
+        runtime=30,
+    conda:
+        f"{ENVS}/sed.yaml"
+    container:
+        f"{ENVS}/images/sed.sif"
+    message:
+        "Compare with fits of spectral energy distributions"
+    shell:
+        "mgsflow compare-speed --sed {input.sed:q} --truth {input.truth:q} "
+        "--speed {input.speed:q} --posteriors {input.posteriors:q} --variants {params.variants} "
+        "--out {output:q} --threads {threads} 2>&1 | tee {log:q}"

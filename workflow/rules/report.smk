@@ -13,6 +13,7 @@ DIRECTION_FIGURES = dict(zip(["figure3a", "figure3b"], DIRECTIONS_OF)) if HAS_ST
 TABLES = ["table1", "table2", "scores", "calibration", "speed", "cost", "sample"]
 TABLES += ["detectability"] if HAS_METALLICITY else []
 TABLES += ["oracle"] if HAS_ORACLE else []
+TABLES += ["sed"] if HAS_SED else []
 TABLES += ["leakage", "out_of_distribution"]
 FIGURES = [
     "figure1",
@@ -235,6 +236,34 @@ rule table_speed:
     shell:
         "mgsflow table-speed --speed {input.speed:q} --out {output.csv:q} --threads {threads} "
         "2>&1 | tee {log:q}"
+
+
+# The posteriors beside fits of the spectral energy distribution.
+rule table_sed:
+    input:
+        comparison=f"{RUN}/evaluation/compare-speed.json",
+    output:
+        csv=report(f"{RUN}/tables/sed.csv", caption="../report/sed.rst", category="Tables"),
+        shown=multiext(f"{RUN}/tables/sed", ".md", ".tex"),
+    params:
+        code=code("table-sed"),
+    log:
+        f"{RUN}/logs/table_sed.log",
+    benchmark:
+        f"{RUN}/benchmarks/table_sed.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        f"{ENVS}/report.yaml"
+    container:
+        f"{ENVS}/images/report.sif"
+    message:
+        "Table of SED fitting"
+    shell:
+        "mgsflow table-sed --comparison {input.comparison:q} --out {output.csv:q} --threads "
+        "{threads} 2>&1 | tee {log:q}"
 
 
 # What the trainings cost.

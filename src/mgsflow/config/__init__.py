@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ValidationError, model_validator
 
 from mgsflow.config.base import Section, setting
-from mgsflow.config.evaluation import Archive, Baselines, Calibration, Evaluation, Oracle
+from mgsflow.config.evaluation import Archive, Baselines, Calibration, Evaluation, Oracle, Sed
 from mgsflow.config.models import Compute, Flows, Posteriors, Vae
 from mgsflow.config.sample import Photometry, Selection, Splits, Stamps, Targets
 from mgsflow.config.sky import Catalogue, Network, Sdss, Simulated
@@ -44,6 +44,7 @@ class Settings(Section):
     evaluation: Evaluation = Evaluation()
     calibration: Calibration = Calibration()
     oracle: Oracle = Oracle()
+    sed: Sed = Sed()
     archive: Archive = Archive()
     compute: Compute = Compute()
 

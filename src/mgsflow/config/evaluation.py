@@ -168,6 +168,21 @@ class Oracle(Section):
         return self
 
 
+class Sed(Section):
+    """SED fitting, which speed and accuracy are set beside (docs/performance.md).
+
+    Made where `sky` is `simulated`, with all of u, g, r, i, z: it has the truth to judge both by.
+    """
+
+    galaxies: int = setting(
+        0,
+        "Test galaxies that bagpipes fits, one to two minutes of a core each, in the environment "
+        "`sed`; 0: no comparison. Ten say how fast it is, a hundred how accurate",
+        ge=0,
+    )
+    live_points: int = setting(400, "Live points of bagpipes' nested sampling", ge=50)
+
+
 class Archive(Section):
     """What the archive of a run holds beside its tables, figures, models and catalogue."""
 

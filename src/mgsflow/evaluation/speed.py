@@ -54,8 +54,8 @@ def speed(
     samples. The trainings' wall time (their telemetry files) stands apart: it is paid once.
 
     JSON: `batch` and `single` each have `galaxies`, and `reading`, `encoding`, `sampling` and
-    `total` in seconds a galaxy, null where a step does not exist; device, threads, draws,
-    ensemble members; `training` by model.
+    `total` in seconds a galaxy, null where a step does not exist; device and its type ("cpu" or
+    "cuda"), threads, draws, ensemble members; `training` by model.
     """
     torch.set_num_threads(compute.flow_threads)
     device = choose_device(compute)
@@ -69,6 +69,7 @@ def speed(
     result = {
         "variant": variant,
         "device": facts["device"],
+        "device_type": device.type,
         "threads": facts["threads"],
         "draws": evaluation.speed_draws,
         "members": posterior.members,

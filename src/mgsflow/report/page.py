@@ -39,6 +39,7 @@ TITLES = {
     "out_of_distribution": "Unusual galaxies: the flag",
     "roc": "Unusual galaxies: ROC curves",
     "speed": "Speed",
+    "sed": "Against SED fitting",
     "cost": "Cost of the training",
     "training": "Training curves",
     "sample": "Sample",

@@ -76,3 +76,11 @@ DETECTABILITY_ACCURACY = 0.84  # section 3
 
 # What was trained on which device for how long, in seconds (section 2.3).
 TRAINING = (("VAE", "A100", 5400.0), ("Flows", "T4", 1800.0))
+
+# What a galaxy's fit takes by fitters that are not measured here. Of Prospector its documentation
+# (prospect.readthedocs.io, FAQ); of SED models in general the abstract of Hahn & Melchior 2022
+# (arXiv:2203.07391), in CPU hours. Of CIGALE no time a galaxy was found.
+SED_FITTING = (
+    ("Prospector, complex models", "hours to days", "its documentation"),
+    ("MCMC of a full SED model", ">10–100 h", "Hahn & Melchior 2022"),
+)
