@@ -113,21 +113,55 @@ def _fake_fitter(clock: _Clock) -> type:
     return Fake
 
 
-def test_each_fit_has_its_own_time_and_its_posterior_in_quantiles(catalogue, monkeypatch):
+@pytest.fixture
+def clock(monkeypatch) -> _Clock:
+    """The time that the stage reads, with a fitter in bagpipes' place that makes it pass."""
     clock = _Clock()
     monkeypatch.setattr(fit, "time", clock)
     monkeypatch.setattr(fit, "NestedFitter", _fake_fitter(clock))
     monkeypatch.setattr(fit, "version", lambda name: f"{name}'s")
+    return clock
+
+
+def _fit(folder: Path, galaxies: int, draws: int = 101) -> None:
     fit.fit_sed(
-        features=catalogue / "features.parquet",
-        selected=catalogue / "selected.parquet",
+        features=folder / "features.parquet",
+        selected=folder / "selected.parquet",
         photometry=Photometry(),
         selection=Selection(),
-        sed=Sed(galaxies=4, live_points=77),
-        evaluation=Evaluation(speed_draws=101),
+        sed=Sed(galaxies=galaxies, live_points=77),
+        evaluation=Evaluation(speed_draws=draws),
         seed=1,
-        out=catalogue / "sed.parquet",
+        checkpoints=folder / "checkpoints",
+        code="a digest",
+        out=folder / "sed.parquet",
     )
+
+
+def test_a_stopped_run_goes_on_from_its_last_galaxy(catalogue, clock, monkeypatch):
+    fitted = []
+
+    class Stopping(fit.NestedFitter):
+        def fit(self, objid: int, maggies: np.ndarray, errors: np.ndarray) -> dict:
+            fitted.append(objid)
+            if len(fitted) == 3:
+                raise KeyboardInterrupt
+            return super().fit(objid, maggies, errors)
+
+    monkeypatch.setattr(fit, "NestedFitter", Stopping)
+    with pytest.raises(KeyboardInterrupt):
+        _fit(catalogue, 4)
+    _fit(catalogue, 4)
+    assert len(fitted) == 5 and fitted[2] == fitted[3] and len(set(fitted)) == 4
+    resumed = read_table(catalogue / "sed.parquet")
+    assert not (catalogue / "checkpoints").exists()
+    _fit(catalogue, 4)
+    pd.testing.assert_frame_equal(read_table(catalogue / "sed.parquet"), resumed)
+    assert len(fitted) == 9
+
+
+def test_each_fit_has_its_own_time_and_its_posterior_in_quantiles(catalogue, clock):
+    _fit(catalogue, 4)
     table, notes = read_table(catalogue / "sed.parquet"), read_notes(catalogue / "sed.parquet")
     fits = table[table["method"] == "bagpipes"]
     order = choose(catalogue / "features.parquet", catalogue / "selected.parquet", True, 1).objid

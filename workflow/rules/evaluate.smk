@@ -511,6 +511,7 @@ rule fit_sed:
         sed=section("sed"),
         evaluation=section("evaluation", "speed_draws"),
         seed=config["seed"],
+        checkpoints=f"{RUN}/checkpoints/fit-sed",
         code=code("fit-sed"),
     log:
         f"{RUN}/logs/fit_sed.log",
@@ -529,7 +530,8 @@ rule fit_sed:
     shell:
         "mgsflow fit-sed --features {input.features:q} --selected {input.selected:q} "
         "--photometry {params.photometry:q} --selection {params.selection:q} --sed {params.sed:q} "
-        "--evaluation {params.evaluation:q} --seed {params.seed} --out {output:q} "
+        "--evaluation {params.evaluation:q} --seed {params.seed} "
+        "--checkpoints {params.checkpoints:q} --code {params.code} --out {output:q} "
         "--threads {threads} 2>&1 | tee {log:q}"
 
 

@@ -17,6 +17,7 @@ from mgsflow.core.quantities import Quantity
 from mgsflow.core.tables import write_table
 from mgsflow.sed.galaxies import Observed, choose
 from mgsflow.sed.nested import NestedFitter
+from mgsflow.sed.partial import Partial
 from mgsflow.sed.templates import TemplateFitter
 from mgsflow.sed.words import NESTED, TEMPLATES
 
@@ -43,6 +44,8 @@ def fit_sed(
     sed: Sed,
     evaluation: Evaluation,
     seed: int,
+    checkpoints: Path,
+    code: str,
     out: Path,
 ) -> None:
     """Fit test galaxies' ugriz: `sed.galaxies` of them by bagpipes, all of them by kcorrect.
@@ -54,13 +57,18 @@ def fit_sed(
     what that takes is in the table's notes, and so are versions and settings.
 
     Parquet: a row a galaxy, method and target. bagpipes gives its sampler no seed, so that its
-    figures repeat to the noise of its draws only.
+    figures repeat to the noise of its draws only. A run that was stopped goes on from its last
+    galaxy: each is kept in `checkpoints`, by its data, the settings and the digest `code`.
     """
     found = choose(features, selected, photometry.asinh_to_ab, seed)
     templates, facts = _fit_templates(found)
-    nested, more = _fit_nested(found.first(sed.galaxies), selection, sed, evaluation.speed_draws)
+    reach = (max(selection.redshift_min, LOWEST_REDSHIFT), selection.redshift_max)
+    draws = evaluation.speed_draws
+    partial = Partial(checkpoints, code, reach, draws, sed.live_points)
+    nested, more = _fit_nested(found.first(sed.galaxies), reach, sed.live_points, draws, partial)
     notes = {**facts, **more, "processor": platform.processor() or platform.machine()}
     write_table(out, pd.concat([nested, templates], ignore_index=True), COLUMNS, notes)
+    partial.clear()
 
 
 def _fit_templates(galaxies: Observed) -> tuple[pd.DataFrame, dict[str, object]]:
@@ -101,26 +109,33 @@ def _fastest(fitter: TemplateFitter, galaxies: Observed) -> float:
 
 
 def _fit_nested(
-    galaxies: Observed, selection: Selection, sed: Sed, draws: int
+    galaxies: Observed,
+    reach: tuple[float, float],
+    live_points: int,
+    draws: int,
+    partial: Partial,
 ) -> tuple[pd.DataFrame, dict[str, object]]:
     """bagpipes' posteriors, each galaxy with its own time."""
     began = time.process_time()
-    reach = (max(selection.redshift_min, LOWEST_REDSHIFT), selection.redshift_max)
-    fitter = NestedFitter(reach, sed.live_points, draws)
+    fitter = NestedFitter(reach, live_points, draws)
     started = time.process_time() - began
     rows = []
     for i in track(range(len(galaxies.objid)), "fit-sed, galaxies by bagpipes"):
-        began = time.process_time()
-        drawn = fitter.fit(int(galaxies.objid[i]), galaxies.maggies[i], galaxies.errors[i])
-        seconds = time.process_time() - began
-        rows += _summarise(int(galaxies.objid[i]), drawn, seconds)
+        galaxy = int(galaxies.objid[i]), galaxies.maggies[i], galaxies.errors[i]
+        done = partial.load(*galaxy)
+        if done is None:
+            began = time.process_time()
+            drawn = fitter.fit(*galaxy)
+            done = _summarise(galaxy[0], drawn, time.process_time() - began)
+            partial.save(done, *galaxy)
+        rows += done
     notes = {
         "bagpipes": version("bagpipes"),
         "bagpipes_start_core_seconds": started,
         "draws": draws,
-        "live_points": sed.live_points,
+        "live_points": live_points,
     }
-    return pd.DataFrame(rows), notes
+    return pd.DataFrame(rows, columns=["objid", *(c.name for c in COLUMNS)]), notes
 
 
 def _summarise(objid: int, drawn: dict[str, np.ndarray], seconds: float) -> list[dict[str, object]]:
@@ -135,9 +150,9 @@ def _summarise(objid: int, drawn: dict[str, np.ndarray], seconds: float) -> list
                 "objid": objid,
                 "method": NESTED,
                 "target": target,
-                "mean": values.mean(),
-                "std": values.std(),
-                **dict(zip(QUANTILES, levels, strict=True)),
+                "mean": float(values.mean()),
+                "std": float(values.std()),
+                **dict(zip(QUANTILES, levels.tolist(), strict=True)),
                 "core_seconds": seconds,
             }
         )
