@@ -81,3 +81,15 @@ def test_standardiser_goes_through_json_unchanged():
     scale = Standardiser.fit(np.random.default_rng(0).normal(math.pi, 1e-3, (50, 3)))
     again = Standardiser.from_json(json.loads(json.dumps(scale.to_json())))
     assert np.array_equal(again.mean, scale.mean) and np.array_equal(again.std, scale.std)
+
+
+def test_an_input_beyond_the_training_sets_range_counts_as_one_at_its_end():
+    heads = Heads(3, 2, False, Flows(encoding=8, encoder_hidden=[8], head_hidden=8)).eval()
+    train = torch.randn(50, 3)
+    far = torch.tensor([[1e6, -1e6, 0.0]])
+    free, within = heads(far).mean, heads(train).mean
+    heads.bound(train)
+    ends = torch.stack([train[:, 0].max(), train[:, 1].min(), torch.tensor(0.0)])[None]
+    assert torch.equal(heads(far).mean, heads(ends).mean)
+    assert not torch.equal(heads(far).mean, free)
+    assert torch.equal(heads(train).mean, within), "the training set's own are as before"

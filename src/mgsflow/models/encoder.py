@@ -37,14 +37,25 @@ class Heads(nn.Module):
 
     def __init__(self, inputs: int, targets: int, detects: bool, settings: Flows) -> None:
         super().__init__()
+        self.register_buffer("low", torch.full((inputs,), -torch.inf))
+        self.register_buffer("high", torch.full((inputs,), torch.inf))
         widths = [inputs, *settings.encoder_hidden, settings.encoding]
         self.encoder = nn.Sequential(*_hidden_layers(widths, settings.dropout))
         self.mean = _head(settings, targets)
         self.detect = _head(settings, 1) if detects else None
 
+    def bound(self, inputs: Tensor) -> None:
+        """Take the range of standardised inputs (n, inputs), the training set's, for the bounds.
+
+        An input beyond them counts as one at the bound. A network does not know what lies beyond:
+        of one galaxy whose u is off by six magnitudes it made a mass of 94 dex.
+        """
+        self.low.copy_(inputs.amin(0))
+        self.high.copy_(inputs.amax(0))
+
     def forward(self, inputs: Tensor) -> Prediction:
-        """From standardised inputs, shape (n, inputs)."""
-        encoding = self.encoder(inputs)
+        """From standardised inputs, shape (n, inputs), between the bounds."""
+        encoding = self.encoder(inputs.clamp(self.low, self.high))
         logit = None if self.detect is None else self.detect(encoding).squeeze(-1)
         return Prediction(encoding, self.mean(encoding), logit)
 

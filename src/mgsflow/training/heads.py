@@ -63,7 +63,8 @@ def fit_heads(
         with seeded(seed):
             heads = Heads(
                 architecture.inputs, len(architecture.targets), architecture.detects, flows
-            )
-        losses.append(_Loss(heads, architecture).to(train.inputs.device))
+            ).to(train.inputs.device)
+        heads.bound(train.inputs)
+        losses.append(_Loss(heads, architecture))
     curves = fit(losses, train.columns(), validation.columns(), flows, seeds, name, rows)
     return [loss.heads.requires_grad_(False) for loss in losses], curves
