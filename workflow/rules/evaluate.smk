@@ -520,7 +520,7 @@ rule fit_sed:
     threads: 1
     resources:
         mem_mb=4000,
-        runtime=60 + 4 * config["sed"]["galaxies"],
+        runtime=60 + 8 * config["sed"]["galaxies"],
     conda:
         f"{ENVS}/sed.yaml"
     container:
