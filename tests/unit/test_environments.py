@@ -14,6 +14,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mgsflow.core import code
+from mgsflow.stages import STAGES
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENVS = REPOSITORY / "envs"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -54,20 +57,47 @@ def test_the_lock_pins_everything_that_the_project_asks_for(name):
         assert requirement.specifier.contains(version), f"{name}: {version} is not {text}"
 
 
+def imported(path: Path) -> set[str]:
+    """The packages of others that a module imports, inside functions as well."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    tops = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"mgsflow"}
+    return {canonicalize_name(DISTRIBUTIONS.get(top, top)) for top in tops}
+
+
+def asked(environment: str) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in EXTRAS[environment]}
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_what_the_code_imports_the_project_asks_for(name):
-    asked = {canonicalize_name(Requirement(text).name) for text in EXTRAS[name]}
     for package in (*RUNS[name], "core"):
         for path in (REPOSITORY / "src/mgsflow" / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                modules = (
-                    [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                )
-                if isinstance(node, ast.ImportFrom) and node.module:
-                    modules = [node.module]
-                for module in (module.split(".")[0] for module in modules):
-                    if module not in sys.stdlib_module_names and module != "mgsflow":
-                        assert canonicalize_name(DISTRIBUTIONS.get(module, module)) in asked, path
+            assert imported(path) <= asked(name), path
+
+
+def environments_of_stages() -> dict[str, set[str]]:
+    """The environments that the rules of each stage name."""
+    found: dict[str, set[str]] = {}
+    for path in (REPOSITORY / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"^rule ", path.read_text(), flags=re.M)[1:]:
+            stage = re.search(r"code=code\(\"([\w-]+)\"\)", rule)
+            environment = re.search(r"ENVS}/(\w+)\.yaml", rule)
+            if stage and environment:
+                found.setdefault(stage[1], set()).add(environment[1])
+    return found
+
+
+@pytest.mark.parametrize("stage", sorted(environments_of_stages()))
+def test_all_that_a_stage_imports_is_in_its_rules_environment(stage):
+    for environment in environments_of_stages()[stage]:
+        for module in code._closure(STAGES[stage].module):
+            missing = imported(Path(importlib.util.find_spec(module).origin)) - asked(environment)
+            assert not missing, f"{module}, of the environment {environment}"
 
 
 def test_a_package_has_one_version_in_all_locks():
