@@ -7,11 +7,14 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from gaussian_population import NAMES, NOISE, Population, exact
+from gaussian_population import NAMES, NOISE, ExactEnsemble, Population, exact
 
 from mgsflow import PriorRatio
+from mgsflow.config.evaluation import Calibration
 from mgsflow.core.errors import UserError
-from mgsflow.models.prior_ratio import effective_sizes, resample
+from mgsflow.models import prior_ratio
+from mgsflow.models.posterior import Posterior
+from mgsflow.models.prior_ratio import effective_sizes, normalised, resample
 
 OLD, NEW = Population(), Population(mean=1.2, std=0.6)
 REDSHIFT = ["redshift"]
@@ -120,9 +123,111 @@ def test_the_effective_number_of_draws_is_told_and_warned_of(train):
         far.sample(inputs, DRAWS)
 
 
-def test_a_population_beyond_the_training_set_is_warned_of(train):
+@pytest.mark.parametrize("way", ["sample", "density", "edged", "draws"])
+def test_a_population_beyond_the_training_set_is_warned_of(train, way):
+    far = Population(5.0, 0.5)
+    truth, _ = far.draw(500, 0)
+
+    def make() -> PriorRatio:
+        if way == "sample":
+            return PriorRatio.of_sample(train, truth, REDSHIFT)
+        if way == "density":
+            return PriorRatio.of_density(train, far.log_density, REDSHIFT)
+        if way == "edged":  # so far that no training galaxy has any density
+            return PriorRatio.of_density(train, edged(40, 50), REDSHIFT)
+        draws = truth.to_numpy()[:, None] + np.zeros((1, 30, 1))
+        return PriorRatio.of_draws(train, draws, NAMES, REDSHIFT)
+
     with pytest.warns(UserWarning, match=r"lie beyond the training set's range in redshift"):
-        PriorRatio.of_sample(train, Population(5.0, 0.5).draw(500, 0)[0], REDSHIFT)
+        make()
+
+
+def test_a_population_within_the_training_set_is_not_warned_of(train):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for way in ("sample", "density", "draws"):
+            learnt(way, train)
+        PriorRatio.of_density(train, edged(-1, 2), REDSHIFT)
+
+
+def edged(low: float, high: float):
+    """A log-density that is flat between two redshifts and ends there."""
+    return lambda values: np.where((values[:, 0] > low) & (values[:, 0] < high), 0.0, -np.inf)
+
+
+def test_galaxies_that_cannot_be_of_the_new_population_are_nan_and_harm_no_others(train):
+    """A hard edge at a redshift of 0.5: far below it no draw has any weight."""
+    inputs = np.array([[1.5, 0.5], [-30.0, 0.0], [1.0, 0.2], [-30.0, 1.0], [2.0, 1.0]])
+    truth = np.array([[1.0, 0.4]] * 5)
+    good, lost = [0, 2, 4], [1, 3]
+    posterior = exact(OLD).reweight(PriorRatio.of_density(train, edged(0.5, 3), REDSHIFT))
+    said = "2 of 5 galaxies have fewer than 100 effective draws, 2 of them none at all"
+    with pytest.warns(UserWarning, match=said):
+        draws = posterior.sample(inputs, DRAWS, seed=3)
+    assert np.isnan(draws[lost]).all()
+    assert (draws[good][..., 0] > 0.5).all() and (draws[good][..., 0] < 3).all()
+    for row in good:
+        alone = posterior.sample(inputs[row : row + 1], DRAWS, seed=3, first_row=row)
+        np.testing.assert_array_equal(draws[row], alone[0])
+    effective = posterior.effective_draws(inputs, DRAWS, seed=3)
+    assert (effective[lost] == 0).all() and (effective[good] > 100).all()
+    with pytest.warns(UserWarning, match=said):
+        density = posterior.log_prob(inputs, truth)
+    assert np.isnan(density[lost]).all()
+    # the training set's density is an estimate: its shape is what is looked at here
+    assert np.isfinite(density[good]).all()
+    below = posterior.log_prob(inputs[good], np.array([[0.4, 0.4]] * 3))
+    assert (below == -np.inf).all()
+
+
+def test_a_ratio_that_is_no_number_is_refused():
+    for value, word in ((np.nan, "nan"), (np.inf, "inf")):
+        ratio = PriorRatio(REDSHIFT, lambda values, v=value: np.full(len(values), v))
+        with pytest.raises(UserError, match=f"log-ratio of redshift is {word} at"):
+            exact(OLD).reweight(ratio).sample(np.zeros((2, 2)), 10)
+
+
+def test_a_nan_among_the_ratios_targets_is_refused_by_its_row(train):
+    """As metallicity is, where the rest of a galaxy's targets have a density without it."""
+    ratio = PriorRatio.of_sample(train, NEW.draw(100, 1)[0], REDSHIFT)
+    values = np.zeros((3, 2))
+    values[1, 0] = np.nan
+    with pytest.raises(UserError, match="1 of 3 rows have a NaN .* in redshift: rows 1"):
+        exact(OLD).reweight(ratio).log_prob(np.zeros((3, 2)), values)
+
+
+def test_metallicity_has_no_population_that_draws_could_tell(train):
+    table = train.assign(metallicity=8.7)
+    with pytest.raises(UserError, match="metallicity is known of the training galaxies where"):
+        PriorRatio.of_draws(table, np.zeros((100, 30, 1)), ["metallicity"], ["metallicity"])
+    with pytest.raises(ValueError, match="no shift of the population; leave it out"):
+        Calibration(prior_targets=["redshift", "metallicity"])
+
+
+def test_ratios_are_evaluated_in_blocks(train, monkeypatch):
+    ratio = PriorRatio.of_sample(train, NEW.draw(100, 1)[0], REDSHIFT)
+    draws = exact(OLD).sample(np.zeros((30, 2)), 20)
+    whole, sizes = ratio.log_ratio(draws, NAMES), []
+    counted = PriorRatio(REDSHIFT, lambda v: (sizes.append(len(v)), ratio._log_ratio(v))[1])
+    monkeypatch.setattr(prior_ratio, "AT_ONCE", 64)
+    np.testing.assert_allclose(counted.log_ratio(draws, NAMES), whole, rtol=1e-12)
+    assert max(sizes) == 64 and sum(sizes) == 600
+
+
+def test_columns_of_the_joint_draws_are_what_only_gives(train):
+    """Lines go with the properties that they are drawn with: not apart, which would differ."""
+    ratio = PriorRatio.of_sample(train, NEW.draw(200, 1)[0], REDSHIFT)
+    other = ExactEnsemble(OLD)
+    other.targets = ["log1p_h_alpha", "log1p_h_beta"]
+    posterior = Posterior([ExactEnsemble(OLD), other]).reweight(ratio)
+    _, inputs = NEW.draw(20, 3)
+    joint = posterior.sample(inputs, 150, seed=1)
+    np.testing.assert_array_equal(joint[..., :2], posterior.only(NAMES).sample(inputs, 150, seed=1))
+    # the toy's two ensembles draw the same numbers, by which the rows are known for whole
+    np.testing.assert_array_equal(joint[..., :2], joint[..., 2:])
+    with pytest.raises(UserError, match="log1p_h_beta: reweighted together with redshift"):
+        posterior.only(other.targets)
+    assert posterior.only(["log_sfr"]) is None
 
 
 def test_a_galaxys_draws_depend_on_its_number_alone(ratio):
@@ -144,6 +249,17 @@ def test_resampling_takes_each_draw_as_often_as_it_weighs():
     counts = np.array([np.bincount(row.astype(int), minlength=30) for row in taken[..., 0]])
     assert np.abs(counts - 500 * weights).max() < 1 + 1e-6
     assert effective_sizes(np.full((1, 30), 1 / 30)) == pytest.approx([30])
+
+
+def test_no_draw_without_a_weight_is_taken():
+    weights = np.array([[0.0, 0.5, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0], [np.nan] * 4])
+    draws = np.broadcast_to(np.arange(4.0), (3, 4))
+    for chance in (0.0, 1 - 2**-53):
+        taken = resample(draws, weights, 10, np.full(3, chance))
+        assert set(taken[0]) == {1, 2} and set(taken[1]) == {3} and np.isnan(taken[2]).all()
+    np.testing.assert_array_equal(effective_sizes(weights), [2, 1, 0])
+    nothing, log_mean = normalised(np.full((1, 4), -np.inf))
+    assert np.isnan(nothing).all() and log_mean == [-np.inf]
 
 
 def test_what_cannot_be_is_refused_in_words(train):

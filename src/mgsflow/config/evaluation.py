@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from mgsflow.config.base import Section, setting
 from mgsflow.config.sample import Property
+from mgsflow.core.quantities import METALLICITY
 
 Baseline = Literal[
     "photometry_mlp",
@@ -141,6 +142,16 @@ class Calibration(Section):
         "Properties, of those inferred, in which `prior` lets the population differ",
         min_length=1,
     )
+
+    @field_validator("prior_targets")
+    @classmethod
+    def _all_have_them(cls, names: list[Property]) -> list[Property]:
+        if METALLICITY in names:
+            raise ValueError(
+                f"{METALLICITY} is known of the training galaxies where it was measured and drawn "
+                "for all: their difference is no shift of the population; leave it out"
+            )
+        return names
 
 
 class Oracle(Section):

@@ -92,8 +92,10 @@ class Posterior:
         """The posteriors of another population, whose targets' density is `ratio` times as great.
 
         By weights on draws, `pool` times as many as are asked for: under label shift in the
-        ratio's targets (`mgsflow.PriorRatio` says what that is). The two flows are drawn apart, so
-        that a ratio of properties leaves the lines as they are, and the reverse.
+        ratio's targets (`mgsflow.PriorRatio` says what that is). Draws stay joint: lines are taken
+        with their draw's properties, and change as far as the two hang together, which is by the
+        members and, after `widen`, by the magnitudes. Where none of a galaxy's draws can be of the
+        new population, its draws are NaN.
         """
         from mgsflow.models.reweighted import ReweightedPosterior
 
@@ -277,7 +279,8 @@ class Posterior:
     def out_of_distribution(self, inputs: Inputs) -> np.ndarray:
         """Whether a galaxy is not of the training set's kind, (n,): believe no posterior of it.
 
-        A threshold leaves out one in a hundred of galaxies like the validation set's.
+        A threshold leaves out one in a hundred of galaxies like the validation set's. With images
+        and photometry there are two, and beyond either is flagged: up to two in a hundred.
         """
         return self.atypicality(inputs) > 0
 

@@ -12,22 +12,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.quantities import METALLICITY
+from mgsflow.core.seeds import derive_seed
+from mgsflow.models.tabular import blocks
 from mgsflow.models.tilt import fit_tilt
 
 Array = np.ndarray
 MOST = 5000  # galaxies of each side, and
 MOST_DRAWS = 32  # draws of each galaxy, that a ratio is fitted to
 LEAST = 50  # galaxies of each side
+FEW = 100.0  # effective draws, below which a galaxy's posterior is warned of
 BROADER = 1.3  # than the training set: the Gaussian that its density is a tilt of
 REFERENCES, DENSITY_KNOTS = 5000, 10
 OUTSIDE = 0.05  # share of the new galaxies beyond the training set's range that is warned of
+MARGIN = 0.5  # of the training set's range, to which a density is followed beyond it
+AT_ONCE = 2**18  # values of ln r computed at once: some 17 features of each, float64
 
 
 class PriorRatio:
@@ -38,7 +45,10 @@ class PriorRatio:
     """
 
     def __init__(self, targets: Sequence[str], log_ratio: Callable[[Array], Array]) -> None:
-        """`log_ratio` takes values (..., targets) to ln r of shape (...), up to a constant."""
+        """`log_ratio` takes values (..., targets) to ln r of shape (...), up to a constant.
+
+        -inf is what the new population cannot be.
+        """
         self.targets = list(targets)
         self._log_ratio = log_ratio
 
@@ -49,13 +59,7 @@ class PriorRatio:
         `train` are the training set's galaxies. Rows with a NaN among `targets` do not count.
         """
         old, other = _values(train, targets, "train"), _values(new, targets, "new")
-        outside = ((other < old.min(axis=0)) | (other > old.max(axis=0))).any(axis=1).mean()
-        if outside > OUTSIDE:
-            warnings.warn(
-                f"{outside:.0%} of the new galaxies lie beyond the training set's range in "
-                f"{', '.join(targets)}: no weights can bring the posteriors there",
-                stacklevel=2,
-            )
+        _warn_outside(float(_outside(other, old).mean()), targets)
         return cls(targets, fit_tilt(old, other))
 
     @classmethod
@@ -69,20 +73,22 @@ class PriorRatio:
         """From the new population's `log_density`, values (n, targets) to (n,), up to a constant.
 
         The training set's own density is estimated as a tilt of a Gaussian, a little broader than
-        it: good for few targets and smooth densities.
+        it: good for few targets and smooth densities. `log_density` is also asked for values half
+        the training set's range beyond it, to warn of what lies there: one that is to end, as a
+        flat one, must say so by -inf.
         """
         old = _values(train, targets, "train")
-        centre, covariance = old.mean(axis=0), BROADER**2 * np.atleast_2d(np.cov(old.T))
-        random = np.random.default_rng(seed)
-        reference = random.multivariate_normal(centre, covariance, REFERENCES)
-        tilt, precision = fit_tilt(reference, old, DENSITY_KNOTS), np.linalg.inv(covariance)
+        covariance = BROADER**2 * np.atleast_2d(np.cov(old.T))
+        gaussian = multivariate_normal(old.mean(axis=0), covariance)
+        reference = gaussian.rvs(REFERENCES, np.random.default_rng(seed)).reshape(REFERENCES, -1)
+        tilt = fit_tilt(reference, old, DENSITY_KNOTS)
 
         def log_ratio(values: Array) -> Array:
-            off = values - centre
-            trained = tilt(values) - 0.5 * np.einsum("...i,ij,...j", off, precision, off)
             flat = values.reshape(-1, values.shape[-1])
-            return np.asarray(log_density(flat)).reshape(values.shape[:-1]) - trained
+            wanted = np.asarray(log_density(flat), np.float64)
+            return (wanted - tilt(flat) - gaussian.logpdf(flat)).reshape(values.shape[:-1])
 
+        _warn_outside(_share_outside(log_density, old, reference, gaussian, seed), targets)
         return cls(targets, log_ratio)
 
     @classmethod
@@ -97,8 +103,16 @@ class PriorRatio:
 
         The ratio under which the new inputs are most likely (see `mgsflow.models.tilt`). Draws are
         those of the posterior as trained, which must be calibrated on the training population.
-        What the inputs hardly tell, this cannot either: then the ratio stays near 1.
+        What the inputs hardly tell, this cannot either: then the ratio stays near 1. Metallicity
+        is refused: the training set's is that of the galaxies where it was measured, the draws are
+        of all galaxies, and that difference would pass for a shift.
         """
+        if METALLICITY in targets:
+            raise UserError(
+                f"targets: {METALLICITY} is known of the training galaxies where it was measured "
+                "and drawn for all: their difference is no shift of the population. Leave it out, "
+                "or give a sample of measured ones to PriorRatio.of_sample."
+            )
         old = _values(train, targets, "train")
         if len(draws) < LEAST:
             raise UserError(
@@ -106,37 +120,108 @@ class PriorRatio:
                 f"{LEAST}, or a sample of its targets to PriorRatio.of_sample."
             )
         chosen = draws[_spaced(len(draws), MOST)][:, _spaced(draws.shape[1], MOST_DRAWS)]
-        return cls(targets, fit_tilt(old, _columns(chosen, names, targets)))
+        new = _columns(chosen, names, targets)
+        _warn_outside(float(_outside(new, old).mean()), targets)
+        return cls(targets, fit_tilt(old, new))
 
     def log_ratio(self, draws: Array, names: Sequence[str]) -> Array:
-        """ln r of values whose last axis are the targets `names`, float64, without that axis."""
-        return self._log_ratio(_columns(draws, names, self.targets))
+        """ln r of values whose last axis are the targets `names`, float64, without that axis.
+
+        Raises UserError where ln r is NaN or infinite; -inf it may be.
+        """
+        flat = np.asarray(draws).reshape(-1, draws.shape[-1])
+        out = np.empty(len(flat))
+        for part in blocks(len(flat), AT_ONCE):
+            values = _columns(flat[part], names, self.targets)
+            out[part] = self._log_ratio(values)
+            wrong = np.flatnonzero(np.isnan(out[part]) | (out[part] == np.inf))
+            if len(wrong):
+                raise UserError(
+                    f"the log-ratio of {', '.join(self.targets)} is {out[part][wrong[0]]} at "
+                    f"{values[wrong[0]].tolist()}: it must be a number, or -inf where the new "
+                    "population has no galaxies"
+                )
+        return out.reshape(draws.shape[:-1])
 
     def weights(self, draws: Array, names: Sequence[str]) -> Array:
-        """Weights of `draws` (n, draws, names): (n, draws), float64, of each galaxy 1 in sum."""
-        log_ratio = self.log_ratio(draws, names)
-        return np.exp(log_ratio - logsumexp(log_ratio, axis=1, keepdims=True))
+        """Weights of `draws` (n, draws, names): (n, draws), float64, of each galaxy 1 in sum.
+
+        NaN for a galaxy none of whose draws the new population can have.
+        """
+        return normalised(self.log_ratio(draws, names))[0]
+
+
+def normalised(log_ratio: Array) -> tuple[Array, Array]:
+    """Weights of a sum of 1, (n, draws), and ln of the mean of r, (n,), of ln r (n, draws).
+
+    Where r is 0 for all draws of a galaxy the weights are NaN and ln of the mean is -inf.
+    """
+    total = logsumexp(log_ratio, axis=1)
+    known = np.where(np.isfinite(total), total, np.nan)
+    return np.exp(log_ratio - known[:, None]), total - np.log(log_ratio.shape[1])
 
 
 def effective_sizes(weights: Array) -> Array:
-    """Kish's effective number of draws, (n,), of `weights` (n, draws) with a sum of 1."""
-    return 1.0 / np.square(weights).sum(axis=1)
+    """Kish's effective number of draws, (n,), of `weights` (n, draws) with a sum of 1.
+
+    0 where the weights are NaN.
+    """
+    return np.nan_to_num(1.0 / np.einsum("ns,ns->n", weights, weights), nan=0.0)
 
 
 def resample(draws: Array, weights: Array, count: int, uniform: Array) -> Array:
     """`count` of each galaxy's `draws` (n, pool, ...) by their weights, systematically.
 
     `uniform` (n,) in [0, 1) is each galaxy's chance (Kitagawa 1996, J. Comput. Graph. Stat. 5, 1).
+    Galaxies whose weights are NaN have draws of NaN; no galaxy's draws hang on another's weights.
     """
-    steps = (uniform[:, None] + np.arange(count)) / count
-    cumulative = np.cumsum(weights, axis=1)
-    # one search for all galaxies: galaxy i's steps lie between i and i + 1
-    cumulative = np.minimum(cumulative / cumulative[:, -1:], 1.0) + np.arange(len(draws))[:, None]
-    flat = np.searchsorted(cumulative.ravel(), (steps + np.arange(len(draws))[:, None]).ravel())
-    pool = draws.shape[1]
-    rows = np.repeat(np.arange(len(draws)), count)
-    picked = np.clip(flat - rows * pool, 0, pool - 1)
-    return draws[rows, picked].reshape(len(draws), count, *draws.shape[2:])
+    out = np.full((len(draws), count, *draws.shape[2:]), np.nan, draws.dtype)
+    for row in np.flatnonzero(np.isfinite(weights).all(axis=1)):
+        cumulative = np.cumsum(weights[row])
+        # below 1, so that no step is beyond the last draw with a weight, and to the right of what
+        # equals it, so that none falls on a draw without
+        steps = np.minimum((uniform[row] + np.arange(count)) / count, _BELOW_ONE)
+        out[row] = draws[row, np.searchsorted(cumulative / cumulative[-1], steps, side="right")]
+    return out
+
+
+_BELOW_ONE = np.nextafter(1.0, 0.0)
+
+
+def _outside(values: Array, old: Array) -> Array:
+    """Whether values (..., targets) lie beyond the range of the training set's, `old`, in any."""
+    return ((values < old.min(axis=0)) | (values > old.max(axis=0))).any(axis=-1)
+
+
+def _share_outside(
+    log_density: Callable[[Array], Array], old: Array, near: Array, gaussian: Any, seed: int
+) -> float:
+    """Share of a population beyond the range of `old`, by importance sampling; 1 if it has none.
+
+    Of as many points from a box around that range as from the Gaussian, of which `near` are.
+    """
+    low, high = old.min(axis=0), old.max(axis=0)
+    low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+    far = np.random.default_rng(derive_seed(seed, "prior ratio")).uniform(low, high, near.shape)
+    points = np.concatenate([near, far])
+    boxed = ((points >= low) & (points <= high)).all(axis=1)
+    density = np.exp(gaussian.logpdf(points)) + boxed / np.prod(high - low)
+    with np.errstate(all="ignore"):  # beyond the range a density may not even be defined
+        wanted = np.asarray(log_density(points), np.float64)
+    log_weight = np.where(np.isnan(wanted), -np.inf, wanted) - np.log(density)
+    total = logsumexp(log_weight)
+    if not np.isfinite(total):
+        return 1.0
+    return float(np.exp(log_weight - total)[_outside(points, old)].sum())
+
+
+def _warn_outside(share: float, targets: Sequence[str]) -> None:
+    if share > OUTSIDE:
+        warnings.warn(
+            f"{share:.0%} of the new galaxies lie beyond the training set's range in "
+            f"{', '.join(targets)}: no weights can bring the posteriors there",
+            stacklevel=3,
+        )
 
 
 def _values(table: pd.DataFrame, targets: Sequence[str], what: str) -> Array:
@@ -156,7 +241,9 @@ def _columns(draws: Array, names: Sequence[str], targets: Sequence[str]) -> Arra
     absent = [name for name in targets if name not in names]
     if absent:
         raise UserError(f"the posterior does not infer {', '.join(absent)}, only {list(names)}")
-    return np.asarray(draws, np.float64)[..., [list(names).index(name) for name in targets]]
+    # the columns first: a copy of all in float64 may not fit the memory
+    chosen = np.asarray(draws)[..., [list(names).index(name) for name in targets]]
+    return chosen.astype(np.float64)
 
 
 def _spaced(count: int, most: int) -> Array:
