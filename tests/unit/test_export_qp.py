@@ -9,6 +9,7 @@ from posterior_files import write_posterior
 
 from mgsflow.cli import main
 from mgsflow.core.errors import UserError
+from mgsflow.evaluation import export_qp as export
 from mgsflow.evaluation.export_qp import export_qp, write_qp
 
 N, STEP = 60, 0.002
@@ -128,3 +129,33 @@ def test_what_cannot_be_is_refused_in_words(tmp_path, name, values, step, words)
     with pytest.raises(UserError, match=words):
         write_qp(tmp_path / name, np.array([values]), step)
     assert not list(tmp_path.iterdir())
+
+
+def test_one_galaxy_far_out_is_named_and_a_range_leaves_it_there(tmp_path, monkeypatch):
+    draws = np.tile(np.linspace(0.1, 0.2, 50), (4, 1))
+    draws[2, 47] = 1e4
+    objid = 1237648720000000000 + np.arange(4, dtype=np.int64)
+    with pytest.raises(UserError, match="galaxy 1237648720000000002 with a draw of 1e[+]04"):
+        write_qp(tmp_path / "z.h5", draws, 0.002, objid=objid)
+    with pytest.raises(UserError, match="Farthest out is row 2 with"):
+        write_qp(tmp_path / "z.h5", draws, 0.002)
+    monkeypatch.setattr(export, "_NUMBERS", 100)  # two galaxies at once
+    beyond = write_qp(tmp_path / "z.h5", draws, 0.002, low=0.15, high=0.3)
+    below = int((draws[0] < 0.15).sum())
+    assert beyond.tolist() == [below, below, below + 1, below]
+    with h5py.File(tmp_path / "z.h5") as file:
+        edges, densities = file["meta/bins"][0], file["data/pdfs"][:]
+    assert (edges[0], edges[-1]) == pytest.approx((0.15, 0.3)) and len(edges) == 76
+    np.testing.assert_allclose(densities.sum(axis=1) * 0.002, 1)
+    inner = np.cumsum(densities * 0.002, axis=1)[:, :-1]
+    np.testing.assert_allclose(inner, cdf(draws, edges[1:-1]), atol=1e-12)
+    with pytest.raises(UserError, match="no bin of 0.002 lies between"):
+        write_qp(tmp_path / "z.h5", draws, 0.002, low=0.3, high=0.1)
+
+
+def test_the_command_counts_what_lies_beyond_its_range(exported, draws, tmp_path, capsys):
+    source = exported.with_name("photometry-observed.h5")
+    export_qp(posteriors=source, out=tmp_path / "z.h5", step=STEP, low=0.0, high=0.3)
+    outside = (draws < 0) | (draws >= 0.3)
+    count, galaxies = outside.sum(), outside.any(axis=(1, 2)).sum()
+    assert f"{count} draws of {galaxies} galaxies lie beyond" in capsys.readouterr().err
