@@ -9,7 +9,7 @@ LOCKS := $(foreach name,workflow data train report dev,envs/$(name).lock)
 RUN_IN_ENV := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONNOUSERSITE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-fast lint lock clean
+.PHONY: help env demo test test-fast bench lint lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ test: env lint ## The whole test suite
 
 test-fast: env ## The package's own tests, without the DAG
 	$(RUN_IN_ENV) python -m pytest -n 2 tests/unit -m "not slow"
+
+# On a GPU where there is one. The results of another card keep their names: see benchmarks/.
+bench: env ## Time training and sampling; renew benchmarks/results and docs/performance.md
+	$(RUN_IN_ENV) ./benchmarks/run.sh
 
 lint: env ## Formatting and rules of Python and Snakemake
 	$(RUN_IN_ENV) ruff check .

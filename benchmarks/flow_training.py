@@ -15,7 +15,6 @@ import argparse
 import os
 import platform
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ import pandas as pd
 import torch
 from plain_fitting import plain_fit
 from torch import Tensor, nn
-from vae_roofline import now as wall
+from vae_roofline import now
 
 from mgsflow.config import Compute, Flows, Photometry, Targets
 from mgsflow.core.files import read_json, write_json
@@ -94,11 +93,6 @@ def rows_of(table: pd.DataFrame, name: str, goals: list[str], device: torch.devi
     return Rows(
         *(torch.tensor(part[c].to_numpy(np.float32), device=device) for c in (inputs, goals))
     )
-
-
-def now(device: torch.device) -> float:
-    """Seconds: on a CPU those that its threads worked, whatever else the machine has to do."""
-    return wall(device) if device.type == "cuda" else time.process_time()
 
 
 @contextmanager

@@ -1,10 +1,11 @@
-"""The tables of docs/performance.md, from the results of vae_training.py and sampling.py.
+"""The tables of docs/performance.md, from the results of the benchmarks beside this file.
 
 python benchmarks/performance.py
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mgsflow.config import Vae
 from mgsflow.core.files import read_json
 
 RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 # What rows are called that were measured while the package was another (docs/performance.md)
 _NAMES = {
     "+ blocks of 2 x 2 pixels": "+ blocks of 2 x 2 pixels: the package",
@@ -26,6 +28,7 @@ _NAMES = {
 _FIRST = ("all: what the package does on a GPU", "all, batches of 1024")
 # Published by NVIDIA (A100 data sheet): dense bfloat16, memory of the 40 GB and 80 GB SXM cards
 _A100 = {"A100 40 GB": Card(312e12, 1.555e12), "A100 80 GB": Card(312e12, 2.039e12)}
+_PHASES = ("heads", "means", "core", "metallicity")
 _PAPER = 100_000 * 100  # stamps times epochs
 
 
@@ -97,6 +100,59 @@ def _median(values: list[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else sum(ordered[middle - 1 : middle + 1]) / 2
 
 
+def flows(result: dict[str, Any]) -> str:
+    """Seconds of an epoch of every phase, way by way, and the losses after as many epochs."""
+    lines = [
+        "| way | heads | heads of the folds | flow of the core | of metallicity | together | as "
+        "fast as the plain loop, member for member | validation losses of heads, core, metallicity |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    plain = next(row for row in result["rows"] if row["name"] == "one member, the plain loop")
+    for row in result["rows"]:
+        each = " | ".join(f"{row['epoch_seconds'][phase]:.3f}" for phase in _PHASES)
+        ratio = plain["all_phases_seconds"] * row["members"] / row["all_phases_seconds"]
+        losses = ", ".join(f"{row['losses'][phase]:.3f}" for phase in _PHASES if phase != "means")
+        lines.append(
+            f"| {row['name']} | {each} | {row['all_phases_seconds']:.2f} | {ratio:.1f} | {losses} |"
+        )
+    return "\n".join(lines)
+
+
+def flow_stages(result: dict[str, Any]) -> str:
+    """The stage train-flow to its own end."""
+    lines = [
+        "| train-flow | members | s | most epochs of heads, folds, core, metallicity | memory of "
+        "the GPU, GB | mean W | kJ |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for stage in result["stages"]:
+        gpu, epochs = stage["telemetry"]["gpu"], stage["epochs"]
+        folds = max(count for phase, count in epochs.items() if "fold" in phase)
+        most = [epochs["heads"], folds, epochs["core"], epochs.get("metallicity", "–")]
+        lines.append(
+            f"| {stage['flow']} flow | {stage['members']} | {stage['seconds']:.1f} | "
+            f"{', '.join(map(str, most))} | {gpu['memory_max_bytes'] / 1e9:.1f} | "
+            f"{gpu['power_mean_watts']:.0f} | {gpu['energy_joules'] / 1000:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def cpu_training(result: dict[str, Any]) -> str:
+    """The VAE's training on a CPU against the plain loop."""
+    epochs = result["settings"]["epochs"]
+    lines = [
+        "| the VAE on a CPU | images a CPU second | times the plain loop's | training loss after "
+        f"{epochs} epochs |",
+        "|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['name']} | {row['images_per_cpu_second']:.0f} | {row['ratio']:.2f} | "
+            f"{row['train_loss']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def rooflines(result: dict[str, Any]) -> str:
     """What bounds a step: of the measured card, and of A100 cards by their published rates."""
     share = next(r["of_roofline"] for r in result["rows"] if r["name"].startswith("+ blocks"))
@@ -129,22 +185,46 @@ def sampling(result: dict[str, Any]) -> str:
     lines = [f"| seconds for 1000 galaxies x 1000 draws | {' | '.join(heads)} |"]
     lines.append("|---" * (1 + len(devices)) + "|")
     for rows in zip(*(result[d]["rows"] for d in devices), strict=True):
-        values = " | ".join(f"{row['seconds']:.3g}" for row in rows)
+        values = " | ".join(
+            "not measured" if "not_measured" in row else f"{row['seconds']:.3g}" for row in rows
+        )
         lines.append(f"| {rows[0]['name']} | {values} |")
     return "\n".join(lines)
 
 
-def tables(folder: Path = RESULTS) -> list[str]:
-    """All tables, from the results in `folder`."""
-    second, first = (read_json(folder / f"vae_training{n}.json") for n in ("", "_first"))
-    ran = {"first run": first, "second run, with the kernels that were not kept": second}
-    return [
-        training(second, first),
-        stages(ran),
-        rooflines(second),
-        sampling(read_json(folder / "sampling.json")),
-    ]
+def tables(folder: Path = RESULTS) -> dict[str, str]:
+    """All tables by their names, from the results in `folder`."""
+    names = ("", "_first", "_h100")
+    second, first, h100 = (read_json(folder / f"vae_training{name}.json") for name in names)
+    ran = {
+        "H200, first run": first,
+        "H200, second run, with the kernels that were not kept": second,
+        "H100": h100,
+    }
+    trained = read_json(folder / "flow_training.json")
+    return {
+        "VAE on the H200": training(second, first),
+        "VAE, the stage": stages(ran),
+        "VAE on the H100": training(h100, {"rows": []}),
+        "VAE, rooflines": rooflines(second),
+        "VAE on a CPU": cpu_training(read_json(folder / "vae_cpu.json")),
+        "flows on the H100": flows(trained["cuda"]),
+        "flows, the stage": flow_stages(trained["cuda"]),
+        "flows on a CPU": flows(trained["cpu"]),
+        "sampling": sampling(read_json(folder / "sampling.json")),
+    }
+
+
+def renew(page: str, shown: dict[str, str]) -> str:
+    """`page` with the tables `shown`, each in the place of the one below its name's comment."""
+    for name, table in shown.items():
+        place = re.compile(rf"(<!-- {re.escape(name)} -->\n)(\|.*\n)*")
+        if not place.search(page):
+            raise SystemExit(f"{PAGE} has no place for a table: <!-- {name} -->")
+        page = place.sub(lambda found, table=table: f"{found[1]}{table}\n", page, count=1)
+    return page
 
 
 if __name__ == "__main__":
-    print(*tables(), sep="\n\n")
+    PAGE.write_text(renew(PAGE.read_text(), tables()))
+    print(f"tables renewed: {PAGE}")

@@ -125,7 +125,11 @@ def _fastest(
 
 
 def now(device: torch.device) -> float:
-    """The time, once the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    """Seconds, once the device has done what it was given.
+
+    On a CPU those that its threads worked, so that other work on the machine does not count.
+    """
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
     return time.perf_counter()

@@ -1,4 +1,4 @@
-"""The benchmarks of the VAE and of sampling: they run, count rightly, and fill a page."""
+"""The benchmarks of training and sampling: they run, count rightly, and fill a page."""
 
 import importlib
 import json
@@ -50,8 +50,28 @@ def test_sampling_benchmark_runs_and_keeps_other_devices(repository, tmp_path):
     _run(repository, "sampling.py", "--out", out)
     result = json.loads(out.read_text())
     assert result["other"] == 1
-    assert len(result["cpu"]["rows"]) == 4
-    assert all(row["seconds"] > 0 for row in result["cpu"]["rows"])
+    assert len(result["cpu"]["rows"]) == 5
+    assert all(row["seconds"] > 0 for row in result["cpu"]["rows"] if "zuko" not in row["name"])
+
+
+def test_flow_benchmark_runs(repository, tmp_path):
+    out = tmp_path / "flows.json"
+    _run(repository, "flow_training.py", "--device", "cpu", "--out", out)
+    result = json.loads(out.read_text())["cpu"]
+    assert [row["members"] for row in result["rows"]] == [5, 1, 1, 5]
+    for package, plain in ((1, 2), (0, 3)):
+        both = [result["rows"][i]["losses"] for i in (package, plain)]
+        assert both[0] == pytest.approx(both[1], rel=0.02)
+    assert result["stages"][0]["seconds"] > 0
+
+
+def test_benchmark_of_the_vae_on_a_cpu_runs(repository, tmp_path):
+    out = tmp_path / "cpu.json"
+    _run(repository, "vae_cpu.py", "--out", out)
+    rows = json.loads(out.read_text())["rows"]
+    losses = [row["train_loss"] for row in rows]
+    assert losses == pytest.approx([losses[0]] * len(losses), rel=2e-3)
+    assert all(row["ratio"] > 0 for row in rows)
 
 
 def test_stock_flow_is_as_large_as_ours(load):
@@ -86,5 +106,7 @@ def test_bytes_and_bound_of_a_layer(load):
 
 def test_page_has_the_tables_of_the_results(repository, load):
     page = (repository / "docs/performance.md").read_text()
-    for table in load("performance").tables():
-        assert table in page, "run: python benchmarks/performance.py, and put its tables there"
+    performance = load("performance")
+    assert performance.renew(page, performance.tables()) == page, (
+        "run: python benchmarks/performance.py"
+    )
