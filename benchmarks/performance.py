@@ -104,7 +104,8 @@ def flows(result: dict[str, Any]) -> str:
     """Seconds of an epoch of every phase, way by way, and the losses after as many epochs."""
     lines = [
         "| way | heads | heads of the folds | flow of the core | of metallicity | together | as "
-        "fast as the plain loop, member for member | validation losses of heads, core, metallicity |",
+        "fast as the plain loop, member for member | validation losses of "
+        "heads, core, metallicity |",
         "|---|---|---|---|---|---|---|---|",
     ]
     plain = next(row for row in result["rows"] if row["name"] == "one member, the plain loop")
