@@ -253,8 +253,9 @@ def compared(tmp_path) -> dict:
         tmp_path / "speed.json",
         {
             "variant": VARIANT, "device": "a processor", "device_type": "cpu", "threads": 2,
-            "draws": DRAWS, "members": 2, "batch": {"galaxies": 64, "total": 0.004},
-            "single": {"galaxies": 1, "total": 0.02},
+            "draws": DRAWS, "members": 2,
+            "batch": {"galaxies": 64, "total": 0.004, "core_seconds": 0.008},
+            "single": {"galaxies": 1, "total": 0.02, "core_seconds": 0.04},
             "training": {
                 "vae": {"wall_seconds": 100.0, "threads": 2, "device": "a processor"},
                 f"property/{VARIANT}": {"wall_seconds": 300.0, "threads": 1, "device": "the same"},
@@ -296,7 +297,8 @@ def test_on_a_gpu_its_seconds_count_once_and_the_goal_is_another(compared):
 
 def test_fits_that_are_faster_than_ours_never_make_the_training_pay(compared):
     facts = read_json(compared["speed"])
-    write_json(compared["speed"], facts | {"batch": {"galaxies": 64, "total": 50.0}})
+    slow = {"galaxies": 64, "total": 50.0, "core_seconds": 100.0}
+    write_json(compared["speed"], facts | {"batch": slow})
     compare_speed(**compared)
     assert read_json(compared["out"])["training"]["break_even"] is None
 

@@ -15,7 +15,7 @@ from mgsflow.config import Compute, Evaluation, Flows
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import read_json, write_json
 from mgsflow.core.tables import write_table
-from mgsflow.evaluation.speed import speed
+from mgsflow.evaluation.speed import _Work, speed
 from mgsflow.models.branch import Architecture, Branch
 from mgsflow.models.posterior import Posterior
 from mgsflow.models.standardise import Standardiser
@@ -124,13 +124,28 @@ def test_each_step_is_timed_and_training_stands_apart(run, tmp_path):
         assert timed["total"] == pytest.approx(sum(steps))
     assert (result["threads"], result["draws"], result["members"]) == (1, DRAWS, 2)
     assert result["targets"] == ["log_sfr", "redshift", "log1p_h_beta"]
-    assert result["device"]
+    assert result["device"] and result["device_type"] == "cpu"
     facts = {"wall_seconds": 7.5, "device": "a card", "threads": 3}
     assert result["training"] == {
         "vae": {"wall_seconds": 99.0, "device": "a card", "threads": 8},
         f"property/{IMAGES}": facts,
         f"line/{IMAGES}": facts,
     }
+
+
+def test_core_seconds_are_of_the_pass_with_the_least_after_the_first(run, tmp_path, monkeypatch):
+    """By a clock that passes take 5, 40, 30, 20 and, alone, 6, 8, 2, 4 seconds of."""
+    now, lengths, passes = [0.0], iter((5.0, 40.0, 30.0, 20.0, 6.0, 8.0, 2.0, 4.0)), _Work._pass
+
+    def timed(work: _Work, count: int) -> dict[str, float]:
+        now[0] += next(lengths)
+        return passes(work, count)
+
+    monkeypatch.setattr(_Work, "_pass", timed)
+    monkeypatch.setattr(time, "process_time", lambda: now[0])
+    result = _time(run, tmp_path)
+    assert result["batch"]["core_seconds"] == 20.0 / GALAXIES
+    assert result["single"]["core_seconds"] == 2.0
 
 
 @pytest.fixture

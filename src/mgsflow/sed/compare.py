@@ -35,12 +35,12 @@ def compare_speed(
 ) -> None:
     """Compare the stage speed's times, and the posteriors, with bagpipes and kcorrect.
 
-    Time: core-seconds a galaxy, which of ours are the wall time from stamp and magnitudes to draws
-    times the threads (on a GPU: its seconds), of as many draws as bagpipes'; the ratios; training
-    apart, with the number of galaxies from which on it pays. Accuracy: of the medians against the
-    simulated sky's `truth`, for the galaxies that bagpipes fitted and, but for it, for the whole
-    test set: bias, scatter (the errors' standard deviation), R2 and the coverage of the central
-    68% interval, by method and target.
+    Time: core-seconds a galaxy from stamp and magnitudes to draws (on a GPU: seconds of the whole),
+    of as many draws as bagpipes'; the ratios; training, its wall time by its threads, apart, with
+    the number of galaxies from which on it pays. Accuracy: of the medians against the simulated
+    sky's `truth`, for the galaxies that bagpipes fitted and, but for it, for the whole test set:
+    bias, scatter (the errors' standard deviation), R2 and the coverage of the central 68% interval,
+    by method and target.
     """
     fits, notes, facts = read_table(sed), read_notes(sed), read_json(speed)
     if facts["draws"] != notes["draws"]:
@@ -76,8 +76,9 @@ def _summaries(posteriors: list[Path], variants: list[str]) -> list[pd.DataFrame
 
 def _times(fits: pd.DataFrame, notes: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     nested = _each(fits, NESTED)
-    cores = facts["threads"] if facts["device_type"] == "cpu" else 1  # of a GPU its own seconds
-    ours = {way: cores * facts[way]["total"] for way in ("batch", "single")}
+    on_cpu = facts["device_type"] == "cpu"
+    counted = "core_seconds" if on_cpu else "total"
+    ours = {way: facts[way][counted] for way in ("batch", "single")}
     fitted = {
         NESTED: {"batch": nested.mean(), "single": nested.mean()},
         TEMPLATES: {
@@ -86,7 +87,7 @@ def _times(fits: pd.DataFrame, notes: dict[str, Any], facts: dict[str, Any]) -> 
         },
     }
     training = sum(
-        run["wall_seconds"] * (run["threads"] if facts["device_type"] == "cpu" else 1)
+        run["wall_seconds"] * (run["threads"] if on_cpu else 1)
         for run in facts["training"].values()
     )
     return {
