@@ -15,7 +15,10 @@ from posterior_files import write_posterior
 from mgsflow.config.evaluation import Calibration
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table, write_table
+from mgsflow.evaluation.calibration import stage
 from mgsflow.evaluation.calibration.stage import calibration
+from mgsflow.evaluation.draws import read_posterior
+from mgsflow.models.prior_ratio import PriorRatio
 from mgsflow.report import style
 from mgsflow.report.figure_calibration import draw, figure_calibration
 from mgsflow.report.table_calibration import table_calibration
@@ -231,9 +234,9 @@ def test_the_figure_draws_every_quantity_and_the_curves_that_were_counted(two, m
     assert draw(curves.iloc[:0]).texts[0].get_text().startswith("No galaxy")
 
 
-def test_reweighted_to_the_test_sets_population_draws_are_calibrated_again(tmp_path, capsys):
-    """Galaxies of other redshifts than the training set's; nothing is told of their truths."""
-    old, new, n = Population(), Population(1.2, 0.6), 800
+def other_population(folder: Path, n: int) -> dict:
+    """Arguments of the stage for `n` galaxies of other redshifts than the training set's."""
+    old, new = Population(), Population(1.2, 0.6)
     train, (truth, inputs) = old.draw(2000, 0)[0], new.draw(n, 1)
     draws = exact(old).sample(inputs, 300, seed=2)
     objid = 1237648720000000000 + np.arange(len(train) + n, dtype=np.int64)
@@ -241,19 +244,24 @@ def test_reweighted_to_the_test_sets_population_draws_are_calibrated_again(tmp_p
     features = features.assign(objid=objid, mag_r=np.r_[np.zeros(len(train)), inputs[:, 0]])
     features["mag_i"] = np.r_[np.zeros(len(train)), inputs[:, 1]]
     features["colour_r_i"] = features["mag_r"] - features["mag_i"]
-    write_table(tmp_path / "features.parquet", features)
+    write_table(folder / "features.parquet", features)
     test = {"objid": objid[len(train) :], "draws": draws[:, None], "truth": truth.to_numpy()}
     test["mean_head"] = draws.mean(axis=1)[:, None]
-    path = write_posterior(tmp_path / "p.h5", VARIANTS[1], NAMES, test=test)
-    calibration(
-        features=tmp_path / "features.parquet",
-        posteriors=[path],
-        variants=VARIANTS[1:],
-        calibration=SETTINGS.model_copy(update={"recalibrate": "prior"}),
-        seed=3,
-        out=tmp_path / "calibration.parquet",
-        curves=tmp_path / "curves.parquet",
-    )
+    return {
+        "features": folder / "features.parquet",
+        "posteriors": [write_posterior(folder / "p.h5", VARIANTS[1], NAMES, test=test)],
+        "variants": VARIANTS[1:],
+        "calibration": SETTINGS.model_copy(update={"recalibrate": "prior"}),
+        "seed": 3,
+        "out": folder / "calibration.parquet",
+        "curves": folder / "curves.parquet",
+    }
+
+
+def test_reweighted_to_the_test_sets_population_draws_are_calibrated_again(tmp_path, capsys):
+    """Nothing is told of the test galaxies' truths."""
+    arguments = other_population(tmp_path, 800)
+    calibration(**arguments)
     table = read_table(tmp_path / "calibration.parquet").query("slice == 'all'")
     raw, mended = (
         table[(table["recalibration"] == name) & (table["target"] == "redshift")].iloc[0]
@@ -263,15 +271,41 @@ def test_reweighted_to_the_test_sets_population_draws_are_calibrated_again(tmp_p
     assert abs(mended["bias"]) < 0.15 and mended["width"] == pytest.approx(1, abs=0.1)
     assert mended["coverage_68"] == pytest.approx(0.68, abs=0.05)
     assert mended["crps"] < raw["crps"]
-    assert re.search(r"\d+ of 300 draws effective after reweighting", capsys.readouterr().err)
-    settings = SETTINGS.model_copy(update={"recalibrate": "prior", "prior_targets": ["log_sfr"]})
+    said = re.search(
+        r"(\d+) of 300 draws effective after reweighting, (\d+) at the 5% quantile; (\d+) of 800 "
+        "galaxies have too few and are left out",
+        capsys.readouterr().err,
+    )
+    columns = ["effective_median", "effective_q05", "starved"]
+    median, low, starved = mended[columns]
+    assert [round(median), round(low), round(800 * starved)] == [
+        int(part) for part in said.groups()
+    ]
+    assert mended["n"] == 800 - int(said[3]) and 0 < low < median < 300
+    assert raw[columns].isna().all() and raw["n"] == 800
+    arguments["calibration"] = SETTINGS.model_copy(
+        update={"recalibrate": "prior", "prior_targets": ["log_sfr"]}
+    )
     with pytest.raises(UserError, match=r"calibration\.prior_targets: the posteriors infer none"):
-        calibration(
-            features=tmp_path / "features.parquet",
-            posteriors=[path],
-            variants=VARIANTS[1:],
-            calibration=settings,
-            seed=3,
-            out=tmp_path / "calibration.parquet",
-            curves=tmp_path / "curves.parquet",
-        )
+        calibration(**arguments)
+
+
+def test_galaxies_without_effective_draws_are_left_out_and_counted(tmp_path, monkeypatch):
+    """A new population begins at a redshift of 0.5, where some galaxies' draws hardly reach."""
+    arguments = other_population(tmp_path, 300)
+
+    def edged(*_: object) -> PriorRatio:
+        return PriorRatio(["redshift"], lambda v: np.where(v[..., 0] > 0.5, 0.0, -np.inf))
+
+    monkeypatch.setattr(stage.PriorRatio, "of_draws", edged)
+    calibration(**arguments)
+    pooled = read_posterior(arguments["posteriors"][0], "test").pooled
+    reached = (pooled[..., 0] > 0.5).sum(axis=1)  # equal weights: as many are effective
+    starved = reached < 75  # a quarter of the draws
+    assert 0.05 < starved.mean() < 0.5
+    table = read_table(tmp_path / "calibration.parquet").query("recalibration == 'prior'")
+    assert table["starved"].to_numpy() == pytest.approx(starved.mean())
+    assert table["effective_q05"].to_numpy() == pytest.approx(np.quantile(reached, 0.05))
+    whole = table[table["slice"] == "all"].set_index("target")
+    assert (whole["n"] == (~starved).sum()).all()
+    assert np.isfinite(whole.loc[NAMES, ["bias", "width", "crps"]]).all(axis=None)

@@ -58,6 +58,9 @@ QUANTITIES = (
     Quantity("correlation_claimed", "", "Jointly: that pair's correlation by the posteriors"),
     Quantity("classifier_auc", "", "Jointly: L-C2ST's area under the ROC curve; 0.5 is right"),
     Quantity("classifier_local", "", "Jointly: share of galaxies that L-C2ST rejects at 5%"),
+    Quantity("effective_median", "", "Reweighted: median effective number of draws a galaxy"),
+    Quantity("effective_q05", "", "Reweighted: 5% quantile of the same"),
+    Quantity("starved", "", "Reweighted: share of galaxies left out, with too few effective draws"),
 )
 CURVES = (
     *_BOTH,

@@ -21,10 +21,11 @@ from mgsflow.evaluation.calibration.recalibrate import learn
 from mgsflow.evaluation.calibration.words import PRIOR, RAW
 from mgsflow.evaluation.draws import PosteriorSet, read_posterior
 from mgsflow.evaluation.variants import each_variant
-from mgsflow.models.prior_ratio import PriorRatio, effective_sizes, resample
+from mgsflow.models.prior_ratio import FEW, PriorRatio, effective_sizes, resample
 
 SET, LEARNT_ON = "test", "validation"
 LEAST_DRAWS = 20  # a galaxy
+LEAST_SHARE = 0.25  # of the draws that are effective after reweighting, if that is less than FEW
 
 
 def calibration(
@@ -51,10 +52,13 @@ def calibration(
     for variant, posterior in each_variant(posteriors, variants, SET):
         _check(posterior, paths[variant])
         rows = rows_of(table, posterior.objid, features)
-        for name, given in _versions(posterior, table, rows, paths[variant], calibration, seed):
+        for name, given, notes in _versions(
+            posterior, table, rows, paths[variant], calibration, seed
+        ):
             say(f"calibration: {variant}, recalibration: {name}, {len(given.truth)} galaxies")
             own, points = assess(given, calibration, seed)
-            found.append(pd.DataFrame(own).assign(variant=variant, recalibration=name))
+            own = pd.DataFrame(own).assign(variant=variant, recalibration=name, **notes)
+            found.append(own)
             drawn.append(pd.DataFrame(points).assign(variant=variant, recalibration=name))
     _write(out, found, QUANTITIES)
     _write(curves, drawn, CURVES)
@@ -82,25 +86,40 @@ def _versions(
     path: Path,
     settings: Calibration,
     seed: int,
-) -> Iterator[tuple[str, Assessed]]:
-    """The posteriors as they are, then recalibrated if that is asked for."""
+) -> Iterator[tuple[str, Assessed, dict[str, float]]]:
+    """The posteriors as they are, then recalibrated if that is asked for; columns of their own."""
     pooled, redshift = posterior.pooled, None
     if "redshift" in posterior.targets:
         redshift = pooled[..., posterior.column("redshift")].mean(axis=1, dtype=np.float64)
     inputs = components(rows, posterior.variant, settings.components)
     given = Assessed(pooled, posterior.truth, posterior.targets, inputs, slices(rows, redshift))
-    yield RAW, given
+    yield RAW, given, {}
     if settings.recalibrate == PRIOR:
-        yield PRIOR, replace(given, draws=_reweighted(posterior, table, settings, seed))
+        draws, effective = _reweighted(posterior, table, settings, seed)
+        starved = effective < min(FEW, LEAST_SHARE * pooled.shape[1])
+        notes = _told(effective, starved, pooled.shape[1])
+        # a galaxy without its truth does not count, and keeps the draws that it had
+        yield (
+            PRIOR,
+            replace(
+                given,
+                draws=np.where(starved[:, None, None], pooled, draws),
+                truth=np.where(starved[:, None], np.nan, given.truth),
+            ),
+            notes,
+        )
     elif settings.recalibrate != RAW:
         mended = _recalibrated(pooled, read_posterior(path, LEARNT_ON), settings.recalibrate, seed)
-        yield settings.recalibrate, replace(given, draws=mended)
+        yield settings.recalibrate, replace(given, draws=mended), {}
 
 
 def _reweighted(
     posterior: PosteriorSet, table: pd.DataFrame, settings: Calibration, seed: int
-) -> np.ndarray:
-    """The draws under the test set's own population, which is learnt without its truths."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The draws under the test set's own population, and how many of each galaxy's are effective.
+
+    The population is learnt without the truths.
+    """
     targets = [name for name in settings.prior_targets if name in posterior.targets]
     if not targets:
         raise UserError(
@@ -110,10 +129,22 @@ def _reweighted(
     pooled, train = posterior.pooled, table[table["set"] == "train"]
     ratio = PriorRatio.of_draws(train, pooled, posterior.targets, targets)
     weights = ratio.weights(pooled, posterior.targets)
-    effective = np.median(effective_sizes(weights))
-    say(f"calibration: {effective:.0f} of {pooled.shape[1]} draws effective after reweighting")
     uniform = hash_uniform(posterior.objid, derive_seed(seed, "calibration", PRIOR))
-    return resample(pooled, weights, pooled.shape[1], uniform)
+    return resample(pooled, weights, pooled.shape[1], uniform), effective_sizes(weights)
+
+
+def _told(effective: np.ndarray, starved: np.ndarray, draws: int) -> dict[str, float]:
+    """The effective numbers of draws (n,) in the log, and as columns."""
+    low, median = np.quantile(effective, (0.05, 0.5))
+    say(
+        f"calibration: {median:.0f} of {draws} draws effective after reweighting, {low:.0f} at "
+        f"the 5% quantile; {starved.sum()} of {len(starved)} galaxies have too few and are left out"
+    )
+    return {
+        "effective_median": float(median),
+        "effective_q05": float(low),
+        "starved": float(starved.mean()),
+    }
 
 
 def _recalibrated(
