@@ -6,11 +6,12 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.ndimage import gaussian_filter
 from synthetic_stamps import write_run
 
 from mgsflow.config import Evaluation, Photometry, Simulated
 from mgsflow.core.errors import UserError
-from mgsflow.core.tables import read_table, write_table
+from mgsflow.core.tables import read_notes, read_table, write_table
 from mgsflow.sample.anomalies import kinds
 from mgsflow.sample.anomalies.kinds import Sample
 from mgsflow.sample.anomalies.pixels import empty
@@ -51,6 +52,25 @@ def test_an_empty_stamp_has_the_skys_level_and_noise_and_nothing_else():
     assert values.std() == pytest.approx(NOISE, rel=0.05)
     assert values.max() < SKY + 4 * NOISE, "neither the galaxy nor its neighbour"
     pd.testing.assert_frame_equal(made.magnitudes, sample.magnitudes)
+
+
+def test_an_empty_stamp_keeps_what_neighbouring_pixels_and_bands_have_in_common():
+    random = np.random.default_rng(5)
+    noise = gaussian_filter(random.standard_normal((4, 3, 80, 80)), (0, 0, 1.5, 1.5))
+    noise[:, 1] = 0.7 * noise[:, 0] + 0.3 * noise[:, 1]
+    noise[:, :, 30:50, 30:50] += 9  # the galaxy
+    made = empty(noise, np.random.default_rng(6))
+
+    def alike(one: np.ndarray, other: np.ndarray) -> float:
+        return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+    border = noise[..., :8, :]
+    for bands in ((0, 0), (2, 2)):
+        wanted, found = (
+            alike(part[:, bands[0], :, :-1], part[:, bands[1], :, 1:]) for part in (border, made)
+        )
+        assert wanted > 0.8 and found == pytest.approx(wanted, abs=0.15)
+    assert alike(made[:, 0], made[:, 1]) > 0.8 > 0.3 > abs(alike(made[:, 0], made[:, 2]))
 
 
 def test_an_empty_jpeg_stays_a_jpeg():
@@ -174,6 +194,7 @@ def test_a_simulated_sky_adds_distant_galaxies_and_rest_frame_colours(run):
     table = make(folder, [], simulated=Simulated(galaxies=100), rest_frame=True)
     assert set(table["anomaly"]) == {"swapped", "star", "distant", "distant_bright"}
     assert (table["stamp"] == -1).all() and table["photometry"].all()
+    assert read_notes(folder / "anomalies.parquet")["left_out"] == ["blank"]
     rest = table.groupby("anomaly")["rest_colour_g_r"].median()
     observed = table.groupby("anomaly")["colour_g_r"].median()
     assert observed["distant"] - rest["distant"] > 0.4, "K-corrected from z = 0.5"
@@ -195,6 +216,10 @@ def test_what_cannot_be_made_is_named(run, capsys):
     said = capsys.readouterr().err
     for name in ("blank", "swapped", "star"):
         assert f"{name} cannot be made" in said
+    for name in ("distant", "distant_bright"):
+        assert f"{name} is left out: its galaxies are drawn by a simulated sky" in said
+    left_out = read_notes(folder / "anomalies.parquet")["left_out"]
+    assert left_out == ["blank", "swapped", "star", "distant", "distant_bright"]
 
 
 def test_an_empty_test_set_is_refused(run):

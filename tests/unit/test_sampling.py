@@ -117,6 +117,7 @@ def test_the_catalogue_flags_what_is_unlike_the_training_set(run_folder, tmp_pat
     assert rows["out_of_distribution"][~flagged].mean() < 0.1
     np.testing.assert_array_equal(rows["out_of_distribution"], rows["atypicality"] > 0)
     assert "believe no posterior" in rows["out_of_distribution"].info.description
+    assert "up to 2% with images" in rows["out_of_distribution"].info.description
 
 
 def test_without_the_property_flow_there_is_no_detectability(run_folder):

@@ -26,7 +26,7 @@ SET = "test"
 ENCODED_AT_ONCE = 256
 SCORES = ("atypicality", "epistemic_spread")
 
-_INTERVAL = "end of its 95% bootstrap interval over galaxies"
+_INTERVAL = "end of its 95% bootstrap interval over the test set's galaxies"
 _FIGURES = {
     "auc": "Area under the ROC curve of the atypicality, anomalies against the test set",
     "auc_epistemic": "The same of the epistemic spread; NaN with one member",
@@ -48,6 +48,7 @@ TABLE = (
 PER_GALAXY = (
     Quantity("variant", "", "Variant of the flows' inputs"),
     Quantity("anomaly", "", f"What was put in the galaxy's place; `{USUAL}`: nothing"),
+    Quantity("objid", "", "The galaxy of the test set"),
     Quantity("atypicality", "", "Nats by which ln p(inputs) is below the flag's threshold"),
     Quantity("epistemic_spread", "", "Spread of the members' heads, in the targets' own spread"),
 )
@@ -134,6 +135,7 @@ def _scored(
                 {
                     "variant": variant,
                     "anomaly": name,
+                    "objid": part["objid"].to_numpy(),
                     "atypicality": posterior.atypicality(part),
                     "epistemic_spread": posterior.epistemic_spread(part),
                 }
@@ -165,21 +167,44 @@ def _sees(posterior: Posterior, part: pd.DataFrame) -> bool:
 def _judge(
     variant: str, scores: pd.DataFrame, evaluation: Evaluation, seed: int
 ) -> Iterator[dict[str, object]]:
-    """The rows of a variant, an anomaly each."""
+    """The rows of a variant, an anomaly each.
+
+    A galaxy that was drawn for a resample brings what was put in its place with it: the two are
+    alike in what was kept, such as the magnitudes of an empty stamp.
+    """
     usual = scores[scores["anomaly"] == USUAL]
     for name, part in scores[scores["anomaly"] != USUAL].groupby("anomaly", sort=False):
-        joined = pd.concat([part, usual])
-        arrays = (
-            (joined["anomaly"] != USUAL).to_numpy(),
-            *(joined[score].to_numpy(np.float64) for score in SCORES),
-        )
+        arrays = _paired(usual, part)
         row: dict[str, object] = {"variant": variant, "anomaly": name}
         row |= {"n": len(part), "n_test": len(usual)}
         own_seed = derive_seed(seed, "out-of-distribution", variant, name)
         for figure, function in FIGURES.items():
-            low, high = bootstrap_interval(function, arrays, evaluation.bootstrap, own_seed)
-            row |= {figure: function(*arrays), f"{figure}_low": low, f"{figure}_high": high}
+            paired = _of_pairs(function)
+            low, high = bootstrap_interval(paired, arrays, evaluation.bootstrap, own_seed)
+            row |= {figure: paired(*arrays), f"{figure}_low": low, f"{figure}_high": high}
         yield row
+
+
+def _paired(usual: pd.DataFrame, unusual: pd.DataFrame) -> tuple[np.ndarray, ...]:
+    """A row a test galaxy, (n,): whether an anomaly took its place, its scores, the anomaly's."""
+    own = unusual.set_index("objid")[list(SCORES)].reindex(usual["objid"])
+    scores = [table[name].to_numpy(np.float64) for table in (usual, own) for name in SCORES]
+    return usual["objid"].isin(unusual["objid"]).to_numpy(), *scores
+
+
+def _of_pairs(figure: Callable[..., float]) -> Callable[..., float]:
+    """A figure of (unusual, *scores) as one of the arrays of `_paired`."""
+
+    def paired(has: np.ndarray, *scores: np.ndarray) -> float:
+        count = len(scores) // 2
+        unusual = np.arange(has.sum() + len(has)) < has.sum()
+        joined = [
+            np.r_[other[has], own]
+            for own, other in zip(scores[:count], scores[count:], strict=True)
+        ]
+        return figure(unusual, *joined)
+
+    return paired
 
 
 def auc(unusual: np.ndarray, score: np.ndarray) -> float:

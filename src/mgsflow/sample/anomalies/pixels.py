@@ -6,36 +6,52 @@ from collections.abc import Sequence
 
 import galsim
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from mgsflow.core.progress import track
 from mgsflow.sky.simulated.camera import CAMERA
 from mgsflow.sky.simulated.drawing import point_spread
 
 BORDER = 0.1  # of a stamp's side, in which there is more sky than galaxy
-CLIP = 3.0  # of the border's scatter, beyond which a pixel is a neighbour's
-MAD_TO_SIGMA = 1.4826
+CLEAN = 0.5  # share of the border's patches that are taken from: those with the least in them
 
 
 def empty(stamps: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Stamps of the shape and type of `stamps`, (n, bands, size, size), without any object.
 
-    Each pixel is one of the same stamp's and band's border, drawn at random among those within
-    three standard deviations of its median: the sky's level and noise, whatever the provider.
+    Put together of square patches of the same stamp's border, at random among the half of them
+    with the least in them: the sky's level and noise, with what neighbouring pixels and bands have
+    in common, whatever the provider. There are seams, and no neighbours.
     """
-    width = max(1, round(BORDER * stamps.shape[-1]))
-    inner = np.zeros(stamps.shape[-2:], bool)
-    inner[width:-width, width:-width] = True
+    size = stamps.shape[-1]
+    width = max(1, round(BORDER * size))
+    places = _border(size, width)
+    across = -(-size // width)
     out = np.empty_like(stamps)
     for stamp, blank in zip(stamps, out, strict=True):
-        for pixels, target in zip(stamp, blank, strict=True):
-            target[...] = random.choice(_sky(pixels[~inner]), target.shape)
+        windows = sliding_window_view(stamp, (width, width), axis=(1, 2))
+        patches = windows[:, places[:, 0], places[:, 1]]
+        clean = np.argsort(_most(patches), kind="stable")[: max(1, round(CLEAN * len(places)))]
+        chosen = patches[:, random.choice(clean, across**2)]
+        rows = chosen.reshape(-1, across, across, width, width).swapaxes(2, 3)
+        blank[...] = rows.reshape(-1, across * width, across * width)[:, :size, :size]
     return out
 
 
-def _sky(border: np.ndarray) -> np.ndarray:
-    values = border.astype(np.float64)
-    offset = np.abs(values - np.median(values))
-    return border[offset <= CLIP * MAD_TO_SIGMA * np.median(offset)]
+def _border(size: int, width: int) -> np.ndarray:
+    """Corners (m, 2) of the patches of `width` along a stamp's four sides."""
+    last = size - width
+    return np.array(
+        [p for p in np.ndindex(last + 1, last + 1) if p[0] in (0, last) or p[1] in (0, last)]
+    )
+
+
+def _most(patches: np.ndarray) -> np.ndarray:
+    """How far patches (bands, m, width, width) are from the sky at most, (m,), in its scatter."""
+    values = patches.astype(np.float64)
+    offset = np.abs(values - np.median(values, axis=(1, 2, 3), keepdims=True))
+    scatter = np.median(offset, axis=(1, 2, 3), keepdims=True)
+    return (offset / np.maximum(scatter, np.finfo(np.float32).tiny)).max(axis=(0, 2, 3))
 
 
 def star_profiles(count: int, bands: Sequence[str], fwhm: float) -> list[list[galsim.GSObject]]:

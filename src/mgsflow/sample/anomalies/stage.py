@@ -50,17 +50,19 @@ def anomalies(
     Empty sky; g and i exchanged; stars; and, where --simulated is given, galaxies of the simulated
     sky at z = 0.5, with their own brightness and with the sample's. --out has their photometry, as
     the stage photometry would give it, a row an anomaly and galaxy; --stamps (HDF5) their stamps,
-    as a shard holds them. An anomaly that the run's inputs do not allow is left out and named.
+    as a shard holds them. An anomaly that the run's inputs or its sky do not allow is left out, and
+    named in the log and in --out's notes (`left_out`).
     """
     sample = _choose(features, selected, shards, index, photometry, evaluation.anomalies, seed)
     fwhm = (simulated or Simulated()).psf_fwhm
     made = dict(_make(sample, simulated, fwhm, seed))
+    left_out = [name for name in words.ALL if name not in made]
     parts = [_rows(name, given, photometry, rest_frame) for name, given in made.items()]
     nothing = pd.DataFrame(columns=["anomaly", "objid", "photometry"])
     table = pd.concat(parts, ignore_index=True) if parts else nothing
     drawn = {name: given.stamps for name, given in made.items() if given.stamps is not None}
     table["stamp"] = _number(table["anomaly"], drawn)
-    write_table(out, table, QUANTITIES)
+    write_table(out, table, QUANTITIES, {"left_out": left_out})
     _write_stamps(stamps, list(drawn.values()))
 
 
@@ -130,8 +132,10 @@ def _make(
         words.SWAPPED: kinds.swapped(sample),
         words.STAR: kinds.star(sample, fwhm, random(words.STAR)),
     }
-    if simulated is not None:
-        for name, bright in ((words.DISTANT, False), (words.DISTANT_BRIGHT, True)):
+    for name, bright in ((words.DISTANT, False), (words.DISTANT_BRIGHT, True)):
+        if simulated is None:
+            say(f"anomalies: {name} is left out: its galaxies are drawn by a simulated sky")
+        else:
             made[name] = kinds.distant(sample, simulated, bright, random(name))
     for name, given in made.items():
         if given is None:

@@ -3,3 +3,4 @@
 USUAL = "test"  # the test set's own galaxies, among what was put in their place
 BLANK, SWAPPED, STAR = "blank", "swapped", "star"
 DISTANT, DISTANT_BRIGHT = "distant", "distant_bright"
+ALL = (BLANK, SWAPPED, STAR, DISTANT, DISTANT_BRIGHT)
