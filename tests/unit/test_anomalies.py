@@ -73,6 +73,20 @@ def test_an_empty_stamp_keeps_what_neighbouring_pixels_and_bands_have_in_common(
     assert alike(made[:, 0], made[:, 1]) > 0.8 > 0.3 > abs(alike(made[:, 0], made[:, 2]))
 
 
+def test_the_control_is_the_galaxy_with_an_empty_stamps_border():
+    sample = make_sample()
+    made = kinds.control(sample, np.random.default_rng(2))
+    middle = (..., slice(6, -6), slice(6, -6))
+    np.testing.assert_array_equal(made.stamps[middle], sample.stamps[middle])
+    border = np.ones((64, 64), bool)
+    border[middle] = False
+    blank = kinds.blank(sample, np.random.default_rng(2))
+    np.testing.assert_array_equal(made.stamps[..., border], blank.stamps[..., border])
+    assert sample.stamps[..., border].max() > 4 > made.stamps[..., border].max(), "no neighbour"
+    pd.testing.assert_frame_equal(made.magnitudes, sample.magnitudes)
+    assert kinds.control(replace(sample, stamps=None), np.random.default_rng(2)) is None
+
+
 def test_an_empty_jpeg_stays_a_jpeg():
     stamps = np.full((2, 3, 32, 32), 12, np.uint8)
     stamps[:, :, 10:20, 10:20] = 250
@@ -174,7 +188,9 @@ def make(folder, paths, **changes):
 def test_the_stage_writes_photometry_and_stamps_of_test_galaxies(run):
     folder, paths = run
     table = make(folder, paths)
-    assert table["anomaly"].value_counts().to_dict() == {"blank": 12, "swapped": 12, "star": 12}
+    assert table["anomaly"].value_counts().to_dict() == dict.fromkeys(
+        ("patched", "blank", "swapped", "star"), 12
+    )
     features = read_table(folder / "features.parquet").set_index("objid")
     assert (features.loc[table["objid"], "set"] == "test").all()
     for a, b in ("ug", "gr", "ri", "iz"):
@@ -184,9 +200,9 @@ def test_the_stage_writes_photometry_and_stamps_of_test_galaxies(run):
     selected = read_table(folder / "selected.parquet").set_index("objid").loc[blank.index]
     np.testing.assert_allclose(blank["mag_u"], selected["mag_u"] - 0.1)
     assert not blank["photometry"].any() and table["photometry"].sum() == 24
-    assert sorted(table["stamp"]) == list(range(36))
+    assert sorted(table["stamp"]) == list(range(48))
     with h5py.File(folder / "anomalies.h5") as file:
-        assert file["stamps"].shape == (36, 3, 16, 16)
+        assert file["stamps"].shape == (48, 3, 16, 16)
 
 
 def test_a_simulated_sky_adds_distant_galaxies_and_rest_frame_colours(run):
@@ -194,7 +210,7 @@ def test_a_simulated_sky_adds_distant_galaxies_and_rest_frame_colours(run):
     table = make(folder, [], simulated=Simulated(galaxies=100), rest_frame=True)
     assert set(table["anomaly"]) == {"swapped", "star", "distant", "distant_bright"}
     assert (table["stamp"] == -1).all() and table["photometry"].all()
-    assert read_notes(folder / "anomalies.parquet")["left_out"] == ["blank"]
+    assert read_notes(folder / "anomalies.parquet")["left_out"] == ["patched", "blank"]
     rest = table.groupby("anomaly")["rest_colour_g_r"].median()
     observed = table.groupby("anomaly")["colour_g_r"].median()
     assert observed["distant"] - rest["distant"] > 0.4, "K-corrected from z = 0.5"
@@ -214,12 +230,12 @@ def test_what_cannot_be_made_is_named(run, capsys):
     table = make(folder, [], photometry=Photometry(bands=["u", "z"]))
     assert table.empty
     said = capsys.readouterr().err
-    for name in ("blank", "swapped", "star"):
+    for name in ("patched", "blank", "swapped", "star"):
         assert f"{name} cannot be made" in said
     for name in ("distant", "distant_bright"):
         assert f"{name} is left out: its galaxies are drawn by a simulated sky" in said
     left_out = read_notes(folder / "anomalies.parquet")["left_out"]
-    assert left_out == ["blank", "swapped", "star", "distant", "distant_bright"]
+    assert left_out == ["patched", "blank", "swapped", "star", "distant", "distant_bright"]
 
 
 def test_an_empty_test_set_is_refused(run):

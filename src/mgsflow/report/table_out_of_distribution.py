@@ -12,6 +12,7 @@ from mgsflow.report.writing import show_interval, write_tables
 from mgsflow.sample.anomalies import words
 
 ANOMALIES = {
+    words.PATCHED: "Control: the galaxy itself",
     words.BLANK: "Empty stamp",
     words.SWAPPED: "g and i exchanged",
     words.STAR: "Star",

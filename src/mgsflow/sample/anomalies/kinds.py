@@ -9,7 +9,7 @@ import pandas as pd
 
 from mgsflow.config import Simulated
 from mgsflow.core.quantities import BANDS
-from mgsflow.sample.anomalies.pixels import empty, render, star_profiles
+from mgsflow.sample.anomalies.pixels import empty, patched, render, star_profiles
 from mgsflow.sky.simulated.contaminants import STELLAR_LOCUS
 
 SWAPPED_BANDS = ("g", "i")
@@ -60,6 +60,16 @@ def blank(sample: Sample, random: np.random.Generator) -> Sample | None:
     if sample.stamps is None:
         return None
     return replace(sample, stamps=empty(sample.stamps, random))
+
+
+def control(sample: Sample, random: np.random.Generator) -> Sample | None:
+    """The galaxies themselves, on stamps whose border is put together as an empty stamp is.
+
+    A flag that goes by seams, or by neighbours that are not there, flags these too.
+    """
+    if sample.stamps is None:
+        return None
+    return replace(sample, stamps=patched(sample.stamps, random))
 
 
 def swapped(sample: Sample) -> Sample | None:

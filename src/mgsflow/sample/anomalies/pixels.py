@@ -38,6 +38,15 @@ def empty(stamps: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return out
 
 
+def patched(stamps: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The `stamps` themselves, but for their border, which is that of `empty`."""
+    width = max(1, round(BORDER * stamps.shape[-1]))
+    middle = (..., slice(width, -width), slice(width, -width))
+    out = empty(stamps, random)
+    out[middle] = stamps[middle]
+    return out
+
+
 def _border(size: int, width: int) -> np.ndarray:
     """Corners (m, 2) of the patches of `width` along a stamp's four sides."""
     last = size - width

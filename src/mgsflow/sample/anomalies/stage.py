@@ -47,7 +47,8 @@ def anomalies(
 ) -> None:
     """Put unusual objects in the place of some of the test set's galaxies.
 
-    Empty sky; g and i exchanged; stars; and, where --simulated is given, galaxies of the simulated
+    As a control, the galaxy on a stamp with new sky at its border. Empty sky; g and i exchanged;
+    stars; and, where --simulated is given, galaxies of the simulated
     sky at z = 0.5, with their own brightness and with the sample's. --out has their photometry, as
     the stage photometry would give it, a row an anomaly and galaxy; --stamps (HDF5) their stamps,
     as a shard holds them. An anomaly that the run's inputs or its sky do not allow is left out, and
@@ -128,6 +129,7 @@ def _make(
         return generator(seed, "anomalies", name)
 
     made = {
+        words.PATCHED: kinds.control(sample, random(words.PATCHED)),
         words.BLANK: kinds.blank(sample, random(words.BLANK)),
         words.SWAPPED: kinds.swapped(sample),
         words.STAR: kinds.star(sample, fwhm, random(words.STAR)),
@@ -160,7 +162,7 @@ def _rows(name: str, sample: Sample, photometry: Photometry, rest_frame: bool) -
             f"rest_colour_{a}_{b}": rest[:, i] - rest[:, i + 1]
             for i, (a, b) in enumerate(pairwise(bands))
         }
-    changed = name != words.BLANK and bool(bands)
+    changed = name not in (words.PATCHED, words.BLANK) and bool(bands)
     return pd.DataFrame({"anomaly": name, "objid": sample.objid, "photometry": changed, **columns})
 
 
