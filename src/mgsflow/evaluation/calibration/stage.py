@@ -22,9 +22,11 @@ from mgsflow.evaluation.calibration.words import PRIOR, RAW
 from mgsflow.evaluation.draws import PosteriorSet, read_posterior
 from mgsflow.evaluation.variants import each_variant
 from mgsflow.models.prior_ratio import FEW, PriorRatio, effective_sizes, resample
+from mgsflow.models.tabular import blocks
 
 SET, LEARNT_ON = "test", "validation"
 LEAST_DRAWS = 20  # a galaxy
+WEIGHTED_AT_ONCE = 2**22  # draws, whose weights are 32 MB
 LEAST_SHARE = 0.25  # of the draws that are effective after reweighting, if that is less than FEW
 
 
@@ -97,17 +99,11 @@ def _versions(
     if settings.recalibrate == PRIOR:
         draws, effective = _reweighted(posterior, table, settings, seed)
         starved = effective < min(FEW, LEAST_SHARE * pooled.shape[1])
-        notes = _told(effective, starved, pooled.shape[1])
         # a galaxy without its truth does not count, and keeps the draws that it had
-        yield (
-            PRIOR,
-            replace(
-                given,
-                draws=np.where(starved[:, None, None], pooled, draws),
-                truth=np.where(starved[:, None], np.nan, given.truth),
-            ),
-            notes,
-        )
+        draws[starved] = pooled[starved]
+        truth = np.where(starved[:, None], np.nan, given.truth)
+        notes = _told(effective, starved, pooled.shape[1])
+        yield PRIOR, replace(given, draws=draws, truth=truth), notes
     elif settings.recalibrate != RAW:
         mended = _recalibrated(pooled, read_posterior(path, LEARNT_ON), settings.recalibrate, seed)
         yield settings.recalibrate, replace(given, draws=mended), {}
@@ -128,9 +124,14 @@ def _reweighted(
         )
     pooled, train = posterior.pooled, table[table["set"] == "train"]
     ratio = PriorRatio.of_draws(train, pooled, posterior.targets, targets)
-    weights = ratio.weights(pooled, posterior.targets)
     uniform = hash_uniform(posterior.objid, derive_seed(seed, "calibration", PRIOR))
-    return resample(pooled, weights, pooled.shape[1], uniform), effective_sizes(weights)
+    count = pooled.shape[1]
+    draws, effective = np.empty_like(pooled), np.empty(len(pooled))
+    for part in blocks(len(pooled), max(1, WEIGHTED_AT_ONCE // count)):
+        weights = ratio.weights(pooled[part], posterior.targets)
+        draws[part] = resample(pooled[part], weights, count, uniform[part])
+        effective[part] = effective_sizes(weights)
+    return draws, effective
 
 
 def _told(effective: np.ndarray, starved: np.ndarray, draws: int) -> dict[str, float]:
