@@ -187,13 +187,22 @@ def test_a_ratio_that_is_no_number_is_refused():
             exact(OLD).reweight(ratio).sample(np.zeros((2, 2)), 10)
 
 
-def test_a_nan_among_the_ratios_targets_is_refused_by_its_row(train):
-    """As metallicity is, where the rest of a galaxy's targets have a density without it."""
-    ratio = PriorRatio.of_sample(train, NEW.draw(100, 1)[0], REDSHIFT)
-    values = np.zeros((3, 2))
-    values[1, 0] = np.nan
-    with pytest.raises(UserError, match="1 of 3 rows have a NaN .* in redshift: rows 1"):
-        exact(OLD).reweight(ratio).log_prob(np.zeros((3, 2)), values)
+def test_a_metallicity_of_nan_is_refused_by_its_row_where_the_ratio_needs_it(train):
+    """Under a ratio of something else the density is that of the other targets, as ever."""
+    ensemble = ExactEnsemble(OLD)
+    ensemble.targets = ["redshift", "metallicity"]
+    old, new = (
+        table.rename(columns={"log_stellar_mass": "metallicity"})
+        for table in (train, NEW.draw(200, 1)[0])
+    )
+    values = np.array([[0.5, 0.1], [0.5, np.nan], [0.2, 0.3]])
+    trained = Posterior([ensemble])
+    ratio = PriorRatio.of_sample(old, new, ["metallicity"])
+    with pytest.raises(UserError, match="1 of 3 rows have a NaN .* in metallicity: rows 1"):
+        trained.reweight(ratio).log_prob(np.ones((3, 2)), values)
+    ratio = PriorRatio.of_sample(old, new, REDSHIFT)
+    found = trained.reweight(ratio).log_prob(np.ones((3, 2)), values)
+    assert np.isfinite(found[[0, 2]]).all()
 
 
 def test_metallicity_has_no_population_that_draws_could_tell(train):
