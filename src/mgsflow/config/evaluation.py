@@ -187,7 +187,7 @@ class Sed(Section):
 
     galaxies: int = setting(
         0,
-        "Test galaxies that bagpipes fits, one to two minutes of a core each, in the environment "
+        "Test galaxies that bagpipes fits, two to four minutes of a core each, in the environment "
         "`sed`; 0: no comparison. Ten say how fast it is, a hundred how accurate",
         ge=0,
     )

@@ -19,6 +19,7 @@ from mgsflow.sed.galaxies import SET
 from mgsflow.sed.words import ALL, FITTED, NESTED, TEMPLATES
 
 TARGETS = ("log_stellar_mass", "log_sfr")
+LEAST_OF_R2 = 10  # galaxies, of fewer of which the truths' spread is chance
 # How much faster than bagpipes the posteriors are meant to be, in core-seconds on a CPU and in
 # seconds of a GPU
 GOALS = {"cpu": 1.0e4, "cuda": 1.0e6}
@@ -150,7 +151,7 @@ def _accuracy(group: pd.DataFrame, truth: np.ndarray) -> dict[str, float | int |
         "galaxies": len(truth),
         "bias": _number(bias(truth, estimate)),
         "scatter": _number(np.std(estimate - truth)) if len(truth) else None,
-        "r2": _number(r2(truth, estimate)),
+        "r2": _number(r2(truth, estimate)) if len(truth) >= LEAST_OF_R2 else None,
         "coverage_68": _number(inside.mean()) if len(low) and np.isfinite(low).all() else None,
     }
 
