@@ -14,8 +14,8 @@ are somewhat too wide, by 10% with 600 galaxies, 3% with 1500 and nothing with m
 There is a third, which `rescaled` mends. A rare galaxy that no other is like is missed by the head
 of its fold, and not by the final head, which saw it: the flow learns to move the posterior of such
 galaxies where the final mean has gone already, and they move twice. With 2200 galaxies that costs
-up to 0.02 of R2 (docs/real-data.md). The final head's own residuals, stretched to the median size of the
-out-of-fold ones, have the same width and no such shift: on the 60 inputs above 67%.
+up to 0.02 of R2 (docs/real-data.md). The final head's own residuals, stretched to the median size
+of the out-of-fold ones, have the same width and no such shift: on the 60 inputs above 67%.
 """
 
 from __future__ import annotations
