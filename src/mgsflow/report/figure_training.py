@@ -83,13 +83,16 @@ def _draw_vae(total: Axes, parts: Axes, title: str, table: pd.DataFrame) -> None
     total.set(xlabel="Epoch", ylabel="Loss a stamp")
     total.set_title(f"{title} (the dot is the epoch that was kept)", loc="left", fontsize=6.5)
     terms = (("reconstruction", "squared error", style.BLUE), ("kl", "KL divergence", style.GREEN))
+    upper = max(terms, key=lambda term: table[term[0]].iloc[-1])
     for name, text, colour in terms:
         parts.plot(table["epoch"], table[name], color=colour)
         end = (table["epoch"].iloc[-1], table[name].iloc[-1])
         style_of = {"textcoords": "offset points", "ha": "right", "color": colour, "size": 6.5}
-        parts.annotate(text, end, xytext=(0, 4), **style_of)
+        # on either side of the two lines, which can lie close together
+        above = {"xytext": (0, 4)} if name == upper[0] else {"xytext": (0, -4), "va": "top"}
+        parts.annotate(text, end, **above, **style_of)
     parts.set(xlabel="Epoch", ylabel="Terms in training", yscale="log")
-    parts.margins(y=0.25)  # room for the names above the lines
+    parts.margins(y=0.3)  # room for the names above and below the lines
     parts.xaxis.get_major_locator().set_params(integer=True)
     _show(total)
 
