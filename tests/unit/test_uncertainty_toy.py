@@ -81,7 +81,8 @@ def test_trained_members_disagree_less_with_more_rows_and_more_outside(trained):
     few, many = trained[100], trained[900]
     assert 1.5 < few["epistemic"] / many["epistemic"] < 6
     for found in trained.values():
-        assert found["epistemic outside"] > 3 * found["epistemic"]
+        # less than lines do: an input beyond the training set's range counts as one at its end
+        assert found["epistemic outside"] > 1.5 * found["epistemic"]
         # networks admit more than straight lines: they disagree more than Bayesian lines do
         assert 0.7 < found["epistemic"] / found["bayesian"] < 4
 

@@ -154,7 +154,9 @@ def test_a_changed_section_reruns_its_own_stages_and_those_below(tiny, below, ov
 
 def test_sed_fitting_is_planned_on_a_simulated_sky_that_asks_for_it(checkout):
     before, after = checkout.plan(), checkout.plan("sed: {galaxies: 3}")
-    assert after.keys() - before.keys() == {"fit_sed", "compare_speed", "table_sed"}
+    asked = {"fit_sed", "compare_speed", "table_sed"}
+    assert asked <= after.keys() and not asked & before.keys()
+    # of a run that has been made before, only what shows the comparison is made again
     assert {rule: after[rule] for rule in before} == before
     real = checkout.plan("sed: {galaxies: 3}", configfiles=("config.yaml",))
     assert not {"fit_sed", "compare_speed", "table_sed"} & real.keys()
