@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from sample_table import sample_table
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
@@ -30,7 +31,6 @@ from mgsflow.config import Settings, validate
 from mgsflow.core.files import read_json, write_json
 from mgsflow.core.quantities import METALLICITY
 from mgsflow.core.seeds import derive_seed
-from mgsflow.core.tables import read_table
 from mgsflow.evaluation import metrics
 from mgsflow.models.branch import Architecture
 from mgsflow.models.ensemble import Ensemble
@@ -38,9 +38,6 @@ from mgsflow.models.inputs import input_columns
 from mgsflow.models.posterior import Posterior
 from mgsflow.models.standardise import Standardiser
 from mgsflow.report.writing import SHORT, show_interval
-from mgsflow.sample.photometry import photometry
-from mgsflow.sample.select import select
-from mgsflow.sample.targets import targets
 from mgsflow.training.heads import Rows
 from mgsflow.training.members import fit_members
 
@@ -54,27 +51,7 @@ METHODS = {"trees": "Extra trees", "flow": "Flow, posterior mean", "head": "Flow
 def resolve_table(settings: Settings, catalogue: Path) -> pd.DataFrame:
     """Inputs and targets of the galaxies that a run keeps: metallicity alone may be missing."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        chosen, dropped = folder / "selected.parquet", folder / "dropped.parquet"
-        select(
-            source=catalogue,
-            sky="catalogue",
-            catalogue=settings.catalogue,
-            selection=settings.selection,
-            seed=SEED,
-            out=chosen,
-            dropped=dropped,
-        )
-        parts = folder / "targets.parquet", folder / "photometry.parquet"
-        targets(selected=chosen, targets=settings.targets, out=parts[0], dropped=dropped)
-        photometry(
-            selected=chosen,
-            photometry=settings.photometry,
-            rest_frame=False,
-            out=parts[1],
-            dropped=dropped,
-        )
-        table = read_table(parts[0]).merge(read_table(parts[1]), on="objid", validate="one_to_one")
+        table = sample_table(Path(name), settings, SEED, sky="catalogue", source=catalogue)
     inputs = input_columns(VARIANT, settings.photometry.bands, table.columns)
     needed = [*inputs, *settings.targets.properties, *settings.targets.lines]
     whole = np.isfinite(table[[name for name in needed if name != METALLICITY]]).all(axis=1)

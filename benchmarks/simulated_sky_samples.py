@@ -13,14 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sample_table import sample_table
 
 from mgsflow.config import Simulated, validate
 from mgsflow.core.quantities import BANDS, LINE_FLUXES
-from mgsflow.core.tables import read_table
 from mgsflow.sample.metallicity import metallicity_from_lines
-from mgsflow.sample.photometry import photometry
-from mgsflow.sample.select import select
-from mgsflow.sample.targets import targets
 from mgsflow.sky.simulated.serve import make_objects, make_reply, simulate_catalogue
 
 COLOURS = {"u − g": ("u", "g"), "g − r": ("g", "r"), "r − i": ("r", "i"), "i − z": ("i", "z")}
@@ -193,25 +190,6 @@ def inferred_quantities(count: int, seed: int) -> tuple[pd.DataFrame, list[str],
             simulated=Simulated(galaxies=count),
             seed=seed,
         )
-        chosen, dropped = folder / "selected.parquet", folder / "dropped.parquet"
-        select(
-            reply=folder / "reply",
-            sky="simulated",
-            catalogue=settings.catalogue,
-            selection=settings.selection,
-            seed=seed,
-            out=chosen,
-            dropped=dropped,
-        )
-        parts = folder / "targets.parquet", folder / "photometry.parquet"
-        targets(selected=chosen, targets=settings.targets, out=parts[0], dropped=dropped)
-        photometry(
-            selected=chosen,
-            photometry=settings.photometry,
-            rest_frame=False,
-            out=parts[1],
-            dropped=dropped,
-        )
-        table = read_table(parts[0]).merge(read_table(parts[1]), on="objid")
+        table = sample_table(folder, settings, seed, sky="simulated", reply=folder / "reply")
     inputs = [name for name in table if name.startswith(("mag_", "colour_"))]
     return table, inputs, [*settings.targets.properties, *settings.targets.lines]
