@@ -30,7 +30,7 @@ def test_without_gpu_it_says_why_and_measures_the_rest(tmp_path):
     assert (facts["galaxies"], facts["epochs"]) == (7, 2)
     assert facts["device"]
     assert 0.05 <= facts["cpu_seconds"] < 5
-    assert facts["wall_seconds"] >= 0.05
+    assert facts["wall_seconds"] > 0  # less than the CPU's, where other threads work too
     assert facts["peak_memory_bytes"] > 50e6  # torch alone is more
 
 
