@@ -91,8 +91,8 @@ rule archive:
         f"{RUN}/benchmarks/archive.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     conda:
         f"{ENVS}/report.yaml"
     container:

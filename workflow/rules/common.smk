@@ -53,6 +53,11 @@ def flow_files(flow, name):
     return only_if(flow in FLOWS, f"{RUN}/flows/{flow}/{{variant}}/{name}")
 
 
+def growing(amount):
+    """A resource of which each further attempt gets more. How many attempts is the profile's affair."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 # What the run has. A part that is left out has no jobs at all.
 SKY = config["sky"]
 TARGETS = config["targets"]

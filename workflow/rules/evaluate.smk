@@ -32,8 +32,8 @@ rule baselines:
         f"{RUN}/benchmarks/baselines.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=growing(16000),
+        runtime=growing(240),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -73,8 +73,8 @@ rule train_conditional_vae:
         f"{RUN}/benchmarks/train-conditional-vae.tsv"
     threads: THREADS["vae_threads"]
     resources:
-        mem_mb=32000,
-        runtime=600,
+        mem_mb=growing(32000),
+        runtime=growing(600),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -111,8 +111,8 @@ rule scores:
         f"{RUN}/benchmarks/scores.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=growing(16000),
+        runtime=growing(60),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -142,8 +142,8 @@ rule uncertainty:
         f"{RUN}/benchmarks/uncertainty.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=16000,
-        runtime=30,
+        mem_mb=growing(16000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -174,8 +174,8 @@ rule calibration:
         f"{RUN}/benchmarks/calibration.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=growing(16000),
+        runtime=growing(60),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -206,8 +206,8 @@ rule detectability:
         f"{RUN}/benchmarks/detectability.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=16000,
-        runtime=30,
+        mem_mb=growing(16000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -243,8 +243,8 @@ rule leakage:
         f"{RUN}/benchmarks/leakage.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -286,8 +286,8 @@ rule oracle:
     # as many processes, of one thread each; before them the flows' threads
     threads: max(THREADS["threads"], THREADS["flow_threads"])
     resources:
-        mem_mb=4000 + 3000 * THREADS["threads"],
-        runtime=240,
+        mem_mb=growing(4000 + 3000 * THREADS["threads"]),
+        runtime=growing(240),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -326,8 +326,8 @@ rule anomalies:
         f"{RUN}/benchmarks/anomalies.tsv"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=growing(8000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/data.yaml"
     container:
@@ -368,8 +368,8 @@ rule out_of_distribution:
         f"{RUN}/benchmarks/out-of-distribution.tsv"
     threads: THREADS["flow_threads"]
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=growing(8000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -405,8 +405,8 @@ rule directions:
         f"{RUN}/benchmarks/directions.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=growing(8000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -438,8 +438,8 @@ rule umap:
         f"{RUN}/benchmarks/umap.tsv"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -481,8 +481,8 @@ rule speed:
         f"{RUN}/benchmarks/speed.tsv"
     threads: THREADS["flow_threads"]
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=growing(8000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -519,8 +519,8 @@ rule fit_sed:
         f"{RUN}/benchmarks/fit_sed.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60 + 8 * config["sed"]["galaxies"],
+        mem_mb=growing(4000),
+        runtime=growing(60 + 8 * config["sed"]["galaxies"]),
     conda:
         f"{ENVS}/sed.yaml"
     container:
@@ -553,8 +553,8 @@ rule compare_speed:
         f"{RUN}/benchmarks/compare_speed.tsv"
     threads: 1
     resources:
-        mem_mb=16000,
-        runtime=30,
+        mem_mb=growing(16000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/sed.yaml"
     container:

@@ -22,8 +22,8 @@ rule features:
         f"{RUN}/benchmarks/features.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -61,8 +61,8 @@ rule train_flow:
         f"{RUN}/benchmarks/train-flow-{{flow}}-{{variant}}.tsv"
     threads: THREADS["flow_threads"]
     resources:
-        mem_mb=16000,
-        runtime=240,
+        mem_mb=growing(16000),
+        runtime=growing(240),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -100,8 +100,8 @@ rule sample_posteriors:
         f"{RUN}/benchmarks/sample-posteriors-{{variant}}.tsv"
     threads: THREADS["flow_threads"]
     resources:
-        mem_mb=16000,
-        runtime=60,
+        mem_mb=growing(16000),
+        runtime=growing(60),
     conda:
         f"{ENVS}/train.yaml"
     container:

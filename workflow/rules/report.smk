@@ -45,8 +45,8 @@ rule table1:
         f"{RUN}/benchmarks/table1.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -73,8 +73,8 @@ rule table2:
         f"{RUN}/benchmarks/table2.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -101,8 +101,8 @@ rule table_scores:
         f"{RUN}/benchmarks/table_scores.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -133,8 +133,8 @@ rule table_calibration:
         f"{RUN}/benchmarks/table_calibration.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -165,8 +165,8 @@ rule table_out_of_distribution:
         f"{RUN}/benchmarks/table_out_of_distribution.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -197,8 +197,8 @@ rule table_detectability:
         f"{RUN}/benchmarks/table_detectability.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -225,8 +225,8 @@ rule table_speed:
         f"{RUN}/benchmarks/table_speed.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -253,8 +253,8 @@ rule table_sed:
         f"{RUN}/benchmarks/table_sed.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -281,8 +281,8 @@ rule table_cost:
         f"{RUN}/benchmarks/table_cost.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -309,8 +309,8 @@ rule table_leakage:
         f"{RUN}/benchmarks/table_leakage.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -338,8 +338,8 @@ rule table_oracle:
         f"{RUN}/benchmarks/table_oracle.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -366,8 +366,8 @@ rule table_sample:
         f"{RUN}/benchmarks/table_sample.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -398,8 +398,8 @@ rule figure1:
         f"{RUN}/benchmarks/figure1.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -431,8 +431,8 @@ rule figure2a:
         f"{RUN}/benchmarks/figure2a.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -464,8 +464,8 @@ rule figure2b:
         f"{RUN}/benchmarks/figure2b.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -496,8 +496,8 @@ rule figure3a:
         f"{RUN}/benchmarks/figure3a.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -527,8 +527,8 @@ rule figure3b:
         f"{RUN}/benchmarks/figure3b.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -557,8 +557,8 @@ rule figure4:
         f"{RUN}/benchmarks/figure4.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -585,8 +585,8 @@ rule figure_calibration:
         f"{RUN}/benchmarks/figure_calibration.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -615,8 +615,8 @@ rule figure_oracle:
         f"{RUN}/benchmarks/figure_oracle.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -643,8 +643,8 @@ rule figure_out_of_distribution:
         f"{RUN}/benchmarks/figure_out_of_distribution.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -675,8 +675,8 @@ rule figure_training:
         f"{RUN}/benchmarks/figure_training.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:
@@ -710,8 +710,8 @@ rule report:
         f"{RUN}/benchmarks/report.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/report.yaml"
     container:

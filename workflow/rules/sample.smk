@@ -34,8 +34,8 @@ rule simulate_catalogue:
         f"{RUN}/benchmarks/simulate-catalogue.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/data.yaml"
     container:
@@ -63,8 +63,8 @@ rule query_sdss:
         f"{RUN}/benchmarks/query-sdss.tsv"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=600,
+        mem_mb=growing(4000),
+        runtime=growing(600),
         network=NETWORK,
     conda:
         f"{ENVS}/data.yaml"
@@ -103,8 +103,8 @@ rule select:
         f"{RUN}/benchmarks/select.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=growing(8000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/data.yaml"
     container:
@@ -134,8 +134,8 @@ rule targets:
         f"{RUN}/benchmarks/targets.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/data.yaml"
     container:
@@ -165,8 +165,8 @@ rule photometry:
         f"{RUN}/benchmarks/photometry.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     conda:
         f"{ENVS}/data.yaml"
     container:
@@ -201,8 +201,8 @@ rule splits:
         f"{RUN}/benchmarks/splits.tsv"
     threads: THREADS["threads"]
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/data.yaml"
     container:
@@ -239,8 +239,8 @@ rule account:
         f"{RUN}/benchmarks/account.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=growing(2000),
+        runtime=growing(10),
     conda:
         f"{ENVS}/data.yaml"
     container:

@@ -19,8 +19,8 @@ rule simulate_frames:
         f"{RUN}/benchmarks/simulate-frames-{{shard}}.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     conda:
         f"{ENVS}/data.yaml"
     container:
@@ -56,8 +56,8 @@ rule stamps:
         f"{RUN}/benchmarks/stamps-{{shard}}.tsv"
     threads: THREADS["stamp_threads"]
     resources:
-        mem_mb=STAMP_MEMORY,
-        runtime=240,
+        mem_mb=growing(STAMP_MEMORY),
+        runtime=growing(240),
         downloads=int(FROM_SERVICES),
         network=NETWORK,
     conda:
@@ -91,8 +91,8 @@ rule index_stamps:
         f"{RUN}/benchmarks/index-stamps.tsv"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     conda:
         f"{ENVS}/data.yaml"
     container:

@@ -25,8 +25,8 @@ rule train_vae:
         f"{RUN}/benchmarks/train-vae.tsv"
     threads: THREADS["vae_threads"]
     resources:
-        mem_mb=32000,
-        runtime=600,
+        mem_mb=growing(32000),
+        runtime=growing(600),
     conda:
         f"{ENVS}/train.yaml"
     container:
@@ -60,8 +60,8 @@ rule encode:
         f"{RUN}/benchmarks/encode.tsv"
     threads: THREADS["vae_threads"]
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     conda:
         f"{ENVS}/train.yaml"
     container:
