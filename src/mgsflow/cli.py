@@ -21,6 +21,7 @@ from pathlib import Path
 from mgsflow import __version__
 from mgsflow.core.disk import disk_fault
 from mgsflow.core.errors import UserError
+from mgsflow.core.job import job_line
 from mgsflow.stages import STAGES, TOOLS, Stage
 
 # One setting rules all numerical libraries. It must be in the environment before they are
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         _set_threads(arguments)
         function = getattr(importlib.import_module(stage.module), stage.function)
         values = _stage_arguments(stage, function, arguments[1:])
+        if stage.name in STAGES:
+            print(job_line(stage.name, __version__), file=sys.stderr, flush=True)
         function(**values)
     except UserError as error:
         print(f"mgsflow {stage.name}: {error}", file=sys.stderr)

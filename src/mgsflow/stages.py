@@ -24,6 +24,7 @@ def _stage(name: str, module: str, help: str) -> Stage:
 STAGES = {
     stage.name: stage
     for stage in (
+        _stage("resolved-config", "core.resolved", "write the settings beside the results"),
         _stage(
             "simulate-catalogue", "sky.simulated.serve", "make a simulated sky's SkyServer reply"
         ),

@@ -1,7 +1,8 @@
 """A real SLURM on this one host: munge, slurmctld, and a slurmd for each of three emulated nodes.
 
-The partitions are those of profiles/slurm: `cpu`, `a100` and `t4`, the last two with a GPU that SLURM
-believes in (its device is /dev/null), and `urgent` over all nodes, whose jobs preempt the others'.
+The partitions are those of profiles/slurm: `cpu`, `a100` and `t4`, the last two with a GPU that
+SLURM believes in (its device is /dev/null), and `urgent` over all nodes, whose jobs preempt the
+others'.
 
     python tests/cluster/slurm.py /tmp/a-new-folder     # runs until interrupted
 
@@ -198,10 +199,10 @@ class Slurm:
                 f"Port={self.ports[node]} CPUs={CPUS} RealMemory={MEMORY}"
                 + (f" Gres={gres}" if gres else "")
             )
-        for partition, nodes in PARTITIONS.items():
-            default = " Default=YES" if partition == "cpu" else ""
+        for name, nodes in PARTITIONS.items():
+            default = " Default=YES" if name == "cpu" else ""
             lines.append(
-                f"PartitionName={partition} Nodes={','.join(nodes)} State=UP PriorityTier=1{default}"
+                f"PartitionName={name} Nodes={','.join(nodes)} State=UP PriorityTier=1{default}"
             )
         lines.append(
             f"PartitionName=urgent Nodes={','.join(NODES)} State=UP PriorityTier=10 PreemptMode=off"
@@ -237,7 +238,9 @@ class Slurm:
         with (self.folder / "log" / "start.log").open("a") as log:
             done = subprocess.run(command, stdout=log, stderr=log, timeout=30)
         if done.returncode:
-            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}{self._last_words()}")
+            raise RuntimeError(
+                f"{' '.join(command)} ended with {done.returncode}{self._last_words()}"
+            )
 
     def _pid(self, name: str) -> int | None:
         try:

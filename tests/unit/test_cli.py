@@ -51,7 +51,9 @@ def test_the_users_fault_is_2_without_traceback_and_ours_is_1_with(stage, capsys
 
     stage(toy)
     assert cli.main(["toy"]) == 2
-    assert capsys.readouterr().err == "mgsflow toy: catalogue.csv: no column objid\n"
+    record, error = capsys.readouterr().err.splitlines()
+    assert record.startswith('mgsflow toy 0.1.0 {"node"')
+    assert error == "mgsflow toy: catalogue.csv: no column objid"
     assert cli.main(["toy", "--ours"]) == 1
     error = capsys.readouterr().err
     assert "Traceback" in error and "fault of mgsflow" in error

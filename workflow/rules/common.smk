@@ -1,5 +1,6 @@
 # What all rules share: the checked settings, where the results lie, and which parts the run has.
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from mgsflow.config import validate
 from mgsflow.core.code import code_digest
 from mgsflow.core.errors import UserError
+from mgsflow.core.job import hand_into_containers
 from mgsflow.core.variants import inputs_of
 from mgsflow.plan import describe
 from mgsflow.stages import STAGES
@@ -22,6 +24,8 @@ try:
     config.update(settings.model_dump(mode="json"))
 except UserError as error:
     raise WorkflowError(str(error)) from None
+
+hand_into_containers(os.environ)
 
 # What a run on SDSS's services asks for, said before it starts and in a dry run.
 if workflow.is_main_process and settings.sky == "sdss":

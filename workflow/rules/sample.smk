@@ -7,8 +7,15 @@ rule resolved_config:
         f"{RUN}/config.yaml",
     params:
         config=yaml.safe_dump(config, sort_keys=False),
+        code=code("resolved-config"),
     log:
-        f"{RUN}/logs/config.log",
+        f"{RUN}/logs/resolved-config.log",
+    benchmark:
+        f"{RUN}/benchmarks/resolved-config.tsv"
+    threads: 1
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(10),
     conda:
         f"{ENVS}/data.yaml"
     container:
@@ -16,7 +23,8 @@ rule resolved_config:
     message:
         "Settings of run {config[run]}"
     shell:
-        "printf '%s' {params.config:q} > {output:q} 2> {log:q}"
+        "mgsflow resolved-config --config {params.config:q} --out {output:q} "
+        "--threads {threads} 2>&1 | tee {log:q}"
 
 
 # A simulated sky, served as SkyServer would answer.

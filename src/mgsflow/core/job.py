@@ -1,0 +1,85 @@
+"""Where a stage runs: node, partition, GPU, container and versions, the first line of its log.
+
+A clean environment (`apptainer --cleanenv`) drops what SLURM tells a job, the GPUs that it may use
+among it. Snakemake hands into a container what is called APPTAINERENV_NAME: `hand_into_containers`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+from collections.abc import Mapping, MutableMapping
+from importlib import metadata
+from pathlib import Path
+
+MARKER = Path("/opt/mgsflow/environment")  # in each image: the name of its environment
+# What SLURM says of a job, and the GPUs that it has given it: without CUDA_VISIBLE_DEVICES a job
+# in a container would take those of its neighbours.
+HANDED = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_JOB_PARTITION", "SLURMD_NODENAME")
+PACKAGES = (
+    "numpy",
+    "astropy",
+    "pandas",
+    "h5py",
+    "scipy",
+    "torch",
+    "nflows",
+    "scikit-learn",
+    "galsim",
+    "kcorrect",
+    "bagpipes",
+    "matplotlib",
+    "rocrate",
+)
+
+
+def hand_into_containers(environment: MutableMapping[str, str]) -> None:
+    """Have Apptainer set inside a container what SLURM has told this job."""
+    for name in HANDED:
+        if name in environment:
+            environment[f"APPTAINERENV_{name}"] = environment[name]
+
+
+def job_record(environment: Mapping[str, str] = os.environ) -> dict[str, object]:
+    """Where this process runs: None for what there is not.
+
+    `node` and `partition` are SLURM's, `gpus` what CUDA_VISIBLE_DEVICES allows, `container` the
+    image's path, `environment` the name that the image bears inside, `packages` the versions
+    installed.
+    """
+    return {
+        "node": environment.get("SLURMD_NODENAME") or socket.gethostname(),
+        "partition": environment.get("SLURM_JOB_PARTITION"),
+        "job": environment.get("SLURM_JOB_ID"),
+        "gpus": environment.get("CUDA_VISIBLE_DEVICES"),
+        "container": environment.get("APPTAINER_CONTAINER"),
+        "environment": MARKER.read_text().strip() if MARKER.exists() else None,
+        "python": platform.python_version(),
+        "packages": _versions(),
+    }
+
+
+def job_line(stage: str, version: str) -> str:
+    """The record as the first line of a stage's log: the stage, and JSON."""
+    return f"mgsflow {stage} {version} {json.dumps(job_record())}"
+
+
+def read_job_line(log: str) -> dict[str, object]:
+    """The record in a log. ValueError if there is none."""
+    for line in log.splitlines():
+        words = line.split(maxsplit=3)
+        if len(words) == 4 and words[0] == "mgsflow" and words[3].startswith('{"node"'):
+            return json.loads(words[3])
+    raise ValueError("the log holds no record of its job")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
