@@ -38,7 +38,7 @@ def package(tmp_path, monkeypatch):
 
 
 def _forget():
-    for function in (code._source, code._tree, code._imports, code._is_module, code._normalised):
+    for function in (code._root, code._source, code._read):
         function.cache_clear()
 
 
@@ -67,6 +67,12 @@ def test_a_file_that_a_module_names_counts(tmp_path, package):
     before = package(stage=naming)
     query.write_text("SELECT 2")
     assert package(stage=naming) != before
+
+
+def test_nothing_is_imported_and_a_name_in_a_module_is_no_module(package):
+    broken = "raise RuntimeError('imported')\ndef double(x):\n    return 2 * x\n"
+    assert package(helper=broken)
+    assert code._closure("toy.stage") == {"toy.stage", "toy.helper"}
 
 
 def test_stages_differ_and_see_their_helpers():

@@ -1,9 +1,15 @@
-"""A digest of the code behind a stage, so that a changed program reruns its rules."""
+"""A digest of the code behind a stage, so that a changed program reruns its rules.
+
+Each job's Snakemake reads the rules, and with them these digests: nothing is imported for them, and
+a module is read once.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +20,15 @@ PACKAGE = "mgsflow"
 NOT_COUNTED = ("mgsflow.config",)
 
 
+@dataclass(frozen=True)
+class _Module:
+    """What counts of a module: its program, what it imports, the files beside it that it names."""
+
+    digest: str
+    imports: frozenset[str]
+    files: tuple[Path, ...]
+
+
 def code_digest(module: str) -> str:
     """Hexadecimal digest of `module` and all modules of the package that it imports, at any depth.
 
@@ -22,8 +37,9 @@ def code_digest(module: str) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(_closure(module)):
-        digest.update(f"{name}\n{_normalised(name)}\n".encode())
-        for path in _data_files(name):
+        facts = _read(name)
+        digest.update(f"{name}\n{facts.digest}\n".encode())
+        for path in facts.files:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -35,64 +51,68 @@ def _closure(module: str) -> set[str]:
         name = waiting.pop()
         if name not in found and not name.startswith(NOT_COUNTED):
             found.add(name)
-            waiting.extend(_imports(name))
+            waiting.extend(_read(name).imports)
     return found
 
 
 @cache
+def _root() -> Path:
+    """The package's folder. It is looked for, not its modules, which that would import."""
+    spec = find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(f"the package {PACKAGE} is not on sys.path")
+    return Path(spec.submodule_search_locations[0])
+
+
+@cache
 def _source(module: str) -> Path | None:
-    spec = find_spec(module)
-    return Path(spec.origin) if spec and spec.origin else None
+    """The file of a module, None if there is no such module: a name inside one, for instance."""
+    path = _root().joinpath(*module.split(".")[1:])
+    for candidate in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
 
 
 @cache
-def _tree(module: str) -> ast.Module:
-    path = _source(module)
-    return ast.parse(path.read_text(encoding="utf-8") if path else "")
-
-
-@cache
-def _imports(module: str) -> frozenset[str]:
-    """Modules of the package that `module` imports, inside functions as well."""
-    names: set[str] = set()
-    for node in ast.walk(_tree(module)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(name for name in names if name.startswith(PACKAGE) and _is_module(name))
-
-
-@cache
-def _is_module(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:  # a name inside a module, not a module
-        return False
-
-
-@cache
-def _normalised(module: str) -> str:
-    tree = ast.parse(ast.unparse(_tree(module)))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [part for part in node.body if not _is_docstring(part)]
-    return ast.dump(tree)
-
-
-def _data_files(module: str) -> list[Path]:
-    """Files beside the module that it names in a string: a query, a template."""
+def _read(module: str) -> _Module:
     source = _source(module)
+    if source is None:
+        return _Module("", frozenset(), ())
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    imported = {name for node in nodes for name in _imported(node)}
+    files = _files_beside(source, nodes)
+    _drop_docstrings(nodes)
+    program = ast.unparse(tree)
+    return _Module(hashlib.sha256(program.encode()).hexdigest(), frozenset(imported), files)
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    """Modules of the package that a statement imports, inside functions as well."""
+    names: list[str] = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    yield from (name for name in names if name.split(".")[0] == PACKAGE and _source(name))
+
+
+def _files_beside(source: Path, nodes: list[ast.AST]) -> tuple[Path, ...]:
+    """Files beside a module that it names in a string: a query, a template."""
     names = {
         node.value
-        for node in ast.walk(_tree(module))
+        for node in nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value
     }
-    if source is None or not names:
-        return []
     beside = {path.name: path for path in source.parent.iterdir() if path.suffix != ".py"}
-    return [beside[name] for name in sorted(names & beside.keys())]
+    return tuple(beside[name] for name in sorted(names & beside.keys()))
+
+
+def _drop_docstrings(nodes: list[ast.AST]) -> None:
+    for node in nodes:
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_docstring(part)]
 
 
 def _is_docstring(node: ast.stmt) -> bool:
