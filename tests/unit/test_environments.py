@@ -141,7 +141,7 @@ def test_no_partition_account_or_absolute_path_outside_the_profiles():
         assert not re.search(r'["\s]/(home|work|data|scratch|tmp)/', text), path
 
 
-def test_the_rules_that_reach_the_internet_have_a_partition_of_their_own():
+def test_the_rules_that_reach_the_internet_have_a_line_of_their_own():
     asking = set()
     for path in (REPOSITORY / "workflow/rules").glob("*.smk"):
         rules = re.split(r"^rule (\w+):", path.read_text(), flags=re.MULTILINE)[1:]
@@ -150,7 +150,7 @@ def test_the_rules_that_reach_the_internet_have_a_partition_of_their_own():
         }
     profile = yaml.safe_load((REPOSITORY / "profiles/slurm/config.yaml").read_text())
     resources = profile["set-resources"]
-    apart = {rule for rule in resources if resources[rule].get("slurm_partition") == "transfer"}
+    apart = {rule for rule in resources if set(resources[rule]) == {"slurm_partition"}}
     assert asking == apart == {"query_sdss", "stamps"}
 
 
