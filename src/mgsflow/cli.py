@@ -21,7 +21,7 @@ from pathlib import Path
 from mgsflow import __version__
 from mgsflow.core.disk import disk_fault
 from mgsflow.core.errors import UserError
-from mgsflow.core.job import job_line
+from mgsflow.core.job import environment_name, job_line
 from mgsflow.stages import STAGES, TOOLS, Stage
 
 # One setting rules all numerical libraries. It must be in the environment before they are
@@ -57,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"mgsflow {stage.name}: interrupted", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        print(f"mgsflow {stage.name}: {_absent(error)}", file=sys.stderr)
+        return 1
     except Exception as error:
         words = disk_fault(error, [path for path in values.values() if isinstance(path, Path)])
         if words:
@@ -70,6 +73,21 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     return 0
+
+
+def _absent(error: ModuleNotFoundError) -> str:
+    """Which module is not in which environment, and how it comes there."""
+    name = environment_name()
+    if name is None:
+        return (
+            f"no module {error.name!r} in the environment of {sys.executable}: `make env` installs "
+            "what the stages need into .venv, and a rule's `conda:` and `container:` name the rest"
+        )
+    return (
+        f"no module {error.name!r} in the environment {name!r}: what a rule imports is listed in "
+        f"pyproject.toml under {name!r} and pinned in envs/{name}.lock; then `make lock` "
+        "and `make images`"
+    )
 
 
 def _top_parser() -> argparse.ArgumentParser:

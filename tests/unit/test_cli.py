@@ -59,6 +59,21 @@ def test_the_users_fault_is_2_without_traceback_and_ours_is_1_with(stage, capsys
     assert "Traceback" in error and "fault of mgsflow" in error
 
 
+def test_a_module_that_an_environment_lacks_is_named_with_it(stage, monkeypatch, capsys):
+    def toy():
+        import no_such_module  # noqa: F401
+
+    stage(toy)
+    assert cli.main(["toy"]) == 1
+    error = capsys.readouterr().err
+    assert "no module 'no_such_module'" in error and sys.executable in error
+    monkeypatch.setattr(cli, "environment_name", lambda: "data")
+    assert cli.main(["toy"]) == 1
+    error = capsys.readouterr().err
+    assert "in the environment 'data'" in error and "envs/data.lock" in error
+    assert "Traceback" not in error
+
+
 def test_threads_reach_the_libraries_before_they_are_imported(stage, monkeypatch):
     for name in cli.THREAD_VARIABLES:
         monkeypatch.setenv(name, "7")

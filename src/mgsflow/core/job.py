@@ -42,6 +42,11 @@ def hand_into_containers(environment: MutableMapping[str, str]) -> None:
             environment[f"APPTAINERENV_{name}"] = environment[name]
 
 
+def environment_name() -> str | None:
+    """The name that the image bears inside, None outside of the images."""
+    return MARKER.read_text().strip() if MARKER.exists() else None
+
+
 def job_record(environment: Mapping[str, str] = os.environ) -> dict[str, object]:
     """Where this process runs: None for what there is not.
 
@@ -55,7 +60,7 @@ def job_record(environment: Mapping[str, str] = os.environ) -> dict[str, object]
         "job": environment.get("SLURM_JOB_ID"),
         "gpus": environment.get("CUDA_VISIBLE_DEVICES"),
         "container": environment.get("APPTAINER_CONTAINER"),
-        "environment": MARKER.read_text().strip() if MARKER.exists() else None,
+        "environment": environment_name(),
         "python": platform.python_version(),
         "packages": _versions(),
     }

@@ -1,0 +1,80 @@
+"""A real SLURM and a real Apptainer, with the project's images; skipped by name without them.
+
+In CI MGSFLOW_CLUSTER_TESTS=required makes their absence a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import apptainer as real_apptainer
+import pytest
+import site_checkout
+import slurm as real_slurm
+from site_checkout import Site
+
+REQUIRED = "MGSFLOW_CLUSTER_TESTS"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cluster: needs a real SLURM and a real Apptainer")
+
+
+def _have(reason: str) -> None:
+    if reason and os.environ.get(REQUIRED) == "required":
+        pytest.fail(f"cluster tests are required here ({REQUIRED}): {reason}")
+    if reason:
+        pytest.skip(f"cluster: {reason}")
+
+
+@pytest.fixture(scope="session")
+def variables() -> Iterator[dict[str, str]]:
+    """The environment in which Apptainer runs."""
+    _have(real_apptainer.missing())
+    with tempfile.TemporaryDirectory(prefix="mgsflow-apptainer-") as folder:
+        yield real_apptainer.environment(Path(folder))
+
+
+@pytest.fixture(scope="session")
+def images(repository: Path, variables: dict[str, str]) -> Path:
+    """The folder of the images, built if what they are made of has changed."""
+    base = "" if _reaches_a_registry() else "debian"
+    done = subprocess.run(
+        [repository / "envs/images.sh"],
+        env=variables | {"BASE": base},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return repository / "envs/images"
+
+
+def _reaches_a_registry() -> bool:
+    return os.environ.get("MGSFLOW_REGISTRY", "no") == "yes"
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[real_slurm.Slurm]:
+    """A running SLURM of three nodes. Its folder's path is short: sockets' paths have a limit."""
+    _have(real_slurm.missing())
+    folder = Path(tempfile.mkdtemp(prefix="mgsflow-slurm-", dir="/tmp"))
+    with real_slurm.Slurm(folder) as running:
+        yield running
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def site(
+    repository: Path,
+    slurm: real_slurm.Slurm,
+    images: Path,
+    variables: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Site:
+    """A user's checkout on the cluster, with images."""
+    return site_checkout.copy(repository, tmp_path_factory.mktemp("site"), variables)

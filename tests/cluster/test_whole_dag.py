@@ -1,0 +1,92 @@
+"""The whole DAG on a real SLURM, each rule in its own image, as profiles/slurm plans it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from site_checkout import Site, logs_of, rules
+
+from mgsflow.core.job import read_job_line
+
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+
+RUN = "results/tiny"
+NODE = {"cpu": "cpu1", "a100": "a100n1", "t4": "t4n1"}
+
+
+@pytest.fixture(scope="module")
+def plan(site: Site) -> dict[str, int]:
+    """How many jobs of each rule the run has."""
+    return {rule: jobs for rule, jobs in site.plan().items() if rule != "all"}
+
+
+@pytest.fixture(scope="module")
+def done(site: Site, plan: dict[str, int]) -> str:
+    """What Snakemake said of the run."""
+    status, said = site.run(profile=site.write_profile())
+    assert status == 0, said[-10000:]
+    return said
+
+
+@pytest.fixture(scope="module")
+def records(site: Site, done: str) -> dict[str, list[dict]]:
+    """What each job of each rule has recorded inside of it."""
+    run = site.folder / RUN
+    return {
+        rule: [read_job_line(log.read_text()) for log in logs_of(text, run)]
+        for rule, text in rules(site.folder).items()
+    }
+
+
+def _planned(site: Site, rule: str) -> tuple[str, str | None]:
+    """Partition and GPU that the profile gives a rule."""
+    profile = yaml.safe_load((site.folder / "profiles/slurm/config.yaml").read_text())
+    asked = profile["default-resources"] | profile["set-resources"].get(rule, {})
+    return asked["slurm_partition"], "0" if {"gres", "gpu"} & asked.keys() else None
+
+
+def test_every_planned_job_ran_once_where_the_profile_puts_it(site, plan, done, slurm):
+    submitted = Counter()
+    for job in re.findall(r"has been submitted with SLURM jobid (\d+)", done):
+        _, partition, state, comment = next(
+            row for row in slurm.jobs("%A|%P|%T|%k") if row[0] == job
+        )
+        rule = re.fullmatch(r"rule_(\w+?)(_wildcards_.*)?", comment)[1]
+        assert (partition, state) == (_planned(site, rule)[0], "COMPLETED"), rule
+        submitted[rule] += 1
+    assert submitted == plan
+
+
+def test_every_job_says_that_it_ran_on_its_node_with_its_gpu_alone(site, plan, records):
+    for rule, jobs in plan.items():
+        partition, gpu = _planned(site, rule)
+        assert len(records[rule]) == jobs, rule
+        for record in records[rule]:
+            seen = record["partition"], record["node"], record["gpus"]
+            assert seen == (partition, NODE[partition], gpu), rule
+
+
+def test_every_job_ran_in_its_image_with_the_locked_versions(site, plan, records):
+    for rule, text in rules(site.folder).items():
+        name = re.search(r"images/(\w+)\.sif", text)[1]
+        lock = _pins(site.folder / "envs" / f"{name}.lock")
+        for record in records[rule]:
+            assert Path(record["container"]) == site.folder / "envs/images" / f"{name}.sif", rule
+            assert record["environment"] == name, rule
+            assert record["packages"], rule
+            for package, version in record["packages"].items():
+                assert version.split("+")[0] == lock[package], (rule, package)
+
+
+def _pins(lock: Path) -> dict[str, str]:
+    lines = [line for line in lock.read_text().splitlines() if "==" in line]
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def test_nothing_is_left_to_run(site, done):
+    status, said = site.run("--dry-run", profile="profiles/site", log="again.log")
+    assert status == 0 and "Nothing to be done" in said, said[-3000:]
