@@ -117,6 +117,7 @@ TOOLS = {
         _stage("config", "config.write", "print the default configuration or its schema"),
         _stage("sql", "sky.sql", "print the query for CasJobs, where SkyServer is not to be asked"),
         _stage("summary", "report.summary", "print Table 1 and where the report is"),
+        _stage("infer", "evaluation.infer", "draw the posteriors of your own galaxies, to disk"),
         _stage("export-qp", "evaluation.export_qp", "write a run's redshift posteriors for qp"),
         _stage("verify", "archive.verify", "verify an archive file by file, packed or unpacked"),
     )

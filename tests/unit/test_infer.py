@@ -1,0 +1,106 @@
+"""mgsflow infer: the draws of `Posterior.sample`, from disk to disk, block by block."""
+
+import json
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_features import make_features, train
+
+from mgsflow.config.sample import Targets
+from mgsflow.core.errors import UserError
+from mgsflow.core.tables import write_table
+from mgsflow.evaluation import infer as module
+from mgsflow.evaluation.infer import infer
+from mgsflow.models.posterior import Posterior
+
+TARGETS = Targets()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    for flow in ("property", "line"):
+        train(folder, make_features(), flow, TARGETS)
+    return folder
+
+
+@pytest.fixture
+def posterior(models):
+    return Posterior.load(models)
+
+
+@pytest.fixture
+def table():
+    return make_features(50, seed=5).reset_index(drop=True)
+
+
+def _infer(models, table, folder, **options):
+    galaxies, out = folder / "galaxies.parquet", folder / "draws.h5"
+    write_table(galaxies, table)
+    infer(galaxies=galaxies, models=models, out=out, **options)
+    return h5py.File(out)
+
+
+def test_draws_are_those_of_sample_in_any_blocks(models, posterior, table, tmp_path, monkeypatch):
+    whole = posterior.sample(table, 12, seed=3)
+    monkeypatch.setattr(module, "CHUNK_NUMBERS", 12 * 9 * 7)  # seven galaxies at once
+    with _infer(models, table, tmp_path, draws=12, seed=3) as file:
+        assert file["draws"].dtype == np.float32
+        assert np.allclose(file["draws"][:], whole, rtol=1e-4, atol=1e-4)
+        assert np.allclose(file["atypicality"][:], posterior.atypicality(table), rtol=1e-5)
+        assert np.array_equal(file["objid"][:], table["objid"])
+        assert json.loads(file.attrs["targets"]) == posterior.targets
+        assert json.loads(file.attrs["units"]) == posterior.units
+        assert file.attrs["variant"] == posterior.variant and file.attrs["seed"] == 3
+
+
+def test_no_more_than_a_block_is_sampled_or_read_at_once(models, table, tmp_path, monkeypatch):
+    sizes = []
+    sample = Posterior.sample
+
+    def seen(self, inputs, *rest, **options):
+        sizes.append(len(inputs))
+        return sample(self, inputs, *rest, **options)
+
+    monkeypatch.setattr(Posterior, "sample", seen)
+    monkeypatch.setattr(module, "CHUNK_NUMBERS", 4 * 9 * 20)
+    _infer(models, table, tmp_path, draws=4).close()
+    assert sizes == [20, 20, 10]
+
+
+def test_galaxies_without_an_identifier(models, table, tmp_path):
+    with _infer(models, table.drop(columns="objid"), tmp_path, draws=2) as file:
+        assert "objid" not in file and len(file["draws"]) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t, x: t.drop(columns=x), "no column"),
+        (lambda t, x: t.assign(**{x: t[x].where(t.index != 33)}), "rows 33"),
+        (lambda t, x: t.assign(objid=t["objid"].astype(float)), "not an integer"),
+        (lambda t, x: t.assign(objid=t["objid"].astype("Int64").where(t.index > 2)), "without"),
+        (lambda t, x: t.iloc[:0], "has no rows"),
+    ],
+)
+def test_a_bad_table_is_refused_before_anything_is_written(
+    models, posterior, table, tmp_path, change, words
+):
+    with pytest.raises(UserError, match=words):
+        _infer(models, change(table, posterior.inputs[1]), tmp_path, draws=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["galaxies.parquet"]
+
+
+def test_a_file_that_is_no_parquet_and_none_at_all(models, tmp_path):
+    path = tmp_path / "galaxies.parquet"
+    options = {"galaxies": path, "models": models, "out": tmp_path / "draws.h5"}
+    with pytest.raises(UserError, match="no such file"):
+        infer(**options)
+    path.write_text("ra,dec\n")
+    with pytest.raises(UserError, match="Parquet"):
+        infer(**options)
+    write_table(path, pd.DataFrame({"x": [1.0]}))
+    with pytest.raises(UserError, match="--draws"):
+        infer(**options, draws=0)
