@@ -25,9 +25,9 @@ from mgsflow.sample.frames import (
     LocalFrames,
     MissingFrameError,
     read_frame,
-    release_folder,
 )
 from mgsflow.sample.resample import Grid, is_inside, place, resample, rows_beyond
+from mgsflow.sky.addresses import release_folder
 from mgsflow.sky.client import BadReplyError
 
 NAME = FrameName(RUN, 2, 57, "r")

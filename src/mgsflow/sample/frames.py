@@ -22,6 +22,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 
 from mgsflow.config import Network, Sdss
 from mgsflow.core.errors import UserError
+from mgsflow.sky.addresses import release_folder
 from mgsflow.sky.client import BadReplyError, Client, MissingError
 from mgsflow.sky.downloads import Downloads
 from mgsflow.sky.fields import frame_path
@@ -206,11 +207,3 @@ def sas_frames(
     client = Client(network, "sdss.sas_url and sdss.data_release")
     downloads = Downloads(client, folder, job, network.keep_downloads)
     return SasFrames(sdss, client, downloads, working)
-
-
-def release_folder(release: int) -> str:
-    """Where SAS keeps the frames of a data release, DR8 to DR17."""
-    if release == 8:
-        return "dr8/groups/boss/photoObj/frames"
-    instrument = "boss" if release <= 12 else "eboss"
-    return f"dr{release}/{instrument}/photoObj/frames"

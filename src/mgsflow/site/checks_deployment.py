@@ -1,0 +1,140 @@
+"""Whether the rules' software can be had: Apptainer and the images, or conda, or neither."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mgsflow.core.errors import UserError
+from mgsflow.plan import human
+from mgsflow.site.commands import Answer, ask
+from mgsflow.site.deployment import IMAGES, conda_python, container_command, image
+from mgsflow.site.findings import Finding, failure, ok, warning
+from mgsflow.site.profile import Site
+
+SETUID_STARTERS = ("/usr/libexec/apptainer/bin/starter-suid", "/usr/lib/apptainer/bin/starter-suid")
+# Each forbids a user without rights to mount an image, if it has the value beside it
+NAMESPACES = (
+    (Path("/proc/sys/user/max_user_namespaces"), "0"),
+    (Path("/proc/sys/kernel/unprivileged_userns_clone"), "0"),
+    (Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"), "1"),
+)
+
+
+def check_deployment(site: Site, environments: list[str]) -> Iterator[Finding]:
+    """The way of the profile; `environments` are those that the run's rules need."""
+    if site.deployment == "apptainer":
+        yield from _check_apptainer(environments)
+    elif site.deployment == "conda":
+        yield from _check_conda(environments)
+    elif site.on_slurm and os.environ.get("MGSFLOW_ENVIRONMENT") != "active":
+        yield failure(
+            "software",
+            "the profile names no software-deployment-method: `container:` and `conda:` are "
+            "ignored without a word, and each job takes whatever its node has",
+            "software-deployment-method: apptainer (or conda); or MGSFLOW_ENVIRONMENT=active where "
+            "nodes share one installed environment.",
+        )
+    else:
+        yield ok("software", "each rule runs in the environment that is active (no deployment)")
+
+
+def _check_apptainer(environments: list[str]) -> Iterator[Finding]:
+    program = container_command()
+    if program is None:
+        yield failure(
+            "apptainer",
+            "neither apptainer nor singularity is on PATH",
+            "Load the site's module (`module load apptainer`), or use conda: "
+            "`--software-deployment-method conda`, docs/hpc.md.",
+        )
+        return
+    version = ask(program, "--version")
+    if not version.good:
+        yield failure(program, f"it does not run: {version.words}", "See `apptainer --version`.")
+        return
+    yield from check_images(environments)
+    there = [path for name in environments if (path := image(name)).exists()]
+    if not there:
+        yield from _namespaces(program)
+        return
+    answer = ask(program, "exec", str(there[0]), "true", seconds=120)
+    if answer.good:
+        yield ok(program, f"{version.out.strip()}; it runs {there[0]}")
+    else:
+        yield from _cannot_run(program, answer)
+
+
+def _cannot_run(program: str, answer: Answer) -> Iterator[Finding]:
+    causes = [str(path) for path, value in NAMESPACES if _reads(path, value)]
+    hint = f" ({', '.join(causes)} may be why)" if causes and os.geteuid() else ""
+    yield failure(
+        program,
+        f"`{answer.command}`: {answer.words}{hint}",
+        "Ask for user namespaces or for apptainer-suid on the nodes; or use conda, docs/hpc.md.",
+    )
+
+
+def _namespaces(program: str) -> Iterator[Finding]:
+    """No image is there to try with: whether the kernel would let one be mounted."""
+    causes = [str(path) for path, value in NAMESPACES if _reads(path, value)]
+    if causes and os.geteuid() and not any(Path(path).exists() for path in SETUID_STARTERS):
+        yield warning(
+            program,
+            f"users may not make namespaces here ({', '.join(causes)}), and there is no setuid "
+            "starter: images will probably not run",
+            "Ask the site's administrators for apptainer-suid; or use conda, docs/hpc.md.",
+        )
+
+
+def _reads(path: Path, value: str) -> bool:
+    try:
+        return path.read_text().strip() == value
+    except OSError:
+        return False
+
+
+def check_images(environments: Iterable[str]) -> Iterator[Finding]:
+    """The images: there, the ones that were built, and built of this checkout's pins."""
+    from mgsflow.site import images
+
+    names = list(environments)
+    try:
+        images.check(IMAGES.parent, names)
+    except UserError as error:
+        words, _, remedy = str(error).partition("\n")
+        free = human(shutil.disk_usage(IMAGES.parent).free)
+        scratch = human(shutil.disk_usage(tempfile.gettempdir()).free)
+        yield failure(
+            "images",
+            words,
+            f"{remedy.strip() or '`make images`'} ({free} free where images lie, {scratch} in "
+            f"{tempfile.gettempdir()}, where they are built)",
+        )
+    else:
+        yield ok("images", f"{', '.join(names)}: digests as in envs/images.lock, pins as here")
+
+
+def _check_conda(environments: list[str]) -> Iterator[Finding]:
+    answer = ask("conda", "--version", seconds=60)
+    if not answer.good:
+        yield failure(
+            "conda",
+            answer.words,
+            "Load the site's module, or install Miniforge: it must be on PATH.",
+        )
+        return
+    missing = [name for name in environments if conda_python(name) is None]
+    if missing:
+        yield warning(
+            "conda",
+            f"{answer.out.strip()}; not made yet: {', '.join(missing)}. Snakemake makes them here "
+            "before the first job",
+            "Make them now, where there is internet: `snakemake --profile ... "
+            "--conda-create-envs-only`",
+        )
+    else:
+        yield ok("conda", f"{answer.out.strip()}; all environments are made")

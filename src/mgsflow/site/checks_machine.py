@@ -1,0 +1,98 @@
+"""Disk, and of a run on this one machine its memory and processors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from mgsflow.config import Settings
+from mgsflow.plan import estimate, human
+from mgsflow.site.findings import Finding, failure, ok, warning
+from mgsflow.site.profile import Site
+
+MARGIN = 1.2  # what is not counted: tables, checkpoints, models, figures, the archive
+
+
+def check_disk(site: Site) -> Iterator[Finding]:
+    """Whether the run's files fit where its results will lie."""
+    folder = Path("results")
+    free = shutil.disk_usage(_existing(folder)).free
+    needed = needed_disk(site.settings, _at_once(site))
+    where = f"{human(free)} free for {folder.resolve()}"
+    if needed is None:
+        yield ok("disk", f"{where}; how much a run of this sky takes is not estimated")
+    elif free < needed:
+        yield failure(
+            "disk",
+            f"{where}; the run takes some {human(needed)}",
+            "Make room, or make `results` a link to a file system with more. Without the images "
+            "(`stamps: {provider: none}`) a run takes little.",
+        )
+    else:
+        yield ok(
+            "disk",
+            f"{where}; the run takes some {human(needed)}. A quota cannot be seen from here: ask "
+            "`quota -s` or your site's own command",
+        )
+
+
+def needed_disk(settings: Settings, jobs_at_once: int) -> float | None:
+    """Bytes of a run on SDSS's services at its fullest; None for other skies.
+
+    Stamps, of which those in work lie twice on disk; downloads, of one job at most at a time unless
+    they are kept; the reply; joint draws, 4 bytes each, of the validation and the test set.
+    """
+    if settings.sky != "sdss":
+        return None
+    run = estimate(settings)
+    at_once = min(jobs_at_once, settings.stamps.shards)
+    in_work = run.stamp_bytes * at_once / settings.stamps.shards
+    downloads = run.disk_bytes * (1 if settings.network.keep_downloads else at_once)
+    splits = settings.splits
+    judged = run.galaxies * (1 - splits.train)
+    if settings.stamps.provider != "none":
+        judged *= 1 - splits.vae
+    quantities = len(settings.targets.properties) + len(settings.targets.lines)
+    draws = judged * settings.posteriors.draws * quantities * 4 * len(settings.flows.variants)
+    return MARGIN * (run.stamp_bytes + in_work + downloads + run.query_bytes + draws)
+
+
+def _at_once(site: Site) -> int:
+    """Jobs that cut stamps at a time, by the profile."""
+    options = site.options
+    limit = (options.get("resources") or {}).get("downloads")
+    return int(limit or options.get("jobs") or options.get("cores") or 1)
+
+
+def check_machine(site: Site) -> Iterator[Finding]:
+    """Memory and processors of this machine, where the run stays on it."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10**6
+    largest = max(site.requests, key=lambda request: request.memory or 0, default=None)
+    if largest and (largest.memory or 0) > total:
+        yield warning(
+            "memory",
+            f"{total:,} MB in this machine; {largest.rule} is written down with "
+            f"{largest.memory:,} MB, which is for the paper's sample",
+            "Run fewer galaxies (selection: {sample_size: ...}), or on a larger machine; what the "
+            "demo takes stands in docs/demo.md.",
+        )
+    elif largest:
+        yield ok("memory", f"{total:,} MB in this machine, {largest.memory:,} for {largest.rule}")
+    cores, own = site.options.get("cores"), len(os.sched_getaffinity(0))
+    if cores and cores > own:
+        yield warning(
+            "processors",
+            f"the profile plans with {cores} cores, this process may use {own}",
+            f"cores: {own} in the profile, or --cores {own}",
+        )
+    else:
+        yield ok("processors", f"{own}, of which the profile uses {cores}")
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,178 @@
+"""What real jobs find: one for each kind of node that the profile sends jobs to."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mgsflow.core.job import HANDED
+from mgsflow.site.checks_services import RULES, judge_services, service_urls
+from mgsflow.site.commands import ask
+from mgsflow.site.deployment import in_environment
+from mgsflow.site.findings import Finding, failure, ok, warning
+from mgsflow.site.jobs import Job, batch_script, submit, wait
+from mgsflow.site.judge import judge_record
+from mgsflow.site.profile import Gpus, Request, Site
+
+FOLDER = Path("results/doctor")
+LOCAL_SECONDS = 300  # of the same probe run here
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one kind of jobs goes, and the rules that do."""
+
+    name: str
+    options: tuple[str, ...]
+    gpus: Gpus | None
+    environment: str
+    asks_services: bool
+
+    @property
+    def check(self) -> str:
+        return f"a job on {self.name}"
+
+    @property
+    def out(self) -> Path:
+        return FOLDER / f"{self.name}.json"
+
+    @property
+    def log(self) -> Path:
+        return FOLDER / f"{self.name}.log"
+
+
+def places(site: Site, environments: Mapping[str, str]) -> list[Place]:
+    """Each different way in which the profile sends jobs: partition, account, GPUs."""
+    groups: dict[tuple[str, ...], list[Request]] = {}
+    for request in site.requests:
+        groups.setdefault(tuple(request.options()), []).append(request)
+    found: list[Place] = []
+    for options, requests in groups.items():
+        first = requests[0]
+        base = first.partition or "default"
+        taken = sum(place.name.split("-")[0] == base for place in found)
+        found.append(
+            Place(
+                name=base if not taken else f"{base}-{taken + 1}",
+                options=options,
+                gpus=first.gpus,
+                environment=_environment(requests, environments),
+                asks_services=any(request.rule in RULES for request in requests),
+            )
+        )
+    return found
+
+
+def _environment(requests: list[Request], environments: Mapping[str, str]) -> str:
+    names = [environments[r.rule] for r in requests if r.rule in environments]
+    return max(set(names), key=names.count, default="train") if names else "train"
+
+
+def check_jobs(site: Site, environments: Mapping[str, str], seconds: float) -> Iterator[Finding]:
+    """Send a job to each kind of node, in the deployment of the profile, and judge what it saw."""
+    where = places(site, environments)
+    urls = service_urls(site.settings)
+    jobs = []
+    for place in where:
+        place.out.unlink(missing_ok=True)
+        services = urls if place.asks_services else {}
+        command = _command(site, place, services)
+        options = [*place.options, "--cpus-per-task=1"]
+        jobs.append(submit(place.name, options, batch_script(command, HANDED), place.log))
+    wait(jobs, seconds)
+    for place, job in zip(where, jobs, strict=True):
+        yield from _judge_job(site, place, job, seconds)
+
+
+def _command(site: Site, place: Place, services: Mapping[str, str]) -> list[str]:
+    asked = [f"{name}={url}" for name, url in services.items()]
+    return in_environment(
+        site, place.environment, "mgsflow.site.probe", str(place.out.absolute()), *asked
+    )
+
+
+def _judge_job(site: Site, place: Place, job: Job, seconds: float) -> Iterator[Finding]:
+    if job.refusal:
+        yield failure(
+            place.check,
+            f"SLURM does not take it ({' '.join(place.options)}): {job.refusal}",
+            "Change what the profile says of this partition.",
+        )
+    elif not job.has_ended:
+        yield warning(
+            place.check,
+            f"it still {'ran' if job.state == 'RUNNING' else 'waited'} after {seconds:g} s "
+            f"({job.state or 'unknown'}: {job.reason or 'no reason given'}) and was cancelled; its "
+            "node could not be looked at",
+            "Wait longer (--wait 3600), or come back when the queue is shorter.",
+        )
+    elif not job.is_good:
+        yield failure(
+            place.check,
+            f"it ended as {job.state} ({job.reason}): {_last_words(place.log)}",
+            f"{place.log} has all that it said.",
+        )
+    else:
+        record = _read(place.out, float(site.options.get("latency_wait") or 5))
+        if record is None:
+            yield failure(
+                place.check,
+                f"it ended well, but {place.out} is not here: {_last_words(place.log)}",
+                "The folder must lie on a file system that login and compute nodes share, and the "
+                "job may write to.",
+            )
+            return
+        yield from judge_record(site, place.check, place.gpus, place.environment, record)
+        services = record.get("services") or {}
+        yield from judge_services(services, f"from partition {place.name}")
+
+
+def _read(path: Path, patience: float) -> dict[str, Any] | None:
+    """The probe's answer, which a shared file system may show late."""
+    end = time.monotonic() + patience
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(1)
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _last_words(log: Path) -> str:
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    except OSError:
+        return "no log"
+    return "; ".join([line for line in lines if line][-3:]) or "no word"
+
+
+def check_here(site: Site) -> Iterator[Finding]:
+    """The same probe as a process of this machine, for a run that stays on it."""
+    out = FOLDER / "here.json"
+    out.unlink(missing_ok=True)
+    command = in_environment(site, "train", "mgsflow.site.probe", str(out.absolute()))
+    answer = ask(*command, seconds=LOCAL_SECONDS)
+    record = _read(out, 0)
+    if record is None:
+        yield failure(
+            "training", f"the probe did not run: {answer.words}", f"Try it: {answer.command}"
+        )
+        return
+    device = site.settings.compute.device
+    wanted = Gpus("", 1) if device == "cuda" else None
+    yield from judge_record(site, "training", wanted, "train", record)
+    gpus = record["driver"]["gpus"]
+    if device == "auto":
+        torch = record.get("torch") or {}
+        if gpus and not torch.get("computes"):
+            yield warning(
+                "GPU",
+                f"{', '.join(gpus)} is here, but torch {torch.get('version')} (CUDA build: "
+                f"{torch.get('cuda_build')}) does not use it",
+                'Install torch\'s CUDA build: docs/hpc.md, "CPU and CUDA builds of torch".',
+            )
+        elif gpus:
+            yield ok("GPU", f"{', '.join(gpus)}; torch computes on it")
+        else:
+            yield ok("GPU", "none here: training runs on the CPU (compute: {device: auto})")

@@ -1,0 +1,116 @@
+"""Whether the profile says what a run on a cluster needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from mgsflow.core.job import HANDED
+from mgsflow.site.findings import Finding, failure, ok, warning
+from mgsflow.site.profile import Site
+
+TRIGGERS = {"mtime", "params", "input"}
+
+
+def check_plan(site: Site) -> Iterator[Finding]:
+    """That Snakemake can plan the run with this profile at all."""
+    if site.trouble:
+        yield failure(
+            "plan",
+            f"Snakemake cannot plan the run: {site.trouble}",
+            "`snakemake --profile ... -n` with the same --configfile says more; the checks of what "
+            "its jobs ask for were left out.",
+        )
+        return
+    jobs = sum(request.jobs for request in site.requests)
+    overlay = f"run {site.settings.run}, sky {site.settings.sky}"
+    yield ok("plan", f"{jobs} jobs of {len(site.requests)} rules ({overlay}), by {site.file}")
+
+
+def check_profile(site: Site) -> Iterator[Finding]:
+    """Each of the settings that a run was seen to fail without."""
+    found = [*_triggers(site), *_retries_of_rules()]
+    if site.on_slurm:
+        found += [*_cluster(site), *_container(site)]
+    yield from found
+    if not found:
+        yield ok("profile", f"{site.file}: all that was looked at is as it should be")
+
+
+def _triggers(site: Site) -> Iterator[Finding]:
+    triggers = set(site.options.get("rerun_triggers") or [])
+    if triggers != TRIGGERS:
+        yield warning(
+            "profile",
+            f"rerun-triggers are {', '.join(sorted(triggers)) or 'the default'}: `code` and "
+            "`software-env` train again where nothing has changed, and without `params` changed "
+            "code goes unnoticed",
+            "rerun-triggers: [mtime, params, input]",
+        )
+
+
+def _retries_of_rules(folder: Path = Path("workflow/rules")) -> Iterator[Finding]:
+    rules = [path.name for path in sorted(folder.glob("*.smk")) if _sets_retries(path)]
+    if rules:
+        yield failure(
+            "profile",
+            f"a rule in {', '.join(rules)} has `retries:`: it would repeat inside the job as well",
+            "Take it out; `retries:` belongs to the profile.",
+        )
+
+
+def _sets_retries(path: Path) -> bool:
+    return re.search(r"^\s+retries:", path.read_text(), re.MULTILINE) is not None
+
+
+def _cluster(site: Site) -> Iterator[Finding]:
+    options = site.options
+    if options.get("slurm_status_command") != "squeue":
+        yield failure(
+            "profile",
+            f"slurm-status-command is {options.get('slurm_status_command') or 'sacct'}: sacct says "
+            "`CANCELLED by UID`, which the plugin does not take for an end, so that Snakemake "
+            "waits for ever; and it needs slurmdbd",
+            "slurm-status-command: squeue",
+        )
+    if not options.get("retries"):
+        yield warning(
+            "profile",
+            "no retries: a job that a node's fault or its memory has ended ends the run",
+            "retries: 2 (each attempt asks for more memory and time)",
+        )
+    if (options.get("latency_wait") or 0) < 30:
+        yield warning(
+            "profile",
+            f"latency-wait is {options.get('latency_wait')} s: a shared file system may show a "
+            "job's files later, and the job then counts as failed",
+            "latency-wait: 60",
+        )
+    if not options.get("rerun_incomplete"):
+        yield warning(
+            "profile",
+            "rerun-incomplete is not set: after an interruption Snakemake stops and asks",
+            "rerun-incomplete: true",
+        )
+
+
+def _container(site: Site) -> Iterator[Finding]:
+    """--nv brings the GPUs in; --cleanenv keeps the host's environment out."""
+    if site.deployment != "apptainer":
+        return
+    words = str(site.options.get("apptainer_args") or "").split()
+    if "--nv" not in words and any(request.gpus for request in site.requests):
+        yield failure(
+            "profile",
+            "apptainer-args lack --nv: no container would see a GPU, and the training would take "
+            "days on the CPU without a word",
+            'apptainer-args: "--nv --cleanenv" (`--rocm` is not known to work)',
+        )
+    if not {"--cleanenv", "-e"} & set(words):
+        yield warning(
+            "profile",
+            "apptainer-args lack --cleanenv: variables of your shell change what jobs do. "
+            f"({', '.join(HANDED)} come into the container either way.)",
+            'apptainer-args: "--nv --cleanenv"',
+        )

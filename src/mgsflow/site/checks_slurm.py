@@ -1,0 +1,253 @@
+"""Whether SLURM answers, and has room for what the profile asks of it."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+
+from mgsflow.site.commands import ask
+from mgsflow.site.findings import Finding, failure, ok, warning
+from mgsflow.site.profile import Request, Site
+from mgsflow.site.slurm import Node, describe_gpus, read_nodes
+
+COMMANDS = ("sbatch", "squeue", "sinfo", "scontrol", "scancel", "srun")
+
+
+def check_slurm() -> Iterator[Finding]:
+    """The commands and the controller."""
+    answers = {name: ask(name, "--version", seconds=20) for name in COMMANDS}
+    absent = [name for name, answer in answers.items() if not answer.good]
+    if absent:
+        yield failure(
+            "SLURM",
+            f"{', '.join(absent)}: {answers[absent[0]].words}",
+            "Run on a login node of the cluster, load its SLURM module if it has one, or use "
+            "profiles/local.",
+        )
+        return
+    ping = ask("scontrol", "ping", seconds=30)
+    if not ping.good or " UP" not in ping.out:
+        yield failure(
+            "SLURM",
+            f"slurmctld does not answer: {ping.words}",
+            "Ask the site's administrators; `scontrol ping` must say UP.",
+        )
+        return
+    yield ok("SLURM", f"{answers['sinfo'].out.strip()}; {ping.out.strip().splitlines()[0]}")
+
+
+def check_partitions(site: Site) -> Iterator[Finding]:
+    """Each partition of the profile: there, up, and with a node for each rule's largest request."""
+    nodes = read_nodes()
+    names = sorted({node.partition for node in nodes})
+    for partition, requests in site.partitions.items():
+        check = f"partition {partition}".strip()
+        if not partition:
+            rules = _rules(requests)
+            yield warning(
+                "partition",
+                f"the profile names none for {rules}: SLURM's default is taken",
+                "Name one in default-resources of the profile.",
+            )
+        elif partition not in names:
+            yield failure(
+                check,
+                f"no such partition; the profile sends {_rules(requests)} there. There are: "
+                + (", ".join(names) or "none"),
+                f"Put a partition of your site in the place of `{partition}` in the profile.",
+            )
+        else:
+            own = [node for node in nodes if node.partition == partition]
+            yield from _check_partition(check, own, requests)
+            last = [request for request in site.last if request.partition == partition]
+            yield from _check_last(check, own, requests, last)
+
+
+def _check_partition(check: str, nodes: list[Node], requests: list[Request]) -> Iterator[Finding]:
+    usable = [node for node in nodes if node.is_usable]
+    if nodes[0].partition_state != "up":
+        yield failure(
+            check,
+            f"its state is {nodes[0].partition_state}: it takes no jobs, or starts none",
+            "Wait, or name another partition in the profile.",
+        )
+        return
+    if not usable:
+        states = ", ".join(sorted({node.state for node in nodes}))
+        yield failure(
+            check,
+            f"none of its {len(nodes)} nodes can be used ({states})",
+            "Wait, or name another partition in the profile.",
+        )
+        return
+    troubles = [finding for request in requests for finding in _fit(check, nodes, usable, request)]
+    yield from troubles
+    if not any(finding.status == "failure" for finding in troubles):
+        yield ok(
+            check,
+            f"up, {len(usable)} of {len(nodes)} nodes usable, {describe_gpus(usable)}, "
+            f"{_limit(nodes[0].limit)}; has room for {_rules(requests)}",
+        )
+
+
+def _fit(check: str, nodes: list[Node], usable: list[Node], request: Request) -> Iterator[Finding]:
+    """Whether one rule's jobs can run on a node of the partition."""
+    limit = nodes[0].limit
+    if limit and request.minutes and request.minutes > limit:
+        yield failure(
+            check,
+            f"{request.rule} asks for {request.minutes} min, the partition allows {limit}: such a "
+            "job waits for ever",
+            f"Set {request.rule}: runtime in set-resources of the profile to {limit} at most, or "
+            "name another partition.",
+        )
+    if any(not node.lacks(request) for node in usable):
+        return
+    if request.gpus and not any(node.has(request.gpus) for node in nodes):
+        yield failure(
+            check,
+            f"{request.rule} asks for {request.gpus}, the nodes have {describe_gpus(nodes)}",
+            f"Write the model as sinfo does: {describe_gpus(nodes)}, in set-resources of the "
+            "profile; or name another partition.",
+        )
+        return
+    best = min(usable, key=lambda node: len(node.lacks(request)))
+    yield failure(
+        check,
+        f"no usable node has room for {request.rule}: {best.name} has "
+        + ", ".join(best.lacks(request)),
+        f"Name another partition for {request.rule} in set-resources of the profile, or ask for "
+        "less there (mem_mb; threads are config.yaml's section `compute`).",
+    )
+
+
+def _check_last(
+    check: str, nodes: list[Node], requests: list[Request], last: list[Request]
+) -> Iterator[Finding]:
+    """Whether what fits in the first attempt still does in the last, which asks for more."""
+    first = {request.rule: request for request in requests}
+    short = [r for r in last if _fits(nodes, first[r.rule]) and not _fits(nodes, r)]
+    if short:
+        most = max(short, key=lambda request: request.minutes or 0)
+        yield warning(
+            check,
+            f"the last attempt of {_rules(short)} asks for more than the partition gives "
+            f"({most.rule}: {most.minutes} min, {most.memory:,} MB): after earlier failures such a "
+            "job is refused, or waits for ever",
+            "Fixed numbers for them in set-resources of the profile (mem_mb, runtime), or fewer "
+            "`retries`.",
+        )
+
+
+def _fits(nodes: list[Node], request: Request) -> bool:
+    limit = nodes[0].limit
+    in_time = not limit or (request.minutes or 0) <= limit
+    return in_time and any(not node.lacks(request) for node in nodes)
+
+
+def check_submission(site: Site) -> Iterator[Finding]:
+    """Each different request, by SLURM itself: `sbatch --test-only` decides and submits nothing."""
+    by_options: dict[tuple[str, ...], list[Request]] = {}
+    for request in site.requests:
+        by_options.setdefault(submission(request), []).append(request)
+    refused = 0
+    for options, requests in by_options.items():
+        answer = ask("sbatch", "--test-only", *options, "--wrap", "true", seconds=60)
+        if not answer.good:
+            refused += 1
+            yield failure(
+                "sbatch --test-only",
+                f"SLURM refuses the jobs of {_rules(requests)} ({' '.join(options)}): "
+                f"{answer.words}",
+                "Change what the profile asks for; `sinfo -o '%R %l %c %m %G'` shows what there "
+                "is.",
+            )
+    if not refused:
+        yield ok("sbatch --test-only", f"SLURM takes all {len(by_options)} kinds of jobs")
+
+
+def submission(request: Request) -> tuple[str, ...]:
+    """Options of sbatch for a rule's jobs, as the executor gives them."""
+    size = [f"--cpus-per-task={request.cpus}"]
+    if request.memory:
+        size.append(f"--mem={request.memory}")
+    if request.minutes:
+        size.append(f"--time={request.minutes}")
+    return (*request.options(), *size)
+
+
+def check_account(site: Site) -> Iterator[Finding]:
+    """The account, where the profile names one and SLURM keeps accounts."""
+    named = {str(r.resources["slurm_account"]) for r in site.requests if _account(r)}
+    known = _accounts()
+    for account in sorted(named):
+        if not known:
+            yield warning(
+                "account",
+                f"{account} could not be checked: neither sacctmgr nor sshare names an account "
+                f"of {getpass.getuser()}",
+                "Ask the site's administrators, or see whether `sbatch -A` takes it.",
+            )
+        elif account.lower() not in known:
+            yield failure(
+                "account",
+                f"{account} is none of {getpass.getuser()}'s: {', '.join(sorted(known))}",
+                "Set slurm_account in default-resources of the profile to one of them.",
+            )
+        else:
+            yield ok("account", account)
+    if not named and len(known) > 1:
+        yield warning(
+            "account",
+            f"the profile names none, and there are {len(known)}: {', '.join(sorted(known))}",
+            "Set slurm_account in default-resources of the profile, so that the right one pays.",
+        )
+
+
+def _account(request: Request) -> str:
+    return str(request.resources.get("slurm_account") or "")
+
+
+def _accounts() -> set[str]:
+    """The user's accounts, in lower case; the executor asks the same two commands."""
+    user = getpass.getuser()
+    for command in (
+        ("sacctmgr", "-n", "-s", "list", "user", user, "format=account%256"),
+        ("sshare", "-U", "--format", "Account%256", "--noheader"),
+    ):
+        answer = ask(*command)
+        found = {line.strip().lower() for line in answer.out.splitlines() if line.strip()}
+        if answer.good and found:
+            return found
+    return set()
+
+
+def check_preemption() -> Iterator[Finding]:
+    """How SLURM preempts: a job that it cancels is never seen to end by Snakemake."""
+    answer = ask("scontrol", "show", "config")
+    lines = dict(
+        (part.strip() for part in line.split("=", 1))
+        for line in answer.out.splitlines()
+        if "=" in line
+    )
+    mode, kind = lines.get("PreemptMode", ""), lines.get("PreemptType", "")
+    if "CANCEL" in mode and "none" not in kind:
+        yield warning(
+            "preemption",
+            f"PreemptMode={mode}: Snakemake 9.27 with its SLURM plugin 2.8 was seen to wait for "
+            "ever for a job that was preempted so",
+            "Choose partitions or a QOS whose jobs are not preempted; if a run hangs, interrupt it "
+            "and start it again: it goes on from what is complete.",
+        )
+    elif mode:
+        yield ok("preemption", f"PreemptMode={mode}, {kind}")
+
+
+def _limit(limit: int | None) -> str:
+    return "no time limit" if limit is None else f"limit {limit} min"
+
+
+def _rules(requests: list[Request]) -> str:
+    """Their names; of many only how many."""
+    names = [request.rule for request in requests]
+    return ", ".join(names) if len(names) <= 4 else f"{len(names)} rules"

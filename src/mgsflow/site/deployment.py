@@ -1,0 +1,59 @@
+"""How a rule's command is run: in its image, in its conda environment, or as it is."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from mgsflow.site.profile import Site
+
+IMAGES = Path("envs/images")
+CONDA = Path(".snakemake/conda")
+
+
+def container_command() -> str | None:
+    """The program that Snakemake takes: apptainer, or singularity where there is none."""
+    return next((name for name in ("apptainer", "singularity") if shutil.which(name)), None)
+
+
+def image(environment: str) -> Path:
+    return IMAGES / f"{environment}.sif"
+
+
+def conda_python(environment: str, folder: Path = CONDA) -> Path | None:
+    """Python of the environment that Snakemake has made, if it has.
+
+    It keeps a copy of the environment's file beside it, by whose text it is found.
+    """
+    wanted = Path(f"envs/{environment}.yaml").read_bytes()
+    for copy in sorted(folder.glob("*.yaml")):
+        python = copy.with_suffix("") / "bin/python"
+        if copy.read_bytes() == wanted and python.exists():
+            return python
+    return None
+
+
+def in_environment(site: Site, environment: str, module: str, *arguments: str) -> list[str]:
+    """The command that runs one of our modules as Snakemake would run a rule of `environment`."""
+    source = f"PYTHONPATH={Path.cwd() / 'src'}"
+    command = ["env", source, "PYTHONNOUSERSITE=1"]
+    if site.deployment == "apptainer":
+        inner = [*command, "python", "-m", module, *arguments]
+        return [
+            container_command() or "apptainer",
+            *("exec", "--home", str(Path.cwd())),
+            *shlex.split(str(site.options.get("apptainer_args") or "")),
+            str(image(environment)),
+            *inner,
+        ]
+    own = conda_python(environment) if site.deployment == "conda" else None
+    # a conda environment that is not made yet: the GPU can be looked for without it
+    return [*command, str(own or sys.executable), "-m", module, *arguments]
+
+
+def used_environments(environments: Mapping[str, str]) -> list[str]:
+    """Those that the run's rules need, each once."""
+    return sorted(set(environments.values()))

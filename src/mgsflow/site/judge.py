@@ -1,0 +1,93 @@
+"""What a probe's answer means for the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mgsflow.site.findings import Finding, failure, ok, warning
+from mgsflow.site.profile import Gpus, Site
+
+BUILDS = 'docs/hpc.md, "CPU and CUDA builds of torch"'
+
+
+def judge_record(
+    site: Site, check: str, gpus: Gpus | None, environment: str, record: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Whether a job ran where and in what it should, and can use the GPUs that it asked for."""
+    where = f"node {record['node']}, Python {record['python']}"
+    if site.deployment == "apptainer":
+        if record["environment"] != environment:
+            yield failure(
+                check,
+                f"{where}: not in the image of `{environment}` but in "
+                f"{record['environment'] or 'no image of ours'}",
+                "`make images`; see apptainer-args and software-deployment-method in the profile.",
+            )
+            return
+        where += f", image {environment}"
+    if gpus is None:
+        yield ok(check, where)
+        return
+    faults = [*_gpu_faults(site, check, where, record)]
+    yield from faults or [ok(check, f"{where}, {_seen(record)}")]
+
+
+def _seen(record: Mapping[str, Any]) -> str:
+    driver, torch = record["driver"], record["torch"]
+    names = ", ".join(driver["gpus"]) or torch.get("name", "a GPU")
+    return f"{names}; torch {torch['version']} (CUDA {torch['cuda_build']}) computes on it"
+
+
+def _gpu_faults(site: Site, check: str, where: str, record: Mapping[str, Any]) -> Iterator[Finding]:
+    """The first of what stands between a job and its GPU, and what is wrong besides."""
+    torch, driver = record["torch"], record["driver"]
+    if record["gpus"] is None:
+        yield warning(
+            check,
+            f"{where}: SLURM sets no CUDA_VISIBLE_DEVICES: two jobs of one node would take one GPU",
+            "Ask the site's administrators (gres.conf); or ask for whole nodes: "
+            '`slurm_extra: "--exclusive"` in set-resources of the profile.',
+        )
+    if not record["devices"]:
+        container = site.deployment == "apptainer"
+        nv = "--nv" in str(site.options.get("apptainer_args") or "")
+        yield failure(
+            check,
+            f"{where}: no /dev/nvidia* is seen"
+            + (" in the container" if container else "")
+            + (" in spite of --nv" if container and nv else ""),
+            "Put --nv into apptainer-args of the profile."
+            if container and not nv
+            else "The node has no NVIDIA driver, or SLURM gave the job no GPU: see the partition "
+            "and gres of the profile, and `srun ... nvidia-smi`.",
+        )
+    elif torch is None:
+        yield failure(
+            check,
+            f"{where}: a GPU is there ({'; '.join(driver['gpus'])}), but no torch in this "
+            "environment",
+            "`make images`, or with conda `snakemake --profile ... --conda-create-envs-only`.",
+        )
+    elif torch["cuda_build"] is None:
+        yield failure(
+            check,
+            f"{where}: torch {torch['version']} is a CPU build: training would run on the CPU, "
+            "for days",
+            f"Build the environment with torch's CUDA build: {BUILDS}.",
+        )
+    elif not torch["available"]:
+        yield failure(
+            check,
+            f"{where}: torch {torch['version']} finds no GPU; nvidia-smi: "
+            f"{'; '.join(driver['gpus']) or driver['words']}",
+            f"The driver may be too old for CUDA {torch['cuda_build']}: take a build for an older "
+            f"CUDA ({BUILDS}), or ask for a newer driver.",
+        )
+    elif not torch["computes"]:
+        yield failure(
+            check,
+            f"{where}: torch sees {torch.get('name', 'a GPU')} but cannot compute: "
+            f"{torch['words']}",
+            f"This build of torch may not know the GPU's generation: {BUILDS}.",
+        )

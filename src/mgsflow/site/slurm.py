@@ -1,0 +1,100 @@
+"""What SLURM says of its partitions and nodes, by sinfo."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mgsflow.site.commands import ask
+from mgsflow.site.profile import Gpus, Request
+
+# partition, node, its state, time limit, state of the node, CPUs, memory [MB], GRES: in SLURM 22.05
+# (Debian's) and since; not --json, whose keys change with the release
+FORMAT = "%R|%N|%a|%l|%T|%c|%m|%G"
+# Of a node that takes no job now, nor soon (sinfo's "NODE STATE CODES")
+OUT = ("down", "drain", "drng", "fail", "error", "unknown", "inval", "future", "maint", "perfctrs")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node within one partition."""
+
+    partition: str
+    name: str
+    partition_state: str
+    limit: int | None  # minutes that a job may take; None where there is no limit
+    state: str
+    cpus: int
+    memory: int  # MB
+    gpus: tuple[Gpus, ...]
+
+    @property
+    def is_usable(self) -> bool:
+        # "*": it does not answer
+        return not self.state.startswith(OUT) and not self.state.endswith("*")
+
+    def lacks(self, request: Request) -> list[str]:
+        """What it has too little of for a request, in words."""
+        found = []
+        if request.cpus > self.cpus:
+            found.append(f"{self.cpus} CPUs of {request.cpus}")
+        if request.memory and request.memory > self.memory:
+            found.append(f"{self.memory:,} MB of {request.memory:,}")
+        if request.gpus and self.has(request.gpus) < request.gpus.count:
+            found.append(f"{describe_gpus([self])} in place of {request.gpus}")
+        return found
+
+    def has(self, gpus: Gpus) -> int:
+        """How many GPUs of the model it has; SLURM takes the model's name to the letter."""
+        return sum(own.count for own in self.gpus if gpus.model in ("", own.model))
+
+
+def read_nodes() -> list[Node]:
+    """All nodes of all partitions, those that are down included.
+
+    Raises RuntimeError with sinfo's word where it does not answer.
+    """
+    answer = ask("sinfo", "--all", "--Node", "--noheader", "-o", FORMAT)
+    if not answer.good:
+        raise RuntimeError(answer.words)
+    return [_node(line) for line in answer.out.splitlines() if line.count("|") == 7]
+
+
+def _node(line: str) -> Node:
+    partition, name, up, limit, state, cpus, memory, gres = (p.strip() for p in line.split("|"))
+    return Node(
+        partition=partition,
+        name=name,
+        partition_state=up,
+        limit=minutes(limit),
+        state=state,
+        cpus=int(cpus.rstrip("+")),
+        memory=int(memory.rstrip("+")),
+        gpus=read_gres(gres),
+    )
+
+
+def minutes(limit: str) -> int | None:
+    """SLURM's [days-]hours:minutes:seconds, or minutes:seconds."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
+    if not match:
+        return None
+    days, hours, mins, _ = (int(part or 0) for part in match.groups())
+    return (days * 24 + hours) * 60 + mins
+
+
+def read_gres(text: str) -> tuple[Gpus, ...]:
+    """The GPUs in a GRES column, such as `gpu:a100:4(S:0-1),nvme:1`."""
+    found = []
+    for part in re.sub(r"\([^)]*\)", "", text).split(","):
+        kind, *rest = part.split(":")
+        if kind == "gpu":
+            count = int(rest.pop()) if rest and rest[-1].isdigit() else 1
+            found.append(Gpus(rest[0] if rest else "", count))
+    return tuple(found)
+
+
+def describe_gpus(nodes: list[Node]) -> str:
+    """The GPUs of nodes as a profile would ask for one: gpu:MODEL."""
+    models = sorted({f"gpu:{gpus.model}".rstrip(":") for node in nodes for gpus in node.gpus})
+    return ", ".join(models) or "no GPU"
