@@ -114,6 +114,9 @@ STAGES = {
 TOOLS = {
     tool.name: tool
     for tool in (
+        _stage(
+            "doctor", "site.doctor", "check a site before the first job: SLURM, GPUs, images, disk"
+        ),
         _stage("config", "config.write", "print the default configuration or its schema"),
         _stage("sql", "sky.sql", "print the query for CasJobs, where SkyServer is not to be asked"),
         _stage("summary", "report.summary", "print Table 1 and where the report is"),
