@@ -78,3 +78,17 @@ def site(
 ) -> Site:
     """A user's checkout on the cluster, with images."""
     return site_checkout.copy(repository, tmp_path_factory.mktemp("site"), variables)
+
+
+@pytest.fixture(scope="session")
+def plan(site: Site) -> dict[str, int]:
+    """How many jobs of each rule the whole run has."""
+    return {rule: jobs for rule, jobs in site.plan().items() if rule != "all"}
+
+
+@pytest.fixture(scope="session")
+def whole(site: Site, plan: dict[str, int]) -> Site:
+    """The checkout after a whole run through the profile; `whole.said` is what Snakemake said."""
+    status, site.said = site.run(profile=site.write_profile())
+    assert status == 0, site.said[-10000:]
+    return site

@@ -24,6 +24,7 @@ class Site(Checkout):
     """A checkout with a site's profile, images and environment variables."""
 
     variables: dict[str, str] | None = None
+    said: str = ""
 
     def write_profile(
         self, name: str = "site", drop: tuple[str, ...] = (), **changes: object

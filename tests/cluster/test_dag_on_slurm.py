@@ -1,4 +1,7 @@
-"""The whole DAG on a real SLURM, each rule in its own image, as profiles/slurm plans it."""
+"""The whole DAG on a real SLURM, each rule in its own image, as profiles/slurm plans it.
+
+Before test_faults.py, which trains the VAE of the same run anew.
+"""
 
 from __future__ import annotations
 
@@ -19,26 +22,12 @@ NODE = {"cpu": "cpu1", "a100": "a100n1", "t4": "t4n1"}
 
 
 @pytest.fixture(scope="module")
-def plan(site: Site) -> dict[str, int]:
-    """How many jobs of each rule the run has."""
-    return {rule: jobs for rule, jobs in site.plan().items() if rule != "all"}
-
-
-@pytest.fixture(scope="module")
-def done(site: Site, plan: dict[str, int]) -> str:
-    """What Snakemake said of the run."""
-    status, said = site.run(profile=site.write_profile())
-    assert status == 0, said[-10000:]
-    return said
-
-
-@pytest.fixture(scope="module")
-def records(site: Site, done: str) -> dict[str, list[dict]]:
+def records(whole: Site) -> dict[str, list[dict]]:
     """What each job of each rule has recorded inside of it."""
-    run = site.folder / RUN
+    run = whole.folder / RUN
     return {
         rule: [read_job_line(log.read_text()) for log in logs_of(text, run)]
-        for rule, text in rules(site.folder).items()
+        for rule, text in rules(whole.folder).items()
     }
 
 
@@ -49,33 +38,33 @@ def _planned(site: Site, rule: str) -> tuple[str, str | None]:
     return asked["slurm_partition"], "0" if {"gres", "gpu"} & asked.keys() else None
 
 
-def test_every_planned_job_ran_once_where_the_profile_puts_it(site, plan, done, slurm):
+def test_every_planned_job_ran_once_where_the_profile_puts_it(whole, plan, slurm):
     submitted = Counter()
-    for job in re.findall(r"has been submitted with SLURM jobid (\d+)", done):
+    for job in re.findall(r"has been submitted with SLURM jobid (\d+)", whole.said):
         _, partition, state, comment = next(
             row for row in slurm.jobs("%A|%P|%T|%k") if row[0] == job
         )
         rule = re.fullmatch(r"rule_(\w+?)(_wildcards_.*)?", comment)[1]
-        assert (partition, state) == (_planned(site, rule)[0], "COMPLETED"), rule
+        assert (partition, state) == (_planned(whole, rule)[0], "COMPLETED"), rule
         submitted[rule] += 1
     assert submitted == plan
 
 
-def test_every_job_says_that_it_ran_on_its_node_with_its_gpu_alone(site, plan, records):
+def test_every_job_says_that_it_ran_on_its_node_with_its_gpu_alone(whole, plan, records):
     for rule, jobs in plan.items():
-        partition, gpu = _planned(site, rule)
+        partition, gpu = _planned(whole, rule)
         assert len(records[rule]) == jobs, rule
         for record in records[rule]:
             seen = record["partition"], record["node"], record["gpus"]
             assert seen == (partition, NODE[partition], gpu), rule
 
 
-def test_every_job_ran_in_its_image_with_the_locked_versions(site, plan, records):
-    for rule, text in rules(site.folder).items():
+def test_every_job_ran_in_its_image_with_the_locked_versions(whole, plan, records):
+    for rule, text in rules(whole.folder).items():
         name = re.search(r"images/(\w+)\.sif", text)[1]
-        lock = _pins(site.folder / "envs" / f"{name}.lock")
+        lock = _pins(whole.folder / "envs" / f"{name}.lock")
         for record in records[rule]:
-            assert Path(record["container"]) == site.folder / "envs/images" / f"{name}.sif", rule
+            assert Path(record["container"]) == whole.folder / "envs/images" / f"{name}.sif", rule
             assert record["environment"] == name, rule
             assert record["packages"], rule
             for package, version in record["packages"].items():
@@ -87,6 +76,6 @@ def _pins(lock: Path) -> dict[str, str]:
     return dict(line.split("==") for line in lines if not line.startswith("#"))
 
 
-def test_nothing_is_left_to_run(site, done):
-    status, said = site.run("--dry-run", profile="profiles/site", log="again.log")
+def test_nothing_is_left_to_run(whole):
+    status, said = whole.run("--dry-run", profile="profiles/site", log="again.log")
     assert status == 0 and "Nothing to be done" in said, said[-3000:]

@@ -1,0 +1,209 @@
+"""What happens on a cluster: jobs cancelled, preempted, short of memory; daemons that die.
+
+A training is disturbed after its first checkpoints; it must go on from them and end with the
+weights of one that nobody disturbed. docs/hpc.md has the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from site_checkout import Site, finish
+from slurm import Slurm
+
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+
+MODEL = "results/tiny/vae/model.safetensors"
+TRAIN = ("--forcerun", "train_vae", "--", MODEL)
+# Long enough to be disturbed; both branches of the profile's keys (gres, gpu) are in the whole DAG.
+LONG = "vae: {epochs: 150, patience: 150}\n"
+LOG = "results/tiny/logs/train-vae.log"
+
+
+@pytest.fixture(scope="module")
+def trained(whole: Site) -> tuple[Site, str]:
+    """A site where all is there that the training reads, and the weights it should end with."""
+    status, said = whole.run(*TRAIN, profile=whole.write_profile(), overlay=LONG)
+    assert status == 0, said[-5000:]
+    return whole, _digest(whole)
+
+
+def _digest(site: Site) -> str:
+    return hashlib.sha256((site.folder / MODEL).read_bytes()).hexdigest()
+
+
+class Training:
+    """A training on the cluster, to be disturbed in its middle."""
+
+    def __init__(self, site: Site, slurm: Slurm, **profile: object) -> None:
+        self.site, self.slurm = site, slurm
+        shutil.rmtree(site.folder / "results/tiny/checkpoints/vae", ignore_errors=True)
+        (site.folder / LOG).unlink(missing_ok=True)
+        self.run = site.start(*TRAIN, profile=site.write_profile(**profile), overlay=LONG)
+
+    def said(self) -> str:
+        return (self.site.folder / "snakemake.log").read_text()
+
+    def jobs(self) -> list[str]:
+        """SLURM's ids of its submissions so far."""
+        return re.findall(r"submitted with SLURM jobid (\d+)", self.said())
+
+    def log(self) -> str:
+        path = self.site.folder / LOG
+        return path.read_text() if path.exists() else ""
+
+    def epoch(self) -> int:
+        """The last epoch that the log tells."""
+        return max(map(int, re.findall(r"epoch (\d+)/", self.log())), default=0)
+
+    def wait_for(self, condition: Callable[[], bool], what: str, seconds: float = 240) -> None:
+        def ended_or_true() -> bool:
+            return condition() or self.run.poll() is not None
+
+        self.slurm.wait(ended_or_true, what, seconds)
+        assert condition(), f"ended before: {what}\n{self.said()[-5000:]}"
+
+    def in_its_middle(self) -> str:
+        """Wait until some epochs are done; the job's id."""
+        self.wait_for(lambda: self.epoch() >= 10, "ten epochs are done")
+        return self.jobs()[-1]
+
+    def state(self, job: str) -> str:
+        return next(row[1] for row in self.slurm.jobs("%A|%T") if row[0] == job)
+
+    def must_end_well(self) -> None:
+        assert finish(self.run) == 0, self.said()[-5000:]
+
+
+def _went_on(training: Training, weights: str) -> None:
+    """The training was resumed, not begun anew, and its weights tell of no disturbance."""
+    after = re.search(r"goes on after epoch (\d+)", training.log())
+    assert after and int(after[1]) >= 10, training.log()[-2000:]
+    assert _digest(training.site) == weights
+
+
+def test_scancel_is_a_failed_attempt_and_the_next_goes_on(trained, slurm):
+    site, weights = trained
+    training = Training(site, slurm)
+    slurm.ask("scancel", training.in_its_middle())
+    training.must_end_well()
+    assert "CANCELLED" in training.said()
+    assert len(training.jobs()) == 2
+    _went_on(training, weights)
+
+
+def test_a_requeued_job_goes_on_under_its_number(trained, slurm):
+    site, weights = trained
+    training = Training(site, slurm)
+    slurm.ask("scontrol", "requeue", training.in_its_middle())
+    training.must_end_well()
+    assert len(training.jobs()) == 1
+    _went_on(training, weights)
+
+
+def test_a_preempted_job_waits_and_goes_on(trained, slurm):
+    site, weights = trained
+    training = Training(site, slurm)
+    job = training.in_its_middle()
+    urgent = ["--partition=urgent", "--nodelist=a100n1", "--exclusive", "--output=/dev/null"]
+    slurm.ask("sbatch", *urgent, "--wrap=sleep 5")
+    slurm.wait(lambda: training.state(job) == "PENDING", "the training was preempted")
+    training.must_end_well()
+    assert len(training.jobs()) == 1
+    _went_on(training, weights)
+
+
+def test_a_node_that_dies_has_its_job_run_again(trained, slurm):
+    site, weights = trained
+    training = Training(site, slurm)
+    job = training.in_its_middle()
+    slurm.end("a100n1", signal.SIGKILL)
+    for pid in _steps(job):
+        _kill(pid)
+    slurm.wait(lambda: slurm.states()["a100n1"].startswith("down"), "the node is down", 120)
+    slurm.start_node("a100n1")
+    slurm.ask("scontrol", "update", "nodename=a100n1", "state=resume")
+    training.must_end_well()
+    _went_on(training, weights)
+
+
+def test_too_little_memory_at_first_and_enough_at_the_second_attempt(trained, slurm):
+    site, weights = trained
+    little = {"train_vae": {"mem_mb": "250 if attempt == 1 else 8000"}}
+    training = Training(site, slurm, set_resources=little)
+    training.must_end_well()
+    first, second = training.jobs()
+    assert training.state(first) == "OUT_OF_MEMORY"
+    assert training.state(second) == "COMPLETED"
+    assert "OUT_OF_MEMORY" in training.said()
+    assert _digest(site) == weights
+
+
+def test_what_no_node_has_is_refused_at_once(trained, slurm):
+    site, _ = trained
+    training = Training(
+        site, slurm, set_resources={"train_vae": {"gres": "'gpu:h100:4'"}}, retries=0
+    )
+    assert finish(training.run) == 1
+    assert "Requested node configuration is not available" in training.said()
+    assert not training.jobs()
+
+
+def test_a_controller_that_restarts_loses_nothing(trained, slurm):
+    site, weights = trained
+    training = Training(site, slurm)
+    training.in_its_middle()
+    slurm.end("slurmctld")
+    time.sleep(5)
+    slurm.start_controller()
+    training.must_end_well()
+    assert len(training.jobs()) == 1
+    assert _digest(site) == weights
+
+
+def test_a_second_run_in_the_folder_is_refused_and_the_first_goes_on(trained, slurm):
+    site, weights = trained
+    training = Training(site, slurm)
+    training.in_its_middle()
+    status, said = site.run(*TRAIN, profile="profiles/site", overlay=LONG, log="second.log")
+    assert status == 1 and "cannot be locked" in said
+    training.must_end_well()
+    assert _digest(site) == weights
+
+
+def test_after_kill_9_of_snakemake_the_run_is_unlocked_and_goes_on(trained, slurm):
+    site, weights = trained
+    training = Training(site, slurm)
+    job = training.in_its_middle()
+    training.run.kill()
+    training.run.wait()
+    slurm.ask("scancel", job)  # the orphan would go on, and write
+    slurm.wait(lambda: training.state(job) == "CANCELLED", "the orphan is gone")
+    assert site.run("--unlock", profile="profiles/site", log="unlock.log")[0] == 0
+    training.run = site.start("--", MODEL, profile="profiles/site", overlay=LONG)
+    training.must_end_well()
+    _went_on(training, weights)
+
+
+def _steps(job: str) -> list[int]:
+    """The processes of a job on this host, which die with a real node."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"SLURM_JOB_ID={job}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def _kill(pid: int) -> None:
+    subprocess.run(["kill", "-9", str(pid)], capture_output=True)
