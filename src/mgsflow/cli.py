@@ -2,7 +2,8 @@
 
 A stage is a function with keyword-only parameters, and its command line is its signature: a Path
 is a path, a list of Paths several, a section of the settings its JSON. Only the stage that is
-called is imported, so that `mgsflow --help` does not wait for torch.
+called is imported, and only once its options are read: no help and no misspelt option waits for
+torch.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from mgsflow import __version__
 from mgsflow.core.disk import disk_fault
 from mgsflow.core.errors import UserError
 from mgsflow.core.job import environment_name, job_line
+from mgsflow.core.signature import declared
 from mgsflow.stages import STAGES, TOOLS, Stage
 
 # One setting rules all numerical libraries. It must be in the environment before they are
@@ -46,8 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     values: dict[str, object] = {}
     try:
         _set_threads(arguments)
+        declaration = declared(stage.module, stage.function)
+        values = _stage_arguments(stage, declaration, arguments[1:])
         function = getattr(importlib.import_module(stage.module), stage.function)
-        values = _stage_arguments(stage, function, arguments[1:])
         if stage.name in STAGES:
             print(job_line(stage.name, __version__), file=sys.stderr, flush=True)
         function(**values)

@@ -1,0 +1,207 @@
+"""How CPU time and memory of every stage grow with the number of galaxies.
+
+    python benchmarks/cost_growth.py --set photometry --galaxies 1000 3000 10000 30000 100000
+    python benchmarks/cost_growth.py --set images --galaxies 1000 5000 20000
+
+Runs the whole DAG by Snakemake on simulated skies of so many galaxies, one job of one thread at a
+time, and takes each command's CPU time and peak memory from the system (metered.py). Trainings end
+after a fixed number of epochs, so that work grows with the galaxies alone; what has a fixed number
+of galaxies by its settings (oracle, SED fitting) is left out. Results join those that --out has;
+a size measured again replaces its former result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from sampling import machine
+from startup import meter, starts
+
+from mgsflow.archive.source import SOURCE
+from mgsflow.core.files import read_json, write_json
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RESULT = Path(__file__).parent / "results" / "cost_growth.json"
+RUN = "growth"
+STARTS = 3  # measurements of a stage's start, of which the shortest counts
+_SHARD = 1000  # galaxies of a job that cuts stamps
+
+# Epochs are few and fixed (patience as long as they are), all else is the paper's or the demo's.
+COMMON: dict[str, Any] = {
+    "run": RUN,
+    "sky": "simulated",
+    "simulated": {"galaxies_per_field": 100},
+    "selection": {"sample_size": None},
+    "splits": {"block": 0.2},
+    "flows": {"members": 2, "folds": 2, "epochs": 3, "patience": 3},
+    "posteriors": {"draws": 200},
+    "baselines": {
+        "mlp_epochs": 15,
+        "boosting_iterations": 15,
+        "conditional_vae": {"binning": 2, "epochs": 2},
+    },
+    "oracle": {"galaxies": 0},
+    # fixed numbers of galaxies, which the smallest run has as well
+    "evaluation": {"anomalies": 50, "speed_galaxies": 64, "speed_draws": 200},
+    "compute": {"vae_threads": 1, "flow_threads": 1, "stamp_threads": 1, "threads": 1},
+}
+SETS: dict[str, dict[str, Any]] = {
+    "photometry": {
+        "simulated": {"stamps": False},
+        "stamps": {"provider": "none"},
+        "splits": {"vae": 0.0},
+        "flows": {"variants": ["photometry-observed"]},
+    },
+    "images": {
+        "vae": {"epochs": 2, "patience": 2},
+        "flows": {"variants": ["images_photometry-observed"]},
+    },
+}
+# A few galaxies and small networks: whether the benchmark still runs.
+TINY: dict[str, Any] = {
+    "stamps": {"size": 64},
+    "vae": {"latent": 8, "channels": [4, 8, 16]},
+    "flows": {"encoding": 32, "encoder_hidden": [32], "couplings": 2, "coupling_hidden": 16},
+    "posteriors": {"draws": 40},
+    "evaluation": {"bootstrap": 20, "anomalies": 12, "speed_galaxies": 8, "speed_draws": 20},
+}
+
+
+def joined(base: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the settings of `others` over it, section by section."""
+    result = dict(base)
+    for key, value in (pair for other in others for pair in other.items()):
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = joined(result[key], value) if both else value
+    return result
+
+
+def overlay(name: str, galaxies: int, tiny: bool) -> dict[str, Any]:
+    """The settings of a run of the set `name`: shards of one size, whatever the number."""
+    settings = joined(COMMON, SETS[name], TINY if tiny else {})
+    if name == "images":
+        settings = joined(settings, {"stamps": {"shards": max(1, galaxies // _SHARD)}})
+    return joined(settings, {"simulated": {"galaxies": galaxies}})
+
+
+def measure(
+    name: str, galaxies: int, tiny: bool, scratch: Path | None, until: list[str]
+) -> dict[str, Any]:
+    """One run in a folder of its own, which is removed: what every stage's jobs took."""
+    with tempfile.TemporaryDirectory(prefix="growth-", dir=scratch) as made:
+        folder = Path(made)
+        record, settings = folder / "record.jsonl", folder / "overlay.yaml"
+        _copy_source(folder)
+        settings.write_text(yaml.safe_dump(overlay(name, galaxies, tiny)))
+        _put_before_the_command(folder / "bin", folder / "src", record)
+        path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        log = folder / "snakemake.log"
+        command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "--cores", "1"]
+        command += ["--configfile", str(settings), *(["--until", *until] if until else [])]
+        with log.open("w") as written:
+            done = subprocess.run(
+                command, cwd=folder, env=os.environ | {"PATH": path}, stdout=written, stderr=written
+            )
+        if done.returncode:
+            raise SystemExit(f"the run of {galaxies} galaxies failed:\n{log.read_text()[-5000:]}")
+        lines = record.read_text(encoding="utf-8").splitlines()
+        return {
+            "galaxies": galaxies,
+            "kept": _rows(folder / "results" / RUN / "flows" / "features.parquet"),
+            "stages": by_stage([json.loads(line) for line in lines]),
+        }
+
+
+def _copy_source(folder: Path) -> None:
+    """The repository as it is now: edits during a long run would make later jobs other ones."""
+    ignore = shutil.ignore_patterns("__pycache__", "images", "*.egg-info")
+    for part in SOURCE:
+        source = REPOSITORY / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=ignore)
+        else:
+            shutil.copy2(source, folder / part)
+
+
+def _put_before_the_command(folder: Path, source: Path, record: Path) -> None:
+    """A command `mgsflow` in `folder` that measures the one of `source`."""
+    folder.mkdir()
+    command = [*meter(record), sys.executable, "-m", "mgsflow.cli"]
+    launcher = folder / "mgsflow"
+    launcher.write_text(
+        f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(source))} exec {shlex.join(command)} "$@"\n'
+    )
+    launcher.chmod(0o755)
+
+
+def by_stage(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """All jobs of a stage: their CPU and wall seconds summed, the largest of their memories."""
+    jobs = defaultdict(list)
+    for record in records:
+        words = record["command"]
+        jobs[words[words.index("mgsflow.cli") + 1]].append(record)
+    return {stage: _together(found) for stage, found in jobs.items()}
+
+
+def _together(records: list[dict[str, Any]]) -> dict[str, Any]:
+    own = [record["own_bytes"] for record in records if record["own_bytes"]]
+    return {
+        "jobs": len(records),
+        "cpu_seconds": sum(record["cpu_seconds"] for record in records),
+        "wall_seconds": sum(record["wall_seconds"] for record in records),
+        "peak_bytes": max(record["peak_bytes"] for record in records),
+        "own_bytes": max(own, default=None),
+    }
+
+
+def _rows(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return pq.read_metadata(path).num_rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--set", choices=list(SETS), required=True)
+    parser.add_argument("--galaxies", type=int, nargs="+", required=True)
+    parser.add_argument("--out", type=Path, default=RESULT, help="JSON to write or to add to")
+    parser.add_argument(
+        "--scratch", type=Path, help="folder for the runs: 10 GB with 20,000 stamps"
+    )
+    parser.add_argument("--until", nargs="*", default=[], help="rules to end with, not all")
+    parser.add_argument("--tiny", action="store_true", help="small networks and few draws")
+    args = parser.parse_args()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    for galaxies in args.galaxies:
+        run = measure(args.set, galaxies, args.tiny, args.scratch, args.until)
+        result = read_json(args.out) if args.out.exists() else {}
+        runs = {each["galaxies"]: each for each in result.get(args.set, {}).get("runs", [])}
+        runs[galaxies] = run
+        result["machine"] = machine(torch.device("cpu")) | {"threads": 1}
+        result[args.set] = {
+            "settings": joined(COMMON, SETS[args.set]),
+            "runs": [runs[key] for key in sorted(runs)],
+            "starts": result.get(args.set, {}).get("starts", {}),
+        }
+        write_json(args.out, result)
+        total = sum(stage["cpu_seconds"] for stage in run["stages"].values())
+        print(f"{args.set}, {galaxies} galaxies: {total:.0f} CPU seconds", flush=True)
+    result[args.set]["starts"] = starts(sorted(run["stages"]), 1 if args.tiny else STARTS)
+    write_json(args.out, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Run a command and append what it took to a file of JSON lines.
+
+    python benchmarks/metered.py RECORD mgsflow select --catalogue ...
+
+CPU time and peak memory are those that the system counts for the ended process and its children
+(wait4), not samples, which miss what lies between two of them. Resident memory includes the pages
+of mapped files, which the system takes back when it needs them; the process's own memory, looked
+up twenty times a second (Linux's /proc, None elsewhere), does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+INTERVAL = 0.05  # seconds between two looks at the process's own memory
+_OWN = re.compile(r"^RssAnon:\s+(\d+) kB$", re.MULTILINE)
+# getrusage(2): kilobytes on Linux, bytes on macOS
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+def metered(command: list[str], env: dict[str, str] | None = None) -> dict[str, Any]:
+    """Run `command` to its end: return code, CPU and wall seconds, peak memory in bytes."""
+    start, own = time.perf_counter(), None
+    process = subprocess.Popen(command, env=env)
+    while True:
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            break
+        own = max((size for size in (own, _own_memory(process.pid)) if size), default=None)
+        time.sleep(INTERVAL)
+    return {
+        "command": command,
+        "returncode": os.waitstatus_to_exitcode(status),
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "wall_seconds": time.perf_counter() - start,
+        "peak_bytes": usage.ru_maxrss * _MAXRSS_UNIT,
+        "own_bytes": own,
+    }
+
+
+def _own_memory(pid: int) -> int | None:
+    """Bytes of memory of process `pid` that no file stands behind; None where it cannot be told."""
+    try:
+        found = _OWN.search(Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
+
+
+if __name__ == "__main__":
+    record = metered(sys.argv[2:])
+    with Path(sys.argv[1]).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+    sys.exit(record["returncode"] if record["returncode"] >= 0 else 1)

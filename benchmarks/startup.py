@@ -1,0 +1,118 @@
+"""What the command line takes to start: `mgsflow --help`, a stage's `--help`, a stage's imports.
+
+    python benchmarks/startup.py --out benchmarks/results/startup.json
+
+CPU time and wall time of ten starts each, after one that is not counted; the cold ones without any
+compiled bytecode and with the files of Python and of the package advised out of the page cache, in
+so far as no other process holds them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mgsflow.core.files import write_json
+from mgsflow.stages import STAGES
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+COMMANDS = {
+    "mgsflow --help": ["--help"],
+    "mgsflow train-flow --help": ["train-flow", "--help"],
+}
+REPEATS = 10
+
+
+def timed(command: list[str], repeats: int, env: dict[str, str] | None = None) -> list[dict]:
+    """Records (metered.py) of `repeats` runs of `command`.
+
+    By the meter as a process of its own: the system counts a child's memory from before it became
+    another program, and the meter is a small one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder) / "record.jsonl"
+        for _ in range(repeats):
+            subprocess.run(
+                [*meter(record), *command], check=True, env=env, stdout=subprocess.DEVNULL
+            )
+        return [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+
+
+def meter(record: Path) -> list[str]:
+    """The command before a command that measures it."""
+    return [sys.executable, str(Path(__file__).with_name("metered.py")), str(record)]
+
+
+def starts(stages: list[str], repeats: int) -> dict[str, dict[str, float]]:
+    """What each stage's process takes to start: interpreter and imports; the shortest of all."""
+    found = {}
+    for stage in stages:
+        command = [sys.executable, "-c", f"import mgsflow.cli, {STAGES[stage].module}"]
+        least = min(timed(command, repeats), key=lambda run: run["cpu_seconds"])
+        found[stage] = {key: least[key] for key in ("cpu_seconds", "peak_bytes", "own_bytes")}
+    return found
+
+
+def helps(arguments: list[str], repeats: int) -> dict[str, dict[str, float]]:
+    """Best and median of the command's CPU and wall seconds, warm and cold."""
+    command = [sys.executable, "-m", "mgsflow.cli", *arguments]
+    env = os.environ | {"PYTHONPATH": str(SOURCE)}
+    timed(command, 1, env)
+    found = {"warm": _summary(timed(command, repeats, env))}
+    cold = []
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as empty:
+            _advise_out_of_the_cache()
+            cold += timed(command, 1, env | {"PYTHONPYCACHEPREFIX": empty})
+    return found | {"cold": _summary(cold)}
+
+
+def _summary(runs: list[dict[str, Any]]) -> dict[str, float]:
+    return {
+        f"{kind}_{name}": choose(run[f"{kind}_seconds"] for run in runs)
+        for kind in ("cpu", "wall")
+        for name, choose in (("best", min), ("median", statistics.median))
+    }
+
+
+def _advise_out_of_the_cache() -> None:
+    if not hasattr(os, "posix_fadvise"):
+        return
+    for folder in (SOURCE, Path(sysconfig.get_path("stdlib"))):
+        for path in folder.rglob("*.py*"):
+            if path.is_file() and "site-packages" not in path.parts:
+                descriptor = os.open(path, os.O_RDONLY)
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(descriptor)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--tiny", action="store_true", help="one start each, of few stages")
+    args = parser.parse_args()
+    repeats = 1 if args.tiny else REPEATS
+    result = {
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
+        "repeats": repeats,
+        "commands": {name: helps(words, repeats) for name, words in COMMANDS.items()},
+        "stages": starts(["select"] if args.tiny else list(STAGES), min(repeats, 3)),
+    }
+    write_json(args.out, result)
+    for name, found in result["commands"].items():
+        print(
+            f"{name}: {found['warm']['cpu_best']:.3f} CPU s, cold {found['cold']['cpu_best']:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
