@@ -99,11 +99,11 @@ def _reads(path: Path, value: str) -> bool:
 
 def check_images(environments: Iterable[str]) -> Iterator[Finding]:
     """The images: there, the ones that were built, and built of this checkout's pins."""
-    from mgsflow.site import images
+    from mgsflow.site.images import check
 
     names = list(environments)
     try:
-        images.check(IMAGES.parent, names)
+        check(IMAGES.parent, names)
     except UserError as error:
         words, _, remedy = str(error).partition("\n")
         free = human(shutil.disk_usage(IMAGES.parent).free)

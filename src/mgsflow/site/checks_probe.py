@@ -114,7 +114,7 @@ def _judge_job(site: Site, place: Place, job: Job, seconds: float) -> Iterator[F
         yield failure(
             place.check,
             f"it ended as {job.state} ({job.reason}): {_last_words(place.log)}",
-            f"{place.log} has all that it said.",
+            f"{place.log} has all that it said.{_bind_hint(site)}",
         )
     else:
         record = _read(place.out, float(site.options.get("latency_wait") or 5))
@@ -129,6 +129,14 @@ def _judge_job(site: Site, place: Place, job: Job, seconds: float) -> Iterator[F
         yield from judge_record(site, place.check, place.gpus, place.environment, record)
         services = record.get("services") or {}
         yield from judge_services(services, f"from partition {place.name}")
+
+
+def _bind_hint(site: Site) -> str:
+    """A container sees the checkout, but not where a link in it leads."""
+    results = Path("results")
+    if site.deployment != "apptainer" or not results.is_symlink():
+        return ""
+    return f" `results` is a link: containers need `--bind {results.resolve()}` in apptainer-args."
 
 
 def _read(path: Path, patience: float) -> dict[str, Any] | None:

@@ -108,7 +108,9 @@ def _fit(check: str, nodes: list[Node], usable: list[Node], request: Request) ->
             check,
             f"{request.rule} asks for {request.gpus}, the nodes have {describe_gpus(nodes)}",
             f"Write the model as sinfo does: {describe_gpus(nodes)}, in set-resources of the "
-            "profile; or name another partition.",
+            "profile; or name another partition."
+            if any(node.gpus for node in nodes)
+            else f"Name a partition with GPUs for {request.rule} in set-resources of the profile.",
         )
         return
     best = min(usable, key=lambda node: len(node.lacks(request)))

@@ -87,8 +87,8 @@ def _torch() -> dict[str, object] | None:
 def ask_service(url: str, seconds: float = SERVICE_SECONDS) -> dict[str, object]:
     """One small request. `status` is None where nobody answered."""
     started = time.monotonic()
-    request = urllib.request.Request(url, headers={"User-Agent": AGENT})
     try:
+        request = urllib.request.Request(url, headers={"User-Agent": AGENT})
         with urllib.request.urlopen(request, timeout=seconds) as reply:
             status, words = reply.status, reply.read(2000).decode("utf-8", errors="replace")
     except urllib.error.HTTPError as error:

@@ -163,7 +163,9 @@ def _ask_snakemake(
         if not out.exists():
             return {}, done.words
         answer = json.loads(out.read_text())
-    return answer, "; ".join(answer["errors"]) or done.words
+    # what is wrong with a profile is said by the parser, on stderr
+    said = answer["errors"] if answer["options"] else [*answer["errors"], done.words]
+    return answer, "; ".join(said) or done.words
 
 
 def largest(jobs: Iterable[Mapping[str, Any]]) -> tuple[Request, ...]:

@@ -41,7 +41,8 @@ class Node:
         if request.memory and request.memory > self.memory:
             found.append(f"{self.memory:,} MB of {request.memory:,}")
         if request.gpus and self.has(request.gpus) < request.gpus.count:
-            found.append(f"{describe_gpus([self])} in place of {request.gpus}")
+            own = ", ".join(map(str, self.gpus)) or "no GPU"
+            found.append(f"{own} in place of {request.gpus}")
         return found
 
     def has(self, gpus: Gpus) -> int:
