@@ -1,4 +1,10 @@
-"""Print the time of a run by rule, from the benchmarks that Snakemake wrote: for docs/demo.md."""
+"""Where the time of a run went: by rule, and what was no rule's work. For docs/demo.md.
+
+    python benchmarks/budget.py results/demo
+
+The table is of Snakemake's benchmark files; the overhead, defined in dag_overhead.py, of its
+records of the run, and of what a process of each stage takes to start, measured on the spot.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +12,11 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from dag_overhead import last_run, overhead, report
+from startup import starts
 
 from mgsflow.report.writing import to_markdown
+from mgsflow.stages import STAGES
 
 
 def budget(results: Path) -> pd.DataFrame:
@@ -36,7 +45,16 @@ def budget(results: Path) -> pd.DataFrame:
     )
 
 
+def told_overhead(results: Path) -> str:
+    """The overhead of the run that made `results`, in words."""
+    run = last_run(results.resolve().parents[1])
+    stages = sorted({job.stage for job in run.jobs if job.stage in STAGES})
+    seconds = {name: found["cpu_seconds"] for name, found in starts(stages, 2).items()}
+    return report(overhead(run, seconds), run)
+
+
 if __name__ == "__main__":
     table = budget(Path(sys.argv[1]))
     print(to_markdown(table))
-    print(f"Sum: {table['Seconds, all jobs'].sum():.0f} s")
+    print(f"Sum: {table['Seconds, all jobs'].sum():.0f} s\n")
+    print(told_overhead(Path(sys.argv[1])))

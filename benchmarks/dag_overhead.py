@@ -1,0 +1,242 @@
+"""What a run's wall time holds beside the work of its rules.
+
+The jobs are those of one Snakemake run: their beginnings and ends, inputs and outputs lie in
+.snakemake/metadata, the run's own in .snakemake/log. Three wall times are compared:
+
+- the run's own;
+- that of the same jobs with each started as soon as its inputs are there and its cores are free, in
+  the order in which they were started (list scheduling): the difference is Snakemake's, which reads
+  the rules, makes the DAG, chooses jobs and looks after files;
+- that of these jobs without the start of their processes, interpreter and imports: the rules' work.
+
+Cores that are idle because the next job waits for another's output are in all three, and are no
+overhead: no way of running these jobs in this order has fewer.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from mgsflow.stages import STAGES
+
+GOAL = 0.20  # of the wall time may be overhead
+_STARTED = "%Y-%m-%dT%H%M%S.%f"  # in the name of a run's log, local time
+_ELAPSED = re.compile(r"^Elapsed time: (?:(\d+) days?, )?(\d+):(\d+):([\d.]+)$", re.MULTILINE)
+_CORES = re.compile(r"^Provided cores: (\d+)", re.MULTILINE)
+_STEPS = re.compile(r"^(\d+) of \1 steps \(100%\) done", re.MULTILINE)
+_THREADS = re.compile(r"--threads (\d+)")
+# Rules whose threads their command has in the settings of `compute`, and under which name
+_OWN_THREADS = {
+    "train-vae": "vae_threads",
+    "encode": "vae_threads",
+    "train-conditional-vae": "vae_threads",
+    "train-flow": "flow_threads",
+    "sample-posteriors": "flow_threads",
+    "out-of-distribution": "flow_threads",
+    "speed": "flow_threads",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that ran: seconds of its beginning and end since 1970, the files it read and wrote."""
+
+    stage: str
+    start: float
+    end: float
+    threads: int
+    inputs: frozenset[str]
+    outputs: frozenset[str]
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of Snakemake: beginning (seconds since 1970), wall seconds, cores, jobs.
+
+    `planned` is how many jobs it ran; those of which a later run wrote the files anew are not among
+    `jobs` any more.
+    """
+
+    start: float
+    seconds: float
+    cores: int
+    planned: int
+    jobs: list[Job]
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Wall seconds of a run, and what they would be without Snakemake, and without starts too."""
+
+    wall: float
+    scheduled: float
+    work: float
+    before: float
+    busy: float
+    cores: int
+
+    @property
+    def share(self) -> float:
+        """Of the wall time, what is not the rules' own work."""
+        return (self.wall - self.work) / self.wall
+
+
+def last_run(folder: Path) -> Run:
+    """The run of most jobs among those whose logs and records are in `folder`/.snakemake.
+
+    Raises ValueError where there is none that has come to its end.
+    """
+    jobs = read_jobs(folder / ".snakemake" / "metadata")
+    found = [run for log in _logs(folder) if (run := _run(log, jobs)) and run.jobs]
+    if not found:
+        raise ValueError(f"{folder}/.snakemake: no run that came to its end, with its jobs")
+    return max(found, key=lambda run: len(run.jobs))
+
+
+def _logs(folder: Path) -> list[Path]:
+    return sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"))
+
+
+def _run(log: Path, jobs: list[Job]) -> Run | None:
+    text = log.read_text(encoding="utf-8")
+    elapsed, cores, steps = (words.search(text) for words in (_ELAPSED, _CORES, _STEPS))
+    if not elapsed or not cores or not steps:
+        return None
+    start = datetime.strptime(log.name.removesuffix(".snakemake.log"), _STARTED).timestamp()
+    days, hours, minutes, seconds = (float(part or 0) for part in elapsed.groups())
+    wall = ((24 * days + hours) * 60 + minutes) * 60 + seconds
+    own = [job for job in jobs if start <= job.start and job.end <= start + wall]
+    # the last step is rule all, which is no job
+    return Run(start, wall, int(cores[1]), int(steps[1]) - 1, own)
+
+
+def read_jobs(folder: Path) -> list[Job]:
+    """All jobs of which Snakemake keeps a record in `folder`, in the order of their beginnings."""
+    found: dict[tuple, list[tuple[str, dict]]] = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            output = _output(path.relative_to(folder))
+            key = record["rule"], record["endtime"], tuple(record["log"])
+            found.setdefault(key, []).append((output, record))
+    return sorted((_job(files) for files in found.values()), key=lambda job: job.start)
+
+
+def _output(path: Path) -> str:
+    """The file that a record is of: its name is the path in base64, in pieces if that is long."""
+    name = "".join(part.removeprefix("@") for part in path.parts)
+    return base64.urlsafe_b64decode(name).decode()
+
+
+def _job(files: list[tuple[str, dict]]) -> Job:
+    record = files[0][1]
+    return Job(
+        stage=stage_of(record["rule"]),
+        start=min(one["starttime"] for _, one in files),
+        end=record["endtime"],
+        threads=_threads(record["shellcmd"] or ""),
+        inputs=frozenset(record["input"]),
+        outputs=frozenset(output for output, _ in files),
+    )
+
+
+def stage_of(rule: str) -> str:
+    """The command of a rule: the longest with which its name begins (figure2a: figure2)."""
+    name = rule.replace("_", "-")
+    return max((stage for stage in STAGES if name.startswith(stage)), key=len, default=rule)
+
+
+def _threads(command: str) -> int:
+    words = command.split()
+    own = _OWN_THREADS.get(words[1]) if len(words) > 1 else None
+    if own and (found := re.search(rf'"{own}": (\d+)', command)):
+        return int(found[1])
+    found = _THREADS.search(command)
+    return int(found[1]) if found else 1
+
+
+def overhead(run: Run, starts: dict[str, float]) -> Overhead:
+    """Compare the run's wall time with that of its jobs alone; `starts` are seconds by stage."""
+    lighter = [
+        replace(job, start=min(job.end, job.start + starts.get(job.stage, 0.0))) for job in run.jobs
+    ]
+    return Overhead(
+        wall=run.seconds,
+        scheduled=makespan(run.jobs, run.cores),
+        work=makespan(lighter, run.cores),
+        before=min(job.start for job in run.jobs) - run.start,
+        busy=sum(job.seconds * min(job.threads, run.cores) for job in run.jobs),
+        cores=run.cores,
+    )
+
+
+def makespan(jobs: list[Job], cores: int) -> float:
+    """Wall seconds of `jobs` on `cores` by list scheduling in their order, without any delay.
+
+    A job starts as soon as the jobs that write its inputs have ended and its cores are free; of
+    several the first in the list, and a later one goes ahead where the first does not fit.
+    """
+    waiting, needs = list(range(len(jobs))), _needs(jobs)
+    running: dict[int, float] = {}
+    ended: set[int] = set()
+    now, free = 0.0, cores
+    while waiting or running:
+        for number in list(waiting):
+            threads = min(jobs[number].threads, cores)
+            if needs[number] <= ended and threads <= free:
+                waiting.remove(number)
+                running[number] = now + jobs[number].seconds
+                free -= threads
+        number = min(running, key=lambda n: running[n])
+        now = running.pop(number)
+        ended.add(number)
+        free += min(jobs[number].threads, cores)
+    return now
+
+
+def _needs(jobs: list[Job]) -> list[set[int]]:
+    """For each job the numbers of those that write one of its inputs, or a folder it lies in."""
+    writer = {output: number for number, job in enumerate(jobs) for output in job.outputs}
+
+    def writers(job: Job) -> Iterator[int]:
+        for path in job.inputs:
+            for each in (path, *(str(parent) for parent in Path(path).parents)):
+                if each in writer:
+                    yield writer[each]
+
+    return [set(writers(job)) - {number} for number, job in enumerate(jobs)]
+
+
+def report(found: Overhead, run: Run) -> str:
+    """The overhead in words, with its definition."""
+    lost = run.planned - len(run.jobs)
+    snakemake, processes = found.wall - found.scheduled, found.scheduled - found.work
+    idle = found.cores * found.scheduled - found.busy
+    return "\n".join(
+        [
+            f"Wall time: {found.wall:.1f} s on {found.cores} cores, {run.planned} jobs of "
+            f"{found.busy:.0f} core-seconds",
+            *(
+                [f"  {lost} jobs have no record any more: the overhead is too large"]
+                if lost
+                else []
+            ),
+            f"  Snakemake: {snakemake:.1f} s ({snakemake / found.wall:.1%}), what the same jobs "
+            f"would not take if each started once its inputs and cores are free; "
+            f"{found.before:.1f} s of it before the first job",
+            f"  Starting processes: {processes:.1f} s ({processes / found.wall:.1%}), interpreter "
+            "and imports of each job, by themselves",
+            f"  Overhead, both: {found.share:.1%} of the wall time; goal: at most {GOAL:.0%}",
+            f"  Not counted: {idle:.0f} core-seconds idle where jobs wait for others' outputs",
+        ]
+    )
