@@ -117,7 +117,7 @@ def _judge_job(site: Site, place: Place, job: Job, seconds: float) -> Iterator[F
             f"{place.log} has all that it said.{_bind_hint(site)}",
         )
     else:
-        record = _read(place.out, float(site.options.get("latency_wait") or 5))
+        record = _read(place.out, float(site.options.get("latency_wait", 5)))
         if record is None:
             yield failure(
                 place.check,

@@ -1,0 +1,325 @@
+"""The doctor's jobs: a small SLURM of shell scripts that runs them here, and what they find."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+from fake_site import Programs, request, site, training
+
+from mgsflow.core.job import HANDED
+from mgsflow.site import jobs, probe
+from mgsflow.site.checks_probe import check_here, check_jobs, places
+from mgsflow.site.deployment import in_environment
+from mgsflow.site.judge import judge_record
+from mgsflow.site.profile import Gpus
+
+ENVIRONMENTS = {"select": "data", "train_vae": "train", "table1": "report", "stamps": "data"}
+ONE = Gpus("a100", 1)
+# What a probe sees in the image on a node with a GPU
+GOOD = {
+    "node": "a100n1",
+    "python": "3.11.2",
+    "gpus": "0",
+    "environment": "train",
+    "devices": ["/dev/nvidia0"],
+    "driver": {"gpus": ["NVIDIA A100-SXM4-40GB, 40960 MiB, 580.1"], "words": ""},
+    "torch": {
+        "version": "2.13.0+cu130",
+        "cuda_build": "13.0",
+        "available": True,
+        "computes": True,
+        "words": "",
+        "name": "NVIDIA A100-SXM4-40GB",
+    },
+}
+
+
+def judged(profile=None, asked=ONE, **changes):
+    record = GOOD | changes
+    return list(judge_record(profile or site(), "a job on a100", asked, "train", record))
+
+
+def torch(**changes):
+    return {"torch": GOOD["torch"] | changes}
+
+
+def test_a_gpu_that_computes_is_good():
+    (found,) = judged()
+    assert found.status == "ok"
+    assert "A100-SXM4-40GB" in found.seen
+    assert "CUDA 13.0" in found.seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "remedy"),
+    [
+        ({"devices": []}, "no /dev/nvidia* is seen in the container in spite of --nv", "gres"),
+        ({"torch": None}, "no torch in this environment", "make images"),
+        (torch(version="2.13.0+cpu", cuda_build=None), "is a CPU build", "CPU and CUDA builds"),
+        (torch(available=False), "finds no GPU", "driver may be too old for CUDA 13.0"),
+        (torch(computes=False, words="no kernel image"), "cannot compute: no kernel", "generation"),
+        ({"environment": None}, "not in the image of `train` but in no image", "make images"),
+        ({"environment": "data"}, "not in the image of `train` but in data", "make images"),
+    ],
+)
+def test_each_thing_between_a_job_and_its_gpu_fails(changes, words, remedy):
+    (found,) = judged(**changes)
+    assert found.status == "failure"
+    assert words in found.seen
+    assert remedy in found.remedy
+
+
+def test_a_container_without_nv_is_told_to_have_it():
+    (found,) = judged(profile=site(apptainer_args="--cleanenv"), devices=[])
+    assert "in spite of" not in found.seen
+    assert "Put --nv into apptainer-args" in found.remedy
+
+
+def test_a_gpu_that_slurm_does_not_assign_is_warned_of():
+    (found,) = judged(gpus=None)
+    assert found.status == "warning"
+    assert "CUDA_VISIBLE_DEVICES" in found.seen
+    (found,) = judged(asked=None, gpus=None)  # a job without GPUs needs none
+    assert found.status == "ok"
+
+
+def test_without_containers_the_environment_has_no_name():
+    active = site(software_deployment_method=[])
+    (found,) = judged(profile=active, environment=None)
+    assert found.status == "ok"
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """sbatch runs a script at once; its jobs are COMPLETED or FAILED, as their code says."""
+    programs = Programs(tmp_path / "bin")
+    state = tmp_path / "state"
+    state.mkdir()
+    programs.put(
+        "sbatch",
+        f"""for word in "$@"; do case "$word" in --output=*) log="${{word#--output=}}";; esac; done
+number=$(ls {state} | wc -l); echo "$@" > {state}/$number.options
+eval "script=\\${{$#}}"
+if sh "$script" > "$log" 2>&1; then echo COMPLETED; else echo FAILED; fi > {state}/$number
+echo $number""",
+    )
+    programs.put(
+        "squeue",
+        f"""for word in "$@"; do case "$word" in --jobs=*) n="${{word#--jobs=}}";; esac; done
+echo "$(cat {state}/$n)|None" """,
+    )
+    programs.put("scancel", f'echo "$@" >> {state}/cancelled')
+    monkeypatch.setenv("PATH", f"{programs.folder}:/usr/bin:/bin")
+    for name in HANDED:
+        monkeypatch.delenv(name, raising=False)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "src").symlink_to(REPOSITORY / "src")
+    monkeypatch.chdir(run)
+    monkeypatch.setattr(jobs, "POLL", 0.05)
+    programs.state = state
+    return programs
+
+
+def active(*requests, **options):
+    """A site whose nodes share the environment that is active."""
+    config = {"sky": "simulated"}
+    options = {"software_deployment_method": [], "latency_wait": 0} | options
+    return site(*requests, config=config, **options)
+
+
+def test_one_job_goes_to_each_kind_of_node_and_comes_back(slurm):
+    found = active(request(), request("targets"), training())
+    findings = list(check_jobs(found, ENVIRONMENTS, seconds=60))
+    assert {finding.check for finding in findings} == {"a job on cpu", "a job on a100"}
+    assert findings[0].status == "ok"
+    assert json.loads(Path("results/doctor/cpu.json").read_text())["python"]
+    options = (slurm.state / "2.options").read_text()
+    assert "--partition=a100 --gres=gpu:a100:1" in options
+    assert not (slurm.state / "cancelled").exists()
+
+
+def test_a_gpu_partition_whose_node_has_no_gpu_fails(slurm, monkeypatch):
+    if list(Path("/dev").glob("nvidia[0-9]*")):
+        pytest.skip("this machine has a GPU")
+    (found,) = [
+        finding
+        for finding in check_jobs(active(training()), ENVIRONMENTS, seconds=60)
+        if finding.status == "failure"
+    ]
+    assert "no /dev/nvidia* is seen" in found.seen
+    assert "container" not in found.seen
+
+
+def test_a_job_that_slurm_refuses_fails(slurm):
+    slurm.say("sbatch", "sbatch: error: Invalid account specified", code=1)
+    (found,) = check_jobs(active(request()), ENVIRONMENTS, seconds=5)
+    assert found.status == "failure"
+    assert "Invalid account" in found.seen
+
+
+def test_a_job_that_waits_too_long_is_cancelled_and_said_to(slurm):
+    slurm.put("squeue", 'echo "PENDING|Resources"')
+    (found,) = check_jobs(active(request()), ENVIRONMENTS, seconds=0.2)
+    assert found.status == "warning"
+    assert "it still waited after 0.2 s (PENDING: Resources)" in found.seen
+    assert (slurm.state / "cancelled").read_text().split() == ["0"]
+
+
+def test_a_wait_that_is_interrupted_cancels_what_it_sent(slurm, monkeypatch):
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    slurm.put("squeue", 'echo "PENDING|Priority"')
+    monkeypatch.setattr(jobs.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(check_jobs(active(request()), ENVIRONMENTS, seconds=60))
+    assert (slurm.state / "cancelled").exists()
+
+
+def test_a_job_that_fails_is_quoted(slurm):
+    apptainer = active(request(), software_deployment_method=["apptainer"])
+    slurm.say("apptainer", "FATAL: could not open image envs/images/data.sif", code=255)
+    (found,) = check_jobs(apptainer, ENVIRONMENTS, seconds=60)
+    assert found.status == "failure"
+    assert "it ended as FAILED" in found.seen
+    assert "could not open image envs/images/data.sif" in found.seen
+    assert "results/doctor/cpu.log" in found.remedy
+
+
+def test_results_behind_a_link_need_a_bind(slurm, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    Path("results").symlink_to(tmp_path / "scratch")
+    slurm.say("apptainer", "read-only file system", code=1)
+    apptainer = active(request(), software_deployment_method=["apptainer"])
+    (found,) = check_jobs(apptainer, ENVIRONMENTS, seconds=60)
+    assert f"--bind {tmp_path / 'scratch'}" in found.remedy
+
+
+def test_a_file_that_does_not_come_back_shows_a_file_system_that_is_not_shared(slurm):
+    slurm.put("sbatch", f"echo COMPLETED > {slurm.state}/0; echo 0")
+    (found,) = check_jobs(active(request()), ENVIRONMENTS, seconds=5)
+    assert found.status == "failure"
+    assert "share" in found.remedy
+
+
+def test_an_answer_of_an_earlier_visit_is_not_taken(slurm):
+    old = Path("results/doctor/cpu.json")
+    old.parent.mkdir(parents=True)
+    old.write_text(json.dumps(GOOD))
+    slurm.put("sbatch", f"echo COMPLETED > {slurm.state}/0; echo 0")
+    (found,) = check_jobs(active(request()), ENVIRONMENTS, seconds=5)
+    assert found.status == "failure"
+
+
+def test_a_job_that_squeue_has_forgotten_has_ended(slurm):
+    slurm.say("squeue", "slurm_load_jobs error: Invalid job id specified", code=1)
+    (found,) = check_jobs(active(request()), ENVIRONMENTS, seconds=5)
+    assert found.status == "ok"
+
+
+def test_services_are_asked_from_the_partition_that_will_ask_them(slurm):
+    sdss = {"skyserver_url": "http://127.0.0.1:9", "sas_url": "http://127.0.0.1:9/sas"}
+    found = site(
+        request(),
+        request("stamps", slurm_partition="transfer"),
+        config={"sdss": sdss},
+        software_deployment_method=[],
+        latency_wait=0,
+    )
+    findings = list(check_jobs(found, ENVIRONMENTS, seconds=60))
+    asked = [finding for finding in findings if finding.status == "failure"]
+    assert {finding.check for finding in asked} == {"SkyServer", "Science Archive Server"}
+    assert all("from partition transfer" in finding.seen for finding in asked)
+
+
+def test_places_differ_by_partition_and_gpus():
+    one_partition = site(
+        request(slurm_partition="main"),
+        request("table1", slurm_partition="main"),
+        training(slurm_partition="main", gres="gpu:1"),
+    )
+    found = places(one_partition, ENVIRONMENTS)
+    assert [place.name for place in found] == ["main", "main-2"]
+    assert [place.gpus for place in found] == [None, Gpus("", 1)]
+    assert found[1].environment == "train"
+
+
+def test_a_container_is_entered_as_snakemake_enters_it(slurm):
+    slurm.put("apptainer", "true")
+    command = in_environment(site(), "train", "mgsflow.site.probe", "out.json")
+    here = str(Path.cwd())
+    assert command[:4] == ["apptainer", "exec", "--home", here]
+    assert command[4:7] == ["--nv", "--cleanenv", "envs/images/train.sif"]
+    assert f"PYTHONPATH={here}/src" in command
+
+
+def test_slurms_word_on_the_job_reaches_into_a_clean_container(slurm, monkeypatch):
+    slurm.put("printer", 'echo "seen: $APPTAINERENV_CUDA_VISIBLE_DEVICES"; env | grep -c TAINERENV')
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    job = jobs.submit("x", [], jobs.batch_script(["printer"], HANDED), Path("log").absolute())
+    jobs.wait([job], 5)
+    assert Path("log").read_text().split() == ["seen:", "3", "1"]  # and nothing that is not set
+
+
+def test_the_probe_says_what_it_sees(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.setenv("SLURMD_NODENAME", "a100n1")
+    tools = Programs(tmp_path / "bin")
+    tools.say("nvidia-smi", "NVIDIA A100, 40960 MiB, 580.1\n")
+    monkeypatch.setenv("PATH", f"{tools.folder}:/usr/bin:/bin")
+    out = tmp_path / "new/a100.json"
+    probe.main([str(out), "SkyServer=http://127.0.0.1:9/?a=b"])
+    record = json.loads(out.read_text())
+    assert (record["node"], record["gpus"]) == ("a100n1", "1")
+    assert record["driver"]["gpus"] == ["NVIDIA A100, 40960 MiB, 580.1"]
+    assert record["source"] == str(REPOSITORY)
+    assert record["services"]["SkyServer"]["status"] is None
+    assert record["torch"]["version"]
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_an_nvidia_smi_that_fails_is_quoted(tmp_path, monkeypatch):
+    tools = Programs(tmp_path / "bin")
+    tools.say("nvidia-smi", "NVIDIA-SMI has failed", code=9)
+    monkeypatch.setenv("PATH", f"{tools.folder}:/usr/bin:/bin")
+    assert probe._driver() == {"gpus": [], "words": "NVIDIA-SMI has failed"}
+
+
+def local(device, monkeypatch, tmp_path, **record):
+    """What the doctor says of this machine, had the probe seen `record`."""
+    monkeypatch.chdir(tmp_path)
+    seen = json.dumps(GOOD | {"environment": None} | record)
+    command = ["sh", "-c", f"mkdir -p results/doctor; echo '{seen}' > results/doctor/here.json"]
+    monkeypatch.setattr("mgsflow.site.checks_probe.in_environment", lambda *_: command)
+    options = {"executor": "local", "software_deployment_method": []}
+    found = site(config={"compute": {"device": device}}, **options)
+    return {finding.check: finding for finding in check_here(found)}
+
+
+def test_a_gpu_here_is_used_or_said_not_to_be(monkeypatch, tmp_path):
+    assert local("auto", monkeypatch, tmp_path)["GPU"].status == "ok"
+    unused = torch(cuda_build=None, available=False, computes=False)
+    found = local("auto", monkeypatch, tmp_path, **unused)["GPU"]
+    assert found.status == "warning"
+    assert "does not use it" in found.seen
+
+
+def test_no_gpu_is_a_fault_only_where_the_settings_ask_for_one(monkeypatch, tmp_path):
+    nothing = {"devices": [], "driver": {"gpus": [], "words": "none"}}
+    assert "on the CPU" in local("auto", monkeypatch, tmp_path, **nothing)["GPU"].seen
+    assert local("cuda", monkeypatch, tmp_path, **nothing)["training"].status == "failure"
+
+
+def test_a_probe_that_does_not_run_here_is_a_failure(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "mgsflow.site.checks_probe.in_environment", lambda *_: [sys.executable, "-c", "1/0"]
+    )
+    (found,) = check_here(site(executor="local"))
+    assert found.status == "failure"
+    assert "ZeroDivisionError" in found.seen
