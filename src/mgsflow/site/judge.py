@@ -40,7 +40,7 @@ def _seen(record: Mapping[str, Any]) -> str:
 
 
 def _gpu_faults(site: Site, check: str, where: str, record: Mapping[str, Any]) -> Iterator[Finding]:
-    """The first of what stands between a job and its GPU, and what is wrong besides."""
+    """What stands between a job and its GPU: of a chain of causes the first."""
     torch, driver = record["torch"], record["driver"]
     if record["gpus"] is None:
         yield warning(
@@ -48,6 +48,13 @@ def _gpu_faults(site: Site, check: str, where: str, record: Mapping[str, Any]) -
             f"{where}: SLURM sets no CUDA_VISIBLE_DEVICES: two jobs of one node would take one GPU",
             "Ask the site's administrators (gres.conf); or ask for whole nodes: "
             '`slurm_extra: "--exclusive"` in set-resources of the profile.',
+        )
+    if torch and torch["cuda_build"] is None:
+        yield failure(
+            check,
+            f"{where}: torch {torch['version']} is a CPU build: training would run on the CPU, "
+            "for days",
+            f"Build the environment with torch's CUDA build: {BUILDS}.",
         )
     if not record["devices"]:
         container = site.deployment == "apptainer"
@@ -69,14 +76,7 @@ def _gpu_faults(site: Site, check: str, where: str, record: Mapping[str, Any]) -
             "environment",
             "`make images`, or with conda `snakemake --profile ... --conda-create-envs-only`.",
         )
-    elif torch["cuda_build"] is None:
-        yield failure(
-            check,
-            f"{where}: torch {torch['version']} is a CPU build: training would run on the CPU, "
-            "for days",
-            f"Build the environment with torch's CUDA build: {BUILDS}.",
-        )
-    elif not torch["available"]:
+    elif torch["cuda_build"] and not torch["available"]:
         yield failure(
             check,
             f"{where}: torch {torch['version']} finds no GPU; nvidia-smi: "
@@ -84,7 +84,7 @@ def _gpu_faults(site: Site, check: str, where: str, record: Mapping[str, Any]) -
             f"The driver may be too old for CUDA {torch['cuda_build']}: take a build for an older "
             f"CUDA ({BUILDS}), or ask for a newer driver.",
         )
-    elif not torch["computes"]:
+    elif torch["available"] and not torch["computes"]:
         yield failure(
             check,
             f"{where}: torch sees {torch.get('name', 'a GPU')} but cannot compute: "
