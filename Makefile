@@ -3,13 +3,15 @@
 # PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu" for the CPU build of torch.
 PYTHON ?= python3
 PIP_FLAGS ?=
+BASE ?=
+IMAGES ?= data train report
 ENV := .venv
 BIN := $(ENV)/bin
 LOCKS := $(foreach name,workflow data train report dev,envs/$(name).lock)
 RUN_IN_ENV := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONNOUSERSITE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-fast bench lint lock clean
+.PHONY: help env images demo test test-fast bench lint lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,6 +28,10 @@ $(ENV)/.complete: $(LOCKS) pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip check
 	@touch $@
+
+# For clusters: needs Apptainer, and no Snakemake. BASE=debian where no registry can be reached.
+images: ## The environments as Apptainer images, in envs/images
+	PIP_FLAGS="$(PIP_FLAGS)" BASE="$(BASE)" ./envs/images.sh $(IMAGES)
 
 demo: env ## The whole way on a simulated sky, to every table and figure
 	$(RUN_IN_ENV) snakemake --profile profiles/local --configfile config/demo.yaml

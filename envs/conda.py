@@ -20,7 +20,7 @@ channels:
   - conda-forge
   - nodefaults
 dependencies:
-  - python=3.11.7
+  - python=3.11.16
   - pip=26.3
 """
 

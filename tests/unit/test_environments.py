@@ -117,9 +117,9 @@ def test_conda_and_apptainer_read_the_lock(name):
     assert f"pip install -r envs/{name}.lock" in (ENVS / f"{name}.post-deploy.sh").read_text()
     definition = (ENVS / f"{name}.def").read_text()
     assert f"envs/{name}.lock /opt/mgsflow/{name}.lock" in definition
-    assert f"pip install --no-cache-dir -r /opt/mgsflow/{name}.lock" in definition
-    installs = re.findall(r"pip install .*", definition)
-    assert len(installs) == 1, "a package beside the lock would come unpinned"
+    assert f"sh /opt/mgsflow/install.sh {name} " in definition
+    installs = re.findall(r"pip install .*", definition + (ENVS / "install.sh").read_text())
+    assert installs == ['pip install $flags -r "$top/$name.lock"'], "else it would come unpinned"
 
 
 def test_every_rule_names_an_environment_that_there_is():
