@@ -81,14 +81,17 @@ def missing() -> str:
     if os.geteuid() != 0:
         return "SLURM's daemons need root here"
     theirs = CONFIGURATION / "slurm.conf"
-    if theirs.exists() and not _is_ours(theirs):
+    if theirs.exists() and not _is_left_over(theirs):
         return f"{theirs} is of another SLURM, which these tests must not disturb"
     return ""
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether a configuration is a link of ours, whose SLURM has stopped or was killed."""
-    return path.is_symlink() and (path.resolve().parent / "mgsflow-test-cluster").exists()
+def _is_left_over(path: Path) -> bool:
+    """Whether a configuration is a link of these tests', whose SLURM was killed."""
+    folder = path.resolve().parent
+    if not path.is_symlink() or not (folder / "mgsflow-test-cluster").exists():
+        return False
+    return Slurm(folder).pid("slurmctld") is None
 
 
 @dataclass
@@ -128,7 +131,7 @@ class Slurm:
 
     def stop(self) -> None:
         """Cancel all jobs, then stop each daemon by its pid file."""
-        if self._pid("slurmctld"):
+        if self.pid("slurmctld"):
             subprocess.run(["scancel", "--user=root"], capture_output=True, timeout=20)
         for name in (*NODES, "slurmctld", "munged"):
             self.end(name)
@@ -145,7 +148,7 @@ class Slurm:
 
     def end(self, name: str, sign: signal.Signals = signal.SIGTERM) -> None:
         """End the daemon of a pid file, and wait until it is gone."""
-        pid = self._pid(name)
+        pid = self.pid(name)
         if pid is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -242,7 +245,8 @@ class Slurm:
                 f"{' '.join(command)} ended with {done.returncode}{self._last_words()}"
             )
 
-    def _pid(self, name: str) -> int | None:
+    def pid(self, name: str) -> int | None:
+        """The process of a daemon; None if it does not run."""
         try:
             pid = int(self._pid_file(name).read_text())
         except (OSError, ValueError):
