@@ -2,7 +2,7 @@
 # Builds envs/images/NAME.sif from envs/NAME.def and envs/NAME.lock, tests it, and writes its digest
 # and those of what it was built from into envs/images.lock, which runs are checked against.
 # Usage: envs/images.sh [--force] [NAME...]     default: data train report
-# An image whose inputs have not changed is left alone, unless --force.
+# An image that is as it was built, from inputs that have not changed, is left alone, unless --force.
 # From the environment:
 #   BASE=debian   start from Debian's Python instead of a registry's image (envs/base.def)
 #   PIP_FLAGS     for pip, e.g. --extra-index-url=https://download.pytorch.org/whl/cpu; pip's own
@@ -98,7 +98,8 @@ echo "${PIP_FLAGS:-}" >"$work/flags"
   cat "$work/flags"; } >"$work/resolved"
 for name in "$@"; do
   made=$(inputs_of "$name")
-  if [ -z "$force" ] && [ -f "$images/$name.sif" ] && grep -q "^$name .*$made\$" "$lock" 2>/dev/null
+  if [ -z "$force" ] && [ -f "$images/$name.sif" ] \
+    && grep -qx "$name $name.sif=$(digest "$images/$name.sif")$made" "$lock" 2>/dev/null
   then
     echo "$images/$name.sif: as it was"
     continue

@@ -17,6 +17,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.job import hand_into_containers
 from mgsflow.core.variants import inputs_of
 from mgsflow.plan import describe
+from mgsflow.site.start import check_programs, check_start
 from mgsflow.stages import STAGES
 
 try:
@@ -30,6 +31,23 @@ hand_into_containers(os.environ)
 # What a run on SDSS's services asks for, said before it starts and in a dry run.
 if workflow.is_main_process and settings.sky == "sdss":
     print(describe(settings), file=sys.stderr)
+
+# How rules get their environments, held before the first job; jobs on the nodes do not ask again.
+DEPLOYMENT = {method.name.lower() for method in workflow.deployment_settings.deployment_method}
+
+
+def check_environments(remote):
+    """Raise UserError unless each rule of the run gets the environment that it names."""
+    names = ["data", "train", "report", *(["sed"] if HAS_SED else [])]
+    check_start(DEPLOYMENT, remote, names, Path(ENVS), os.environ)
+
+
+if workflow.is_main_process:
+    try:
+        check_programs(DEPLOYMENT)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
 
 RUN = f"results/{config['run']}"
 
@@ -117,3 +135,19 @@ wildcard_constraints:
     shard=r"\d+",
     variant="|".join(map(re.escape, VARIANTS)),
     flow="property|line",
+
+
+# Known here alone: whether jobs are submitted. Reached neither by --unlock nor by a dry run.
+onstart:
+    if workflow.is_main_process:
+        try:
+            check_environments(remote=workflow.non_local_exec)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+
+
+if workflow.is_main_process and workflow.output_settings.dryrun:
+    try:
+        check_environments(remote=False)
+    except UserError as error:
+        print(f"A run would stop here: {error}", file=sys.stderr)

@@ -1,0 +1,88 @@
+"""The environments' images: whether they are those that were built, and from this checkout's pins.
+
+`make images` writes one line an image into `envs/images.lock`: its digest, and the digests of the
+files that it was built from. Two builds of one definition differ, so that the lock is each site's
+own, beside its images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mgsflow.core.errors import UserError
+
+LOCK = "images.lock"
+FOLDER = "images"
+_NOT_A_FILE = ("pip",)  # the indexes and flags that pip had, which say nothing of a checkout
+
+
+def check(folder: Path, names: Iterable[str]) -> None:
+    """Hold the images of the environments `names` to `folder`/images.lock and to `folder`'s pins.
+
+    `folder` is the checkout's `envs`. Raises UserError, its last line a remedy, if the lock or an
+    image is missing, if an image is not the one that was built, or if a lock, definition or script
+    that it was built from has changed since.
+    """
+    names = sorted(set(names))
+    lock = folder / LOCK
+    if not lock.exists():
+        raise UserError(f"{lock}: missing, so that no image can be trusted.\n{_remedy(names)}")
+    built = _read(lock)
+    with ThreadPoolExecutor() as threads:  # hashing lets threads run at once
+        found = list(threads.map(lambda name: _wrong(folder, name, built.get(name)), names))
+    if any(found):
+        bad = [name for name, wrong in zip(names, found, strict=True) if wrong]
+        raise UserError(f"{'; '.join(wrong for wrong in found if wrong)}\n{_remedy(bad)}")
+
+
+def _remedy(names: list[str]) -> str:
+    return f"Build what is missing or has changed: make images IMAGES='{' '.join(names)}'"
+
+
+def _read(lock: Path) -> dict[str, dict[str, str]]:
+    """Digest by file, by environment."""
+    built = {}
+    for number, line in enumerate(lock.read_text(encoding="utf-8").splitlines(), 1):
+        name, *words = line.split() or ["#"]
+        if name.startswith("#"):
+            continue
+        if not words or not all("=" in word for word in words):
+            raise UserError(
+                f"{lock}, line {number}: not a line of `make images`, which reads NAME FILE=SHA256 "
+                f"...\nRemove the file and build again: make images"
+            )
+        built[name] = dict(word.split("=", 1) for word in words)
+    return built
+
+
+def _wrong(folder: Path, name: str, built: dict[str, str] | None) -> str:
+    """What is wrong with the image of one environment, if anything is."""
+    image = folder / FOLDER / f"{name}.sif"
+    if not image.exists():
+        return f"{image}: missing"
+    if built is None or image.name not in built:
+        return f"{image}: not in {folder / LOCK}"
+    changed = _changed(folder, name, built)
+    if changed:
+        return f"{image}: built from another {' and '.join(changed)} than this checkout's"
+    if digest(image) != built[image.name]:
+        return f"{image}: damaged or replaced, its digest is not that of {folder / LOCK}"
+    return ""
+
+
+def _changed(folder: Path, name: str, built: dict[str, str]) -> list[str]:
+    """The files that the image was built from and that are no longer the same."""
+    files = {f"{name}.lock", f"{name}.def", *built} - {f"{name}.sif", *_NOT_A_FILE}
+    return sorted(file for file in files if digest(folder / file) != built.get(file))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal, read by blocks; empty if there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""
