@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.util
 import re
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from mgsflow.core import code
@@ -108,18 +111,78 @@ def test_a_package_has_one_version_in_all_locks():
     assert {package: v for package, v in versions.items() if len(v) > 1} == {}
 
 
+def definition(name: str) -> str:
+    return (ENVS / f"{name}.def").read_text()
+
+
+def installs(text: str) -> list[str]:
+    """The lines of a script that install packages, by whatever program."""
+    line = re.compile(r"^(?!\s*#).*\b(?:pip3?|conda|mamba|apt|apt-get)\b.*\binstall\b.*$", re.M)
+    return [found.strip() for found in line.findall(text)]
+
+
 @pytest.mark.parametrize("name", RULES)
-def test_conda_and_apptainer_read_the_lock(name):
+def test_conda_reads_the_lock_and_nothing_else(name):
     spec = importlib.util.spec_from_file_location("conda", ENVS / "conda.py")
     conda = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(conda)
-    assert (ENVS / f"{name}.yaml").read_text() == conda.conda_yaml(name), "run: make lock"
-    assert f"pip install -r envs/{name}.lock" in (ENVS / f"{name}.post-deploy.sh").read_text()
-    definition = (ENVS / f"{name}.def").read_text()
-    assert f"envs/{name}.lock /opt/mgsflow/{name}.lock" in definition
-    assert f"sh /opt/mgsflow/install.sh {name} " in definition
-    installs = re.findall(r"pip install .*", definition + (ENVS / "install.sh").read_text())
-    assert installs == ['pip install $flags -r "$top/$name.lock"'], "else it would come unpinned"
+    text = (ENVS / f"{name}.yaml").read_text()
+    assert text == conda.conda_yaml(name), "run: make lock"
+    assert hashlib.sha256((ENVS / f"{name}.lock").read_bytes()).hexdigest() in text
+    packages = yaml.safe_load(text)["dependencies"]
+    assert all(re.fullmatch(r"[\w-]+=\d[\w.]*", package) for package in packages), packages
+    beside = ["c-compiler"] if name == "train" else []
+    assert [p.split("=")[0] for p in packages] == ["python", "pip", *beside]
+    script = (ENVS / f"{name}.post-deploy.sh").read_text()
+    assert installs(script) == [f"python -m pip install -r envs/{name}.lock"]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_an_image_is_built_from_the_lock_and_nothing_else(name):
+    text = definition(name)
+    assert f"envs/{name}.lock /opt/mgsflow/{name}.lock" in text
+    assert f"sh /opt/mgsflow/install.sh {name} " in text
+    assert f"python /opt/mgsflow/check.py {name}" in text.split("%test")[1]
+    # Of apt, a compiler for torch.compile alone: the release of Debian fixes its version.
+    apt = "apt-get install --yes --no-install-recommends"
+    compiler = [f"{apt} gcc libc6-dev", f"{apt} python3-dev"]
+    assert installs(text) == (compiler if name == "train" else [])
+    assert installs((ENVS / "install.sh").read_text()) == [
+        'pip install $flags -r "$top/$name.lock"'
+    ]
+
+
+def test_all_images_start_from_one_base():
+    starts = {re.search(r"from=(\S+)", definition(name))[1] for name in RULES}
+    assert len(starts) == 1 and re.fullmatch(r"python@sha256:[0-9a-f]{64}", starts.pop())
+    plain = {definition(name).replace(f"{name}", "NAME") for name in RULES if name != "train"}
+    assert len(plain) == 1, "the definitions differ by their environment's name alone"
+    base = definition("base")
+    assert "OSVersion: bookworm" in base and installs(base) == []
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_conda_and_the_official_image_have_one_python(name):
+    python = re.search(r"with Python ([\d.]+),", definition(name))[1]
+    packages = yaml.safe_load((ENVS / f"{name}.yaml").read_text())["dependencies"]
+    assert f"python={python}" in packages
+
+
+DEBIAN_12 = "3.11.2"  # the Python that images have where no registry can be reached
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_locked_packages_run_on_all_pythons_that_environments_have(name):
+    conda = re.search(r"with Python ([\d.]+),", definition(name))[1]
+    for package, version in pins(name).items():
+        try:
+            found = metadata.distribution(package)
+        except metadata.PackageNotFoundError:
+            assert name == "sed", package  # which is not in .venv
+            continue
+        if found.version.split("+")[0] == version:
+            asked = SpecifierSet(found.metadata.get("Requires-Python") or "")
+            assert asked.contains(DEBIAN_12) and asked.contains(conda), f"{package}: {asked}"
 
 
 def test_every_rule_names_an_environment_that_there_is():
