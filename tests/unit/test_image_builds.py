@@ -1,0 +1,269 @@
+"""Building images: what is built again and what is not, pip's settings, and the image's own test.
+
+Apptainer is a program of a few lines here; tests/cluster builds and runs real images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from mgsflow.core.errors import UserError
+from mgsflow.site.images import check
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ENVS = REPOSITORY / "envs"
+
+# The last two words of a build are the image and its definition.
+APPTAINER = """\
+#!/usr/bin/env bash
+echo "$*" >>"$CALLS"
+[ -z "${FAIL:-}" ] || { echo "the test of the image failed"; exit 1; }
+new=${*: -2:1} definition=${*: -1}
+case $definition in *base.def) mkdir "$new" ;; *) cat "$definition" - <<<"$RANDOM" >"$new" ;; esac
+"""
+
+
+def module(name: str):
+    """A script of envs/, imported."""
+    spec = importlib.util.spec_from_file_location(name, ENVS / f"{name}.py")
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+class Site:
+    """A checkout's envs/ and a machine with Apptainer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.envs = folder / "envs"
+        self.images = self.envs / "images"
+        self.calls = folder / "calls"
+        shutil.copytree(ENVS, self.envs, ignore=shutil.ignore_patterns("images*.lock", "images"))
+        program = folder / "bin/apptainer"
+        program.parent.mkdir()
+        program.write_text(APPTAINER)
+        program.chmod(0o755)
+
+    def build(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+        """Run images.sh. Afterwards `self.calls` has what Apptainer was asked for."""
+        self.calls.unlink(missing_ok=True)
+        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+        return subprocess.run(
+            [self.envs / "images.sh", *arguments],
+            env=os.environ | {"PATH": path, "CALLS": str(self.calls)} | variables,
+            capture_output=True,
+            text=True,
+        )
+
+    def built(self) -> list[str]:
+        """The definitions of the last call, in order."""
+        calls = self.calls.read_text().splitlines() if self.calls.exists() else []
+        return [Path(call.split()[-1]).stem for call in calls]
+
+
+@pytest.fixture
+def site(tmp_path) -> Site:
+    return Site(tmp_path)
+
+
+def test_images_are_built_once_and_pass_the_check_of_a_run(site):
+    done = site.build("data", "report")
+    assert done.returncode == 0, done.stderr
+    assert site.built() == ["data", "report"]
+    check(site.envs, ["data", "report"])
+    again = site.build("data", "report")
+    assert site.built() == [] and again.stdout.count("as it was") == 2
+
+
+@pytest.mark.parametrize("file", ["data.lock", "data.def", "install.sh", "mgsflow"])
+def test_a_changed_input_builds_again_what_it_concerns(site, file):
+    site.build("data", "report")
+    with (site.envs / file).open("a") as out:
+        out.write("# changed\n")
+    site.build("data", "report")
+    assert site.built() == (["data"] if file.startswith("data") else ["data", "report"])
+    check(site.envs, ["data", "report"])
+
+
+def test_a_replaced_image_other_flags_and_force_build_again(site):
+    site.build("data", "report")
+    (site.images / "data.sif").write_text("something else")
+    site.build("data", "report")
+    assert site.built() == ["data"]
+    site.build("data", PIP_FLAGS="--extra-index-url=https://example.org/cpu")
+    assert site.built() == ["data"]
+    site.build("data", PIP_FLAGS="--extra-index-url=https://example.org/cpu")
+    assert site.built() == []
+    site.build("--force", "report")
+    assert site.built() == ["report"]
+    check(site.envs, ["data", "report"])
+
+
+def test_by_default_the_images_that_every_run_needs(site):
+    assert site.build().returncode == 0
+    assert site.built() == ["data", "train", "report"]
+
+
+def test_a_failed_build_leaves_what_there_was(site):
+    site.build("data")
+    before = (site.images / "data.sif").read_bytes(), (site.envs / "images.lock").read_text()
+    done = site.build("--force", "data", FAIL="yes")
+    assert done.returncode == 2
+    assert "the test of the image failed" in done.stderr and "data.log" in done.stderr
+    assert (
+        (site.images / "data.sif").read_bytes(),
+        (site.envs / "images.lock").read_text(),
+    ) == before
+    assert {path.name for path in site.images.glob("*.sif")} == {"data.sif"}
+    assert not list(site.images.glob(".*.sif"))
+
+
+def test_from_debian_all_images_share_one_base(site):
+    done = site.build("data", "report", BASE="debian")
+    assert done.returncode == 0, done.stderr
+    assert site.built() == ["base", "data", "report"]
+    last = site.calls.read_text().splitlines()[-1]
+    assert "bootstrap=localimage" in last and "from=envs/images/.base" in last
+    check(site.envs, ["data", "report"])
+    site.build("data", BASE="debian")
+    assert site.built() == []
+    site.build("data")
+    assert site.built() == ["data"], "another base is another image"
+    with (site.envs / "base.def").open("a") as out:
+        out.write("# changed\n")
+    site.build("report", BASE="debian")
+    assert site.built() == ["base", "report"]
+
+
+def test_a_changed_base_makes_an_image_of_it_stale(site):
+    site.build("data", BASE="debian")
+    (site.envs / "base.def").write_text("changed\n")
+    with pytest.raises(UserError, match=r"another base\.def"):
+        check(site.envs, ["data"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "words"),
+    [
+        (("nothing",), {}, "no envs/nothing.def"),
+        (("workflow",), {}, "no envs/workflow.def"),
+        ((), {"BASE": "alpine"}, "BASE=alpine"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_before_anything_is(site, arguments, variables, words):
+    done = site.build(*arguments, **variables)
+    assert done.returncode == 2 and words in done.stderr
+    assert site.built() == [] and not (site.envs / "images.lock").exists()
+
+
+def test_without_apptainer_nothing_is_built(site):
+    few = site.folder / "few"
+    few.mkdir()
+    for program in ("bash", "dirname"):
+        (few / program).symlink_to(shutil.which(program))
+    done = site.build(PATH=str(few))
+    assert done.returncode == 2 and "apptainer is not on PATH" in done.stderr
+
+
+def test_pip_has_this_machines_settings_inside(tmp_path, monkeypatch):
+    machine, inside = tmp_path / "machine", tmp_path / "inside"
+    (machine / "index/simple").mkdir(parents=True)
+    (machine / "wheels").mkdir()
+    (machine / "ca.crt").write_text("certificates")
+    inside.mkdir()
+    configuration = machine / "pip.conf"
+    configuration.write_text(
+        f"[global]\ntimeout = 7\nextra-index-url = file://{machine}/index/simple https://other\n"
+        f"cache-dir = {machine}\n[install]\nno-compile = true\n"
+    )
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(configuration))
+    monkeypatch.setenv("PIP_FIND_LINKS", str(machine / "wheels"))
+    monkeypatch.setenv("PIP_CERT", str(machine / "ca.crt"))
+    monkeypatch.setenv("PIP_TIMEOUT", "9")
+    module("pip_settings").write(inside)
+    binds = dict(line.split(":") for line in (inside / "binds").read_text().splitlines())
+    settings = (inside / "pip.conf").read_text()
+    at = {Path(source).name: target for source, target in binds.items()}
+    assert at.keys() >= {"index", "wheels", "ca.crt"}, "the index's folder, for the files beside it"
+    assert f"extra-index-url = file://{at['index']}/simple https://other\n" in settings
+    assert f"find-links = {at['wheels']}\n" in settings and f"cert = {at['ca.crt']}\n" in settings
+    assert "timeout = 9\n" in settings and "timeout = 7" not in settings, "variables come first"
+    assert "[install]\nno-compile = true\n" in settings and "cache-dir" not in settings
+    assert str(machine) not in settings, "no path of the machine has a meaning inside"
+    assert (inside / Path(at["wheels"]).name).is_dir() and (
+        inside / Path(at["ca.crt"]).name
+    ).exists()
+
+
+LOCKED = {"numpy": "2.4.6", "torch": "2.13.0"}
+
+
+def test_an_image_is_its_lock_to_the_last_package(monkeypatch):
+    checks = module("check")
+    monkeypatch.setattr(metadata, "requires", lambda name: [])
+    assert checks.differences(LOCKED, dict(LOCKED)) == []
+    assert checks.differences(LOCKED, LOCKED | {"numpy": "2.4.5"}) == [
+        "numpy: 2.4.5, the lock says 2.4.6"
+    ]
+    assert checks.differences(LOCKED, {"torch": "2.13.0"}) == [
+        "numpy: not installed, the lock says 2.4.6"
+    ]
+    assert checks.differences(LOCKED, LOCKED | {"pip": "26.3"}) == [
+        "pip: installed, but not in the lock"
+    ]
+
+
+def test_cuda_comes_by_torchs_own_pins_and_nothing_else_does(monkeypatch):
+    """One lock for both builds: what a CUDA build brings beside it, torch's metadata pins."""
+    asked = {
+        "torch": [
+            'nvidia-cudnn-cu13==9.15.1; platform_system == "Linux"',
+            "triton==3.7.0 ; sys_platform == 'linux'",
+            "cuda-toolkit[cublas,cudart]==13.0.2; platform_system == 'Linux'",
+            "filelock",
+            "networkx>=2.5.1",
+        ],
+        "cuda-toolkit": ['nvidia-cublas==13.1.0.3.*; extra == "cublas"'],
+    }
+    monkeypatch.setattr(metadata, "requires", asked.get)
+    checks = module("check")
+    cuda = dict.fromkeys(["nvidia-cudnn-cu13", "triton", "cuda-toolkit", "nvidia-cublas"], "1")
+    assert checks.differences(LOCKED, LOCKED | cuda) == []
+    beside = checks.differences(LOCKED, LOCKED | cuda | {"filelock": "1", "other": "1"})
+    assert beside == [
+        "filelock: installed, but not in the lock",
+        "other: installed, but not in the lock",
+    ]
+
+
+def test_the_build_of_torch_is_no_part_of_its_version():
+    checks = module("check")
+    assert checks.public("2.13.0+cpu") == checks.public("2.13.0+cu130") == "2.13.0"
+
+
+def test_every_module_that_the_project_asks_for_is_found(tmp_path):
+    checks = module("check")
+    found = checks.modules(["numpy>=2.4,<3", "pyyaml>=6", "scikit-learn>=1.9,<2"])
+    assert {"numpy", "yaml", "sklearn"} <= set(found) and "scipy" not in found
+    with pytest.raises(SystemExit, match="no module belongs to no-such-thing"):
+        checks.modules(["no-such-thing>=1"])
+
+
+def test_the_record_says_what_the_image_was_built_from(tmp_path):
+    for file in ("train.lock", "train.def"):
+        shutil.copy(ENVS / file, tmp_path / file)
+    record = module("check").record("train", "python@sha256:0123", tmp_path)
+    assert record["environment"] == "train" and record["from"] == "python@sha256:0123"
+    assert record["lock"] == hashlib.sha256((ENVS / "train.lock").read_bytes()).hexdigest()
+    assert record["torch"].keys() == {"version", "cuda"}
+    (tmp_path / "base.def").write_text("x")
+    assert module("check").record("train", "/a/path", tmp_path)["from"].startswith("base.def ")
