@@ -24,6 +24,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
 import yaml
 from sampling import machine
@@ -166,10 +167,9 @@ def _together(records: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _rows(path: Path) -> int:
-    import pyarrow.parquet as pq
-
-    return pq.read_metadata(path).num_rows
+def _rows(path: Path) -> int | None:
+    """Galaxies with features; None if the run ended before."""
+    return pq.read_metadata(path).num_rows if path.exists() else None
 
 
 def main() -> None:

@@ -1,0 +1,90 @@
+"""The figure of how cost grows with galaxies: docs/cost-growth.png, from cost_growth.py's results.
+
+python benchmarks/growth_figure.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from growth_tables import large, stages_of
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mgsflow.core.files import atomic_path, read_json
+from mgsflow.report.style import BLUE, GREEN, GREY, INK, ORANGE, PAGE, PURPLE, RED, SKY, letter
+
+RESULT = Path(__file__).parent / "results" / "cost_growth.json"
+FIGURE = Path(__file__).parents[1] / "docs" / "cost-growth.png"
+DOTS_AN_INCH = 200
+TITLES = {"photometry": "photometry", "images": "images and photometry"}
+_COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
+_MARKS = "osD^vP"
+
+
+def draw(result: dict[str, Any], out: Path) -> None:
+    """CPU time above, peak memory below; a column a set of runs."""
+    names = [name for name in TITLES if name in result]
+    figure = Figure(figsize=(PAGE, 5.2), layout="constrained")
+    axes = figure.subplots(2, len(names), squeeze=False)
+    for column, name in enumerate(names):
+        runs = result[name]["runs"]
+        _times(axes[0, column], runs)
+        _memories(axes[1, column], runs)
+        axes[0, column].set_title(TITLES[name])
+    for number, panel in enumerate(axes.flat):
+        panel.set_xscale("log")
+        letter(panel, number)
+    for panel in axes[1]:
+        panel.set_xlabel("galaxies of the simulated sky")
+    axes[0, 0].set_ylabel("CPU time [s]")
+    axes[1, 0].set_ylabel("peak memory of a process [MB]")
+    with atomic_path(out) as temporary:
+        figure.savefig(temporary, format="png", dpi=DOTS_AN_INCH, metadata={"Software": None})
+
+
+def _times(axes: Axes, runs: list[dict[str, Any]]) -> None:
+    sizes = np.array([run["galaxies"] for run in runs])
+    whole = np.array([sum(s["cpu_seconds"] for s in run["stages"].values()) for run in runs])
+    axes.plot(sizes, whole, color=INK, lw=1.6, marker="o", ms=3, label="all stages")
+    _lines(axes, runs, "cpu_seconds", 1.0)
+    ends = np.array([sizes[0], sizes[-1]])
+    axes.plot(ends, 0.4 * whole[-1] * ends / sizes[-1], color=INK, lw=0.7, ls=":")
+    middle = np.sqrt(ends.prod())
+    axes.annotate(
+        "proportional",
+        (middle, 0.4 * whole[-1] * middle / sizes[-1]),
+        xytext=(3, -8),
+        textcoords="offset points",
+        fontsize=6,
+    )
+    axes.set_yscale("log")
+    axes.legend(loc="upper left", fontsize=6, bbox_to_anchor=(0.06, 1.0))
+
+
+def _memories(axes: Axes, runs: list[dict[str, Any]]) -> None:
+    _lines(axes, runs, "peak_bytes", 1e-6)
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper left", fontsize=6, bbox_to_anchor=(0.06, 1.0))
+
+
+def _lines(axes: Axes, runs: list[dict[str, Any]], key: str, unit: float) -> None:
+    """The stages that `key` is largest of, in colour, and all others in grey."""
+    sizes = [run["galaxies"] for run in runs]
+    candidates = large(runs) if key == "cpu_seconds" else stages_of(runs)
+    most = sorted(candidates, key=lambda name: -runs[-1]["stages"][name][key])[: len(_COLOURS)]
+    for name in stages_of(runs):
+        if name not in most:
+            values = [run["stages"][name][key] * unit for run in runs]
+            axes.plot(sizes, values, color=GREY, lw=0.5, alpha=0.6)
+    for name, colour, mark in zip(most, _COLOURS, _MARKS, strict=False):
+        values = [run["stages"][name][key] * unit for run in runs]
+        axes.plot(sizes, values, color=colour, marker=mark, ms=2.5, label=name)
+    axes.plot([], [], color=GREY, lw=0.5, label="other stages")
+
+
+if __name__ == "__main__":
+    draw(read_json(RESULT), FIGURE)
+    print(f"drawn: {FIGURE}")

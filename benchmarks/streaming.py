@@ -1,0 +1,118 @@
+"""Draws of any number of galaxies to disk: rate and memory of `mgsflow infer`.
+
+    python benchmarks/streaming.py --out benchmarks/results/streaming.json
+
+Flows of the paper's size on photometry, one member, are trained for an epoch, which costs sampling
+nothing; tables of more and more galaxies are then inferred by the command itself, 256 draws of nine
+quantities each, in a process of one thread that the system measures (metered.py). The rate is that
+of the galaxies added from the smallest table to the largest, so that the start is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from flow_training import SEED, features
+from sampling import machine
+from startup import timed
+
+from mgsflow.config import Compute, Flows, Photometry, Targets
+from mgsflow.core.files import write_json
+from mgsflow.core.tables import write_table
+from mgsflow.training.flow import train_flow
+
+VARIANT = "photometry-observed"
+DRAWS, MILLION = 256, 1_000_000
+
+
+def train(folder: Path, table: pd.DataFrame, settings: Flows) -> None:
+    """Both flows, in `folder`."""
+    write_table(folder / "features.parquet", table)
+    for flow in ("property", "line"):
+        out = folder / flow / VARIANT
+        train_flow(
+            features=folder / "features.parquet",
+            flow=flow,
+            variant=VARIANT,
+            flows=settings,
+            targets=Targets(),
+            photometry=Photometry(),
+            compute=Compute(device="cpu", flow_threads=1),
+            seed=SEED,
+            checkpoints=folder / "checkpoints",
+            out=out / "members.safetensors",
+            description=out / "model.json",
+            history=out / "history.csv",
+            telemetry=out / "telemetry.json",
+        )
+
+
+def galaxies(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """`count` galaxies with photometry like those of `table`."""
+    rows = np.random.default_rng(SEED).integers(len(table), size=count)
+    inputs = [name for name in table if name.startswith(("mag_", "colour_"))]
+    chosen = table[inputs].iloc[rows].reset_index(drop=True)
+    chosen.insert(0, "objid", np.arange(count, dtype=np.int64) + 1)
+    return chosen
+
+
+def infer(folder: Path, table: pd.DataFrame, count: int, draws: int) -> dict[str, Any]:
+    """What the command took for `count` galaxies, and how much it wrote."""
+    write_table(folder / "galaxies.parquet", galaxies(table, count))
+    out = folder / "draws.h5"
+    command = [sys.executable, "-m", "mgsflow.cli", "infer", "--threads", "1"]
+    command += ["--galaxies", str(folder / "galaxies.parquet"), "--models", str(folder)]
+    command += ["--variant", VARIANT, "--draws", str(draws), "--seed", "1", "--out", str(out)]
+    (run,) = timed(command, 1)
+    written = out.stat().st_size
+    out.unlink()
+    kept = ("cpu_seconds", "wall_seconds", "peak_bytes", "own_bytes")
+    return {"galaxies": count, "bytes": written, **{key: run[key] for key in kept}}
+
+
+def rates(rows: list[dict[str, Any]], draws: int) -> dict[str, float]:
+    """By CPU time, of the galaxies added from the first row to the last."""
+    first, last = rows[0], rows[-1]
+    more = last["galaxies"] - first["galaxies"]
+    seconds = last["cpu_seconds"] - first["cpu_seconds"]
+    each = seconds / more
+    return {
+        "galaxies_per_second": more / seconds,
+        "draws_per_second": more * draws / seconds,
+        "bytes_per_second": (last["bytes"] - first["bytes"]) / seconds,
+        "million_seconds": first["cpu_seconds"] + each * (MILLION - first["galaxies"]),
+        "million_bytes": last["bytes"] / last["galaxies"] * MILLION,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--galaxies", type=int, nargs="+", default=[1000, 10_000, 40_000])
+    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--tiny", action="store_true", help="a small flow and few galaxies")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    draws, counts = (8, [20, 60]) if args.tiny else (DRAWS, args.galaxies)
+    settings = Flows(variants=[VARIANT], members=1, folds=2, epochs=1, patience=1)
+    if args.tiny:
+        settings = settings.model_copy(update={"coupling_hidden": 8, "couplings": 2})
+    with tempfile.TemporaryDirectory() as name:
+        folder, table = Path(name), features(2000)
+        train(folder, table, settings)
+        rows = []
+        for count in counts:
+            rows.append(infer(folder, table, count, draws))
+            print(f"{count} galaxies: {rows[-1]['cpu_seconds']:.1f} CPU seconds", flush=True)
+    result = {"machine": machine(torch.device("cpu")), "draws": draws, "rows": rows}
+    write_json(args.out, result | rates(rows, draws))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The benchmarks of cost growth, streaming and start-up: they run, and judge growth rightly."""
+
+import json
+import subprocess
+import sys
+
+import cost_growth
+import growth_tables
+import pytest
+import startup
+import streaming
+from growth_figure import draw
+from matplotlib.image import imread
+from metered import metered
+
+SIZES = [1000, 10_000, 100_000]
+
+
+def _stage(seconds, peak):
+    return {"jobs": 1, "cpu_seconds": seconds, "peak_bytes": int(peak), "own_bytes": int(peak / 2)}
+
+
+@pytest.fixture
+def grown():
+    """Three runs: one stage proportional beside its start, one quadratic, one constant."""
+    runs = [
+        {
+            "galaxies": n,
+            "stages": {
+                "train-flow": _stage(2 + 1e-3 * n, 4e8),
+                "leakage": _stage(1 + 1e-8 * n**2, 1e8 + 2e4 * n),
+                "table1": _stage(0.5, 1e8),
+            },
+        }
+        for n in SIZES
+    ]
+    return {"runs": runs, "starts": {}}
+
+
+def test_a_line_beside_a_fixed_cost_is_found_exactly():
+    line = growth_tables.straight_line(SIZES, [2 + 1e-3 * n for n in SIZES])
+    assert line.fixed == pytest.approx(2) and line.each == pytest.approx(1e-3)
+    assert abs(line.off) < 1e-6
+
+
+def test_what_bends_is_told_with_its_sign():
+    up = growth_tables.straight_line(SIZES, [1e-8 * n**2 for n in SIZES])
+    down = growth_tables.straight_line(SIZES, [n**0.5 for n in SIZES])
+    slightly = growth_tables.straight_line(SIZES, [n**1.05 for n in SIZES])
+    assert up.off > growth_tables.WITHIN and down.off < -growth_tables.WITHIN
+    assert 0.03 < slightly.off < growth_tables.WITHIN
+    assert up.fixed >= 0 and down.each > 0
+
+
+def test_the_table_shows_large_and_growing_stages_and_all_of_them(grown):
+    rows = [line.split(" | ") for line in growth_tables.growth(grown).splitlines()]
+    assert [row[0].strip("| ") for row in rows[2:]] == [
+        "train-flow",
+        "leakage",
+        "the other 1 stages",
+        "**all**",
+    ]
+    assert rows[2][1] == "3.0 / 12.0 / 102" and rows[2][4] == "+0%"
+    assert rows[3][5] == "120 / 300 / 2100"
+    assert rows[5][1] == "4.5 / 14.5 / 204"
+
+
+def test_the_figure_has_a_column_a_set(grown, tmp_path):
+    draw({"photometry": grown, "images": grown}, tmp_path / "growth.png")
+    height, width = imread(tmp_path / "growth.png").shape[:2]
+    assert 1.2 < width / height < 1.5 and width > 1400
+
+
+def test_the_meter_counts_memory_time_and_failure():
+    code = "import sys; x = bytearray(80_000_000); sum(range(30_000_000)); sys.exit(3)"
+    run = metered([sys.executable, "-c", code])
+    assert run["returncode"] == 3
+    assert run["peak_bytes"] > 8e7 and run["cpu_seconds"] > 0
+    assert run["own_bytes"] is None or 8e7 < run["own_bytes"] <= run["peak_bytes"]
+
+
+def test_jobs_of_a_stage_add_up():
+    command = ["python", "-m", "mgsflow.cli", "stamps", "--out", "x"]
+    job = {"command": command, "cpu_seconds": 2.0, "wall_seconds": 3.0, "returncode": 0}
+    jobs = [job | {"peak_bytes": peak, "own_bytes": own} for peak, own in ((5, None), (7, 4))]
+    both = cost_growth.by_stage(jobs)["stamps"]
+    expected = {"jobs": 2, "cpu_seconds": 4, "wall_seconds": 6, "peak_bytes": 7, "own_bytes": 4}
+    assert both == expected
+
+
+def test_settings_join_section_by_section():
+    base = {"flows": {"members": 2, "epochs": 3}, "run": "a"}
+    joined = cost_growth.joined(base, {"flows": {"epochs": 9}}, {"run": "b"})
+    assert joined == {"flows": {"members": 2, "epochs": 9}, "run": "b"}
+    assert base["flows"]["epochs"] == 3
+    shards = [cost_growth.overlay("images", n, False)["stamps"]["shards"] for n in (300, 5000)]
+    assert shards == [1, 5]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "rule"), [("photometry", "select"), ("images", "stamps")])
+def test_a_run_is_measured_job_by_job(repository, tmp_path, name, rule):
+    out = tmp_path / "growth.json"
+    out.write_text('{"other": 1}')
+    script = repository / "benchmarks" / "cost_growth.py"
+    arguments = ["--set", name, "--galaxies", "60", "--until", rule, "--tiny", "--out", out]
+    subprocess.run([sys.executable, script, *arguments, "--scratch", tmp_path], check=True)
+    result = json.loads(out.read_text())
+    (run,) = result[name]["runs"]
+    stages, started = run["stages"], result[name]["starts"]
+    assert result["other"] == 1 and rule in stages and set(started) == set(stages)
+    for stage, found in stages.items():
+        assert found["cpu_seconds"] > 0.3 * started[stage]["cpu_seconds"]
+        assert found["peak_bytes"] > 1e7
+    assert [path.name for path in tmp_path.iterdir()] == ["growth.json"]
+
+
+def test_draws_are_streamed_and_rates_are_those_of_the_rows(repository, tmp_path):
+    out = tmp_path / "streaming.json"
+    script = repository / "benchmarks" / "streaming.py"
+    subprocess.run([sys.executable, script, "--tiny", "--out", out], check=True)
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["galaxies"] for row in rows] == [20, 60]
+    numbers = 40 * 8 * 9 * 4  # bytes of draws that the second has more
+    assert 0 <= rows[1]["bytes"] - rows[0]["bytes"] - numbers < 1e4
+
+    made = [{"galaxies": n, "cpu_seconds": 3 + n / 100, "bytes": 10 * n} for n in (100, 1100)]
+    rates = streaming.rates(made, 256)
+    assert rates["galaxies_per_second"] == pytest.approx(100)
+    assert rates["draws_per_second"] == pytest.approx(25_600)
+    assert rates["bytes_per_second"] == pytest.approx(1000)
+    assert rates["million_seconds"] == pytest.approx(10_003)
+    assert rates["million_bytes"] == pytest.approx(1e7)
+
+
+def test_starts_are_measured_warm_and_cold(repository, tmp_path):
+    out = tmp_path / "startup.json"
+    script = repository / "benchmarks" / "startup.py"
+    subprocess.run([sys.executable, script, "--tiny", "--out", out], check=True)
+    result = json.loads(out.read_text())
+    assert set(result["commands"]) == set(startup.COMMANDS)
+    for found in result["commands"].values():
+        # compiling costs CPU time, whatever else the machine does
+        assert found["cold"]["cpu_best"] > found["warm"]["cpu_best"] > 0
+    assert result["stages"]["select"]["peak_bytes"] > 5e7
+    assert growth_tables.startup(result).count("\n") == 3
