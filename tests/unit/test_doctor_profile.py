@@ -133,6 +133,7 @@ def test_a_good_profile_has_no_fault():
         ({"slurm_status_command": None}, "failure", "waits for ever", "squeue"),
         ({"retries": 0}, "warning", "no retries", "retries: 2"),
         ({"latency_wait": 5}, "warning", "latency-wait is 5 s", "latency-wait: 60"),
+        ({"resources": {"mem_mb": 16000}}, "failure", "clips every job's memory", "Take mem_mb"),
         ({"rerun_incomplete": False}, "warning", "rerun-incomplete", "rerun-incomplete: true"),
         ({"rerun_triggers": ["code", "mtime"]}, "warning", "code, mtime", "params"),
         ({"apptainer_args": "--cleanenv"}, "failure", "lack --nv", "--nv"),

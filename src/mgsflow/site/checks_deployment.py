@@ -105,13 +105,13 @@ def check_images(environments: Iterable[str]) -> Iterator[Finding]:
     try:
         check(IMAGES.parent, names)
     except UserError as error:
-        words, _, remedy = str(error).partition("\n")
+        words, _, remedy = str(error).rpartition("\n")
         free = human(shutil.disk_usage(IMAGES.parent).free)
         scratch = human(shutil.disk_usage(tempfile.gettempdir()).free)
         yield failure(
             "images",
-            words,
-            f"{remedy.strip() or '`make images`'} ({free} free where images lie, {scratch} in "
+            words or remedy,
+            f"{remedy if words else '`make images`'} ({free} free where images lie, {scratch} in "
             f"{tempfile.gettempdir()}, where they are built)",
         )
     else:

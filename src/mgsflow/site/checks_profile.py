@@ -87,6 +87,15 @@ def _cluster(site: Site) -> Iterator[Finding]:
             "job's files later, and the job then counts as failed",
             "latency-wait: 60",
         )
+    most = max((request.memory or 0 for request in (*site.requests, *site.last)), default=0)
+    limit = (options.get("resources") or {}).get("mem_mb")
+    if limit and limit < most:
+        yield failure(
+            "profile",
+            f"resources: mem_mb={limit} clips every job's memory to that, and some need {most:,} "
+            "MB: they would be killed",
+            "Take mem_mb out of `resources`.",
+        )
     if not options.get("rerun_incomplete"):
         yield warning(
             "profile",

@@ -61,7 +61,13 @@ class LogHandler(LogHandlerBase):
                 {"rule": record.rule_name, "threads": record.threads, "resources": resources}
             )
         elif event == LogEvent.ERROR or record.levelname in ("ERROR", "CRITICAL"):
-            errors.append(record.getMessage())
+            errors.append(_words(record.getMessage()))
+
+
+def _words(message: str) -> str:
+    """An error in one line: of a traceback the last one, which says what happened."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines and lines[0].startswith("Traceback") else " ".join(lines)
 
 
 def main(arguments: list[str]) -> None:
