@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ from fake_site import Programs, request, site
 from mgsflow.config import Sdss, validate
 from mgsflow.core.errors import UserError
 from mgsflow.plan import estimate
-from mgsflow.site import checks_deployment, checks_machine
+from mgsflow.site import checks_deployment, checks_machine, images
 from mgsflow.site.checks_services import judge_services, service_urls
 from mgsflow.site.probe import ask_service
 from mgsflow.sky.addresses import skyserver_search
@@ -96,7 +95,7 @@ def test_images_that_are_not_the_locked_ones_fail_with_the_checks_own_word(progr
         if verdict:
             raise UserError(verdict)
 
-    monkeypatch.setitem(sys.modules, "mgsflow.site.images", SimpleNamespace(check=check))
+    monkeypatch.setattr(images, "check", check)
     verdict = "envs/images/train.sif: its digest is not that of images.lock\nBuild it."
     (found,) = checks_deployment.check_images(["train"])
     assert found.status == "failure"

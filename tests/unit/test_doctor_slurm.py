@@ -137,6 +137,20 @@ def test_a_controller_that_is_down_fails(programs):
     assert "DOWN" in found.seen
 
 
+def test_a_slurm_that_answers_only_by_a_variable_fails(programs, monkeypatch):
+    programs.put(
+        "scontrol",
+        'if [ "$1" = ping ] && [ -z "$SLURM_CONF" ]; then exit 1; fi\n'
+        'echo "Slurmctld(primary) at vm is UP"',
+    )
+    monkeypatch.setenv("SLURM_CONF", "/opt/slurm.conf")
+    answers, found = checks_slurm.check_slurm()
+    assert (answers.status, found.status) == ("ok", "failure")
+    assert "SLURM_CONF=/opt/slurm.conf" in found.seen
+    programs.put_slurm()
+    assert [finding.status for finding in checks_slurm.check_slurm()] == ["ok"]
+
+
 def test_slurm_itself_is_asked_whether_it_takes_each_kind_of_job(programs):
     log = programs.folder / "asked"
     programs.put(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mgsflow.core.errors import UserError
 from mgsflow.plan import human
+from mgsflow.site import images
 from mgsflow.site.commands import Answer, ask
 from mgsflow.site.deployment import IMAGES, conda_python, container_command, image
 from mgsflow.site.findings import Finding, failure, ok, warning
@@ -99,20 +100,19 @@ def _reads(path: Path, value: str) -> bool:
 
 def check_images(environments: Iterable[str]) -> Iterator[Finding]:
     """The images: there, the ones that were built, and built of this checkout's pins."""
-    from mgsflow.site.images import check
-
     names = list(environments)
     try:
-        check(IMAGES.parent, names)
+        images.check(IMAGES.parent, names)
     except UserError as error:
         words, _, remedy = str(error).rpartition("\n")
         free = human(shutil.disk_usage(IMAGES.parent).free)
-        scratch = human(shutil.disk_usage(tempfile.gettempdir()).free)
+        building = os.environ.get("APPTAINER_TMPDIR") or tempfile.gettempdir()
+        scratch = human(shutil.disk_usage(building).free)
         yield failure(
             "images",
             words or remedy,
             f"{remedy if words else '`make images`'} ({free} free where images lie, {scratch} in "
-            f"{tempfile.gettempdir()}, where they are built)",
+            f"{building}, where they are built)",
         )
     else:
         yield ok("images", f"{', '.join(names)}: digests as in envs/images.lock, pins as here")

@@ -112,8 +112,8 @@ def _container(site: Site) -> Iterator[Finding]:
     if "--nv" not in words and any(request.gpus for request in site.requests):
         yield failure(
             "profile",
-            "apptainer-args lack --nv: no container would see a GPU, and the training would take "
-            "days on the CPU without a word",
+            "apptainer-args lack --nv: no container would see a GPU, and training would run "
+            "on the CPU without a word",
             'apptainer-args: "--nv --cleanenv" (`--rocm` is not known to work)',
         )
     if not {"--cleanenv", "-e"} & set(words):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import Iterator
 
 from mgsflow.site.commands import ask
@@ -34,6 +35,19 @@ def check_slurm() -> Iterator[Finding]:
         )
         return
     yield ok("SLURM", f"{answers['sinfo'].out.strip()}; {ping.out.strip().splitlines()[0]}")
+    yield from _without_variables()
+
+
+def _without_variables() -> Iterator[Finding]:
+    """The executor's job steps drop all SLURM_... but the job's own: SLURM_CONF among them."""
+    own = os.environ.get("SLURM_CONF")
+    if own and not ask("env", "-u", "SLURM_CONF", "scontrol", "ping").good:
+        yield failure(
+            "SLURM_CONF",
+            f"SLURM answers only by SLURM_CONF={own}, which Snakemake's job steps do not hand on: "
+            "every job would end with `srun: fatal`",
+            "Ask for the configuration at /etc/slurm/slurm.conf on all nodes, a link will do.",
+        )
 
 
 def check_partitions(site: Site) -> Iterator[Finding]:

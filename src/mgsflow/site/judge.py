@@ -52,8 +52,7 @@ def _gpu_faults(site: Site, check: str, where: str, record: Mapping[str, Any]) -
     if torch and torch["cuda_build"] is None:
         yield failure(
             check,
-            f"{where}: torch {torch['version']} is a CPU build: training would run on the CPU, "
-            "for days",
+            f"{where}: torch {torch['version']} is a CPU build: training would run on the CPU",
             f"Build the environment with torch's CUDA build: {BUILDS}.",
         )
     if not record["devices"]:
