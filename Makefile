@@ -18,13 +18,13 @@ help: ## This list
 
 env: $(ENV)/.complete ## The environment in .venv, from the locks
 
-$(ENV)/.complete: $(LOCKS) pyproject.toml
+$(ENV)/.complete: $(LOCKS) envs/cuda.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; name one with PYTHON=python3.11" >&2; exit 2; }
 	@$(PYTHON) -m venv --clear $(ENV) \
 	  || { echo "venv is missing: on Debian, apt-get install python3-venv" >&2; exit 2; }
 	@echo 'Installing the pinned packages into $(ENV): some minutes, once'
-	$(BIN)/python -m pip install $(PIP_FLAGS) $(foreach lock,$(LOCKS),-r $(lock))
+	$(BIN)/python -m pip install $(PIP_FLAGS) $(foreach lock,$(LOCKS),-r $(lock)) -c envs/cuda.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m pip check
 	@touch $@

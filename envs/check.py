@@ -43,30 +43,15 @@ def installed() -> dict[str, str]:
     return {canonical(d.metadata["Name"]): public(d.version) for d in metadata.distributions()}
 
 
-def pinned_by_torch(found: dict[str, str]) -> dict[str, str]:
-    """What a CUDA build of torch asks for by exact version, and what those ask for: CUDA itself.
-
-    They stand in torch's metadata and in no lock, because the CPU build has none of them.
-    """
-    exact: dict[str, str] = {}
-    waiting = ["torch"] if "torch" in found else []
-    while waiting:
-        for text in metadata.requires(waiting.pop()) or []:
-            match = re.match(r"([\w.-]+)(?:\[[^]]*\])?\s*\(?==\s*([\w.!*]+)", text)
-            if match and (name := canonical(match[1])) in found and name not in exact:
-                exact[name] = found[name]
-                waiting.append(name)
-    return exact
-
-
-def differences(locked: dict[str, str], found: dict[str, str]) -> list[str]:
-    """Where what is installed is not what the lock pins."""
+def differences(locked: dict[str, str], cuda: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Where what is installed is not what the lock pins, and `cuda` of what is there."""
+    wanted = locked | {name: version for name, version in cuda.items() if name in found}
     lines = [
         f"{name}: {found.get(name, 'not installed')}, the lock says {version}"
-        for name, version in locked.items()
+        for name, version in wanted.items()
         if found.get(name) != version
     ]
-    beside = found.keys() - locked.keys() - pinned_by_torch(found).keys()
+    beside = found.keys() - wanted.keys()
     return [*lines, *(f"{name}: installed, but not in the lock" for name in sorted(beside))]
 
 
@@ -121,7 +106,9 @@ def main() -> None:
         made = record(name, arguments.base, HERE)
         arguments.record.write_text(json.dumps(made, indent=2) + "\n")
         return
-    wrong = differences(pins(HERE / f"{name}.lock"), installed())
+    cuda = HERE / "cuda.lock"
+    brought = pins(cuda) if cuda.exists() else {}
+    wrong = differences(pins(HERE / f"{name}.lock"), brought, installed())
     if wrong:
         sys.exit(f"The environment {name} is not its lock:\n" + "\n".join(wrong))
     project = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]

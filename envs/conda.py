@@ -15,9 +15,9 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 TEMPLATE = """\
-# The environment '{name}' for conda: made by `make lock`. The packages come from envs/{name}.lock
-# (sha256 {digest}),
-# which {name}.post-deploy.sh installs.
+# The environment '{name}' for conda: made by `make lock`. Its packages are installed by
+# {name}.post-deploy.sh, from {files}
+# (sha256 {digest}).
 name: mgsflow-{name}
 channels:
   - conda-forge
@@ -26,14 +26,19 @@ dependencies:
   - python=3.11.16
   - pip=26.3
 """
-# What pip cannot install. torch.compile on a GPU compiles: Triton wants a C compiler.
+# The lock of what a CUDA build of torch brings; and what torch.compile on a GPU takes to compile,
+# which pip cannot install.
+WITH = {"train": ("cuda",)}
 BESIDE = {"train": ("c-compiler=1.11.0",)}
 
 
 def conda_yaml(name: str) -> str:
-    digest = hashlib.sha256((FOLDER / f"{name}.lock").read_bytes()).hexdigest()
+    locks = [name, *WITH.get(name, ())]
+    read = b"".join((FOLDER / f"{lock}.lock").read_bytes() for lock in locks)
+    digest = hashlib.sha256(read).hexdigest()
     beside = "".join(f"  - {package}\n" for package in BESIDE.get(name, ()))
-    return TEMPLATE.format(name=name, digest=digest) + beside
+    files = " and ".join(f"envs/{lock}.lock" for lock in locks)
+    return TEMPLATE.format(name=name, files=files, digest=digest) + beside
 
 
 if __name__ == "__main__":

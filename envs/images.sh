@@ -13,16 +13,15 @@ cd "$(dirname "$0")/.."
 images=envs/images
 lock=envs/images.lock
 base=$images/.base
-# check.py is none of them: it tests what is there and changes nothing that a rule sees.
-inputs=(install.sh mgsflow)
 
 fail() { echo "images.sh: $*" >&2; exit 2; }
 digest() { sha256sum "$1" | cut -d' ' -f1; }
 
-# What an image is built from, as words of its line in images.lock.
+# What an image is built from, as words of its line in images.lock: the files of envs that its
+# definition takes, but for check.py, which tests what is there and changes nothing of it.
 inputs_of() {
   local name=$1 file words=""
-  for file in "$name.lock" "$name.def" "${inputs[@]}"; do
+  for file in $(sed -n 's|^ *envs/\([^ ]*\) /.*|\1|p' "envs/$name.def" | grep -vx check.py); do
     words+=" $file=$(digest "envs/$file")"
   done
   [ "${BASE:-}" != debian ] || words+=" base.def=$(digest envs/base.def)"
@@ -88,7 +87,7 @@ command -v apptainer >/dev/null || fail "apptainer is not on PATH: load its modu
 
 mkdir -p "$images"
 exec 9>"$images/.building"
-flock --nonblock 9 || fail "another build is at work in $images"
+flock --nonblock 9 || { echo "waiting for another build in $images" >&2; flock 9; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/cache"

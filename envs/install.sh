@@ -12,6 +12,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignor
 [ ! -f /mnt/pip.conf ] || export PIP_CONFIG_FILE=/mnt/pip.conf
 if [ -d /mnt/cache ]; then export PIP_CACHE_DIR=/mnt/cache; else export PIP_NO_CACHE_DIR=1; fi
 flags=$(cat /mnt/flags 2>/dev/null || true)
+# What the CUDA build of torch brings; the CPU build has no use for it.
+[ ! -f "$top/cuda.lock" ] || flags="$flags --constraint $top/cuda.lock"
 
 python3 -m venv "$top/pip"
 python3 -m venv --without-pip "$top/python"

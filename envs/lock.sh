@@ -15,9 +15,21 @@ for name in "${names[@]}" "${apart[@]}"; do
   rm -f "$lock"
   "${compile[@]}" --constraint "$all" --extra "$name" --output-file "$lock" pyproject.toml
   # The build of torch (CPU or CUDA) is the index's choice, not the lock's: 2.13.0 admits 2.13.0+cpu.
-  # The CUDA libraries of a CUDA build are pinned by torch's own metadata.
+  # What a CUDA build brings beside it is in envs/cuda.lock.
   sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' "$lock"
   sed -i "1i # Exact pins of the environment '$name': made by \`make lock\` from pyproject.toml, not by hand." "$lock"
   echo "envs/$name.lock: $(grep -c == "$lock") packages"
 done
+# The CUDA build of torch is PyPI's own: asked for alone, whatever build this machine's settings prefer.
+# (A pip that reads a package's dependencies without downloading it.)
+work=$(mktemp -d)
+trap 'rm -rf "$all" "$work"' EXIT
+python3 -m venv "$work/pip"
+pip=("$work/pip/bin/python" -m pip)
+"${pip[@]}" install --quiet pip==26.3
+"${pip[@]}" --isolated ${PIP_CERT:+--cert "$PIP_CERT"} install --quiet --dry-run --ignore-installed \
+  --only-binary :all: --index-url "${CUDA_INDEX:-https://pypi.org/simple}" \
+  --constraint envs/train.lock --report "$work/report.json" "$(grep ^torch== envs/train.lock)"
+python3 envs/cuda.py "$work/report.json"
+echo "envs/cuda.lock: $(grep -c == envs/cuda.lock) packages"
 python3 envs/conda.py "${names[@]}" "${apart[@]}"

@@ -60,6 +60,19 @@ def test_the_lock_pins_everything_that_the_project_asks_for(name):
         assert requirement.specifier.contains(version), f"{name}: {version} is not {text}"
 
 
+def test_what_the_cuda_build_of_torch_brings_is_pinned_apart():
+    """The CPU build brings none of it, so that it can stand in no lock that is installed."""
+    cuda = pins("cuda")
+    assert cuda.keys() >= {"triton", "cuda-toolkit", "nvidia-cudnn-cu13"}
+    assert all(re.match("nvidia-|cuda-|triton$", package) for package in cuda)
+    for name in EXTRAS:
+        assert not cuda.keys() & pins(name).keys()
+    build = re.search(r"torch ([\d.]+)", (ENVS / "cuda.lock").read_text())[1]
+    assert build == pins("train")["torch"], "run: make lock"
+    makefile = (REPOSITORY / "Makefile").read_text()
+    assert "-r $(lock)) -c envs/cuda.lock" in makefile
+
+
 def imported(path: Path) -> set[str]:
     """The packages of others that a module imports, inside functions as well."""
     names = set()
@@ -128,19 +141,23 @@ def test_conda_reads_the_lock_and_nothing_else(name):
     spec.loader.exec_module(conda)
     text = (ENVS / f"{name}.yaml").read_text()
     assert text == conda.conda_yaml(name), "run: make lock"
-    assert hashlib.sha256((ENVS / f"{name}.lock").read_bytes()).hexdigest() in text
+    locks = [f"{name}.lock", *(["cuda.lock"] if name == "train" else [])]
+    read = b"".join((ENVS / lock).read_bytes() for lock in locks)
+    assert hashlib.sha256(read).hexdigest() in text
     packages = yaml.safe_load(text)["dependencies"]
     assert all(re.fullmatch(r"[\w-]+=\d[\w.]*", package) for package in packages), packages
     beside = ["c-compiler"] if name == "train" else []
     assert [p.split("=")[0] for p in packages] == ["python", "pip", *beside]
     script = (ENVS / f"{name}.post-deploy.sh").read_text()
-    assert installs(script) == [f"python -m pip install -r envs/{name}.lock"]
+    cuda = " --constraint envs/cuda.lock" if name == "train" else ""
+    assert installs(script) == [f"python -m pip install -r envs/{name}.lock{cuda}"]
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_an_image_is_built_from_the_lock_and_nothing_else(name):
     text = definition(name)
     assert f"envs/{name}.lock /opt/mgsflow/{name}.lock" in text
+    assert ("envs/cuda.lock /opt/mgsflow/cuda.lock" in text) == (name == "train")
     assert f"sh /opt/mgsflow/install.sh {name} " in text
     assert f"python /opt/mgsflow/check.py {name}" in text.split("%test")[1]
     # Of apt, a compiler for torch.compile alone: the release of Debian fixes its version.

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import shutil
 import subprocess
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -82,6 +81,24 @@ def test_images_are_built_once_and_pass_the_check_of_a_run(site):
     check(site.envs, ["data", "report"])
     again = site.build("data", "report")
     assert site.built() == [] and again.stdout.count("as it was") == 2
+
+
+def test_the_train_image_is_built_from_the_lock_of_cuda_too(site):
+    site.build("data", "train")
+    with (site.envs / "cuda.lock").open("a") as out:
+        out.write("# changed\n")
+    with pytest.raises(UserError, match=r"train\.sif: built from another cuda\.lock"):
+        check(site.envs, ["data", "train"])
+    site.build("data", "train")
+    assert site.built() == ["train"]
+
+
+def test_the_test_of_an_image_is_no_part_of_it(site):
+    site.build("data")
+    with (site.envs / "check.py").open("a") as out:
+        out.write("# changed\n")
+    site.build("data")
+    assert site.built() == []
 
 
 @pytest.mark.parametrize("file", ["data.lock", "data.def", "install.sh", "mgsflow"])
@@ -205,44 +222,52 @@ def test_pip_has_this_machines_settings_inside(tmp_path, monkeypatch):
 
 
 LOCKED = {"numpy": "2.4.6", "torch": "2.13.0"}
+CUDA = {"triton": "3.7.1", "nvidia-nvjitlink": "13.5.37"}
 
 
-def test_an_image_is_its_lock_to_the_last_package(monkeypatch):
-    checks = module("check")
-    monkeypatch.setattr(metadata, "requires", lambda name: [])
-    assert checks.differences(LOCKED, dict(LOCKED)) == []
-    assert checks.differences(LOCKED, LOCKED | {"numpy": "2.4.5"}) == [
+def test_an_image_is_its_lock_to_the_last_package():
+    differences = module("check").differences
+    assert differences(LOCKED, {}, dict(LOCKED)) == []
+    assert differences(LOCKED, {}, LOCKED | {"numpy": "2.4.5"}) == [
         "numpy: 2.4.5, the lock says 2.4.6"
     ]
-    assert checks.differences(LOCKED, {"torch": "2.13.0"}) == [
+    assert differences(LOCKED, {}, {"torch": "2.13.0"}) == [
         "numpy: not installed, the lock says 2.4.6"
     ]
-    assert checks.differences(LOCKED, LOCKED | {"pip": "26.3"}) == [
+    assert differences(LOCKED, {}, LOCKED | {"pip": "26.3"}) == [
         "pip: installed, but not in the lock"
     ]
 
 
-def test_cuda_comes_by_torchs_own_pins_and_nothing_else_does(monkeypatch):
-    """One lock for both builds: what a CUDA build brings beside it, torch's metadata pins."""
-    asked = {
-        "torch": [
-            'nvidia-cudnn-cu13==9.15.1; platform_system == "Linux"',
-            "triton==3.7.0 ; sys_platform == 'linux'",
-            "cuda-toolkit[cublas,cudart]==13.0.2; platform_system == 'Linux'",
-            "filelock",
-            "networkx>=2.5.1",
-        ],
-        "cuda-toolkit": ['nvidia-cublas==13.1.0.3.*; extra == "cublas"'],
-    }
-    monkeypatch.setattr(metadata, "requires", asked.get)
-    checks = module("check")
-    cuda = dict.fromkeys(["nvidia-cudnn-cu13", "triton", "cuda-toolkit", "nvidia-cublas"], "1")
-    assert checks.differences(LOCKED, LOCKED | cuda) == []
-    beside = checks.differences(LOCKED, LOCKED | cuda | {"filelock": "1", "other": "1"})
-    assert beside == [
-        "filelock: installed, but not in the lock",
-        "other: installed, but not in the lock",
+def test_a_cuda_build_of_torch_brings_what_its_lock_pins_and_a_cpu_build_nothing():
+    differences = module("check").differences
+    assert differences(LOCKED, CUDA, dict(LOCKED)) == []
+    assert differences(LOCKED, CUDA, LOCKED | CUDA) == []
+    assert differences(LOCKED, CUDA, LOCKED | CUDA | {"nvidia-nvjitlink": "13.6.1"}) == [
+        "nvidia-nvjitlink: 13.6.1, the lock says 13.5.37"
     ]
+    assert differences(LOCKED, CUDA, LOCKED | CUDA | {"nvidia-nvtx": "13.0.85"}) == [
+        "nvidia-nvtx: installed, but not in the lock"
+    ]
+
+
+def report(**versions: str) -> dict:
+    """pip's report of what it would install."""
+    return {"install": [{"metadata": {"name": n, "version": v}} for n, v in versions.items()]}
+
+
+def test_the_lock_of_cuda_is_what_torch_brings_beside_the_lock_of_train():
+    cuda_lock = module("cuda").cuda_lock
+    train = "# comment\nnumpy==2.4.6\njinja2==3.1.6\ntorch==2.13.0\n"
+    brought = {"torch": "2.13.0", "Jinja2": "3.1.6", "triton": "3.7.1", "nvidia_nvtx": "13.0.85"}
+    text = cuda_lock(report(**brought), train)
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert lines == ["nvidia-nvtx==13.0.85", "triton==3.7.1"] and "torch 2.13.0 brings" in text
+    assert cuda_lock(report(**brought | {"torch": "2.13.0+cu130"}), train).count("==") == 2
+    with pytest.raises(SystemExit, match="no CUDA build of the lock's"):
+        cuda_lock(report(**brought | {"torch": "2.14.0"}), train)
+    with pytest.raises(SystemExit, match="no CUDA build of the lock's"):
+        cuda_lock(report(torch="2.13.0", Jinja2="3.1.6"), train)
 
 
 def test_the_build_of_torch_is_no_part_of_its_version():
