@@ -29,9 +29,10 @@ $(ENV)/.complete: $(LOCKS) envs/cuda.lock pyproject.toml
 	$(BIN)/python -m pip check
 	@touch $@
 
-# For clusters: needs Apptainer, and no Snakemake. BASE=debian where no registry can be reached.
+# For clusters: needs Apptainer and pip, no `make env`. BASE=debian where no registry can be reached;
+# IMAGES="data sed", for instance, for some of them.
 images: ## The environments as Apptainer images, in envs/images
-	PIP_FLAGS="$(PIP_FLAGS)" BASE="$(BASE)" ./envs/images.sh $(IMAGES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" PIP_FLAGS="$(PIP_FLAGS)" BASE="$(BASE)" ./envs/images.sh $(IMAGES)
 
 demo: env ## The whole way on a simulated sky, to every table and figure
 	$(RUN_IN_ENV) snakemake --profile profiles/local --configfile config/demo.yaml

@@ -19,10 +19,12 @@ INDEXES = ("index-url", "extra-index-url")
 def settings() -> dict[tuple[str, str], str]:
     """Value by section and key: of pip's configuration files and, over them, of PIP_* variables."""
     listed = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
-    ).stdout
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True
+    )
+    if listed.returncode != 0:
+        sys.exit(f"{sys.executable} has no pip to ask for this machine's settings: {listed.stderr}")
     found, variables = {}, {}
-    for line in listed.splitlines():
+    for line in listed.stdout.splitlines():
         name, _, value = line.partition("=")
         section, _, key = name.rpartition(".")
         if section == ":env:":
