@@ -60,7 +60,7 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,defer_batch
 ReturnToService=2
 SlurmdParameters=config_overrides
-MinJobAge=600
+MinJobAge=7200
 KillWait=5
 SlurmdTimeout=20
 GresTypes=gpu
