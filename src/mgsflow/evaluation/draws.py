@@ -22,7 +22,7 @@ class PosteriorSet:
     Attributes
     ----------
     objid : (n,) int64
-    draws : (n, members, draws, targets) float32
+    draws : (n, members, draws, targets) float32, mapped into memory, not to be written to
     mean_head : (n, members, targets) float32, the regression heads' own predictions
     truth : (n, targets) float64, NaN where missing
     measurable : (n, members) float32, the probability that metallicity is measurable;
@@ -67,7 +67,7 @@ def read_posterior(path: Path, set: str) -> PosteriorSet:
         with h5py.File(path, "r") as file:
             if set not in file:
                 raise UserError(f"{path}: no set {set!r}; it has {sorted(file)}")
-            return _read_set(file, set)
+            return _read_set(file, path, set)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file. Run sample-posteriors first.") from None
     except OSError as error:
@@ -76,17 +76,28 @@ def read_posterior(path: Path, set: str) -> PosteriorSet:
         ) from None
 
 
-def _read_set(file: h5py.File, set: str) -> PosteriorSet:
+def _read_set(file: h5py.File, path: Path, set: str) -> PosteriorSet:
     group = file[set]
     return PosteriorSet(
         objid=group["objid"][:],
-        draws=group["draws"][:],
+        draws=_mapped(group["draws"], path),
         mean_head=group["mean_head"][:],
         truth=group["truth"][:],
         measurable=group["measurable"][:] if "measurable" in group else None,
         targets=json.loads(file.attrs["targets"]),
         variant=str(file.attrs["variant"]),
     )
+
+
+def _mapped(dataset: h5py.Dataset, path: Path) -> np.ndarray:
+    """The numbers of a contiguous dataset without reading them: whoever uses a part reads that.
+
+    A run's draws are gigabytes, of which a stage needs one target's at a time.
+    """
+    offset = dataset.id.get_offset()
+    if offset is None:  # empty, or in pieces
+        return dataset[:]
+    return np.asarray(np.memmap(path, dataset.dtype, "r", offset, dataset.shape))
 
 
 def begin_file(file: h5py.File, targets: list[str], variant: str) -> None:
