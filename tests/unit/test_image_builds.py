@@ -24,8 +24,8 @@ ENVS = REPOSITORY / "envs"
 APPTAINER = """\
 #!/usr/bin/env bash
 echo "$*" >>"$CALLS"
-[ -z "${FAIL:-}" ] || { echo "the test of the image failed"; exit 1; }
 new=${*: -2:1} definition=${*: -1}
+[ -z "${FAIL:-}" ] || { echo "the test of the image failed"; echo half >"$new"; exit 1; }
 case $definition in *base.def) mkdir "$new" ;; *) cat "$definition" - <<<"$RANDOM" >"$new" ;; esac
 """
 
