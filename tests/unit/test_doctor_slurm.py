@@ -170,9 +170,15 @@ def test_slurm_itself_is_asked_whether_it_takes_each_kind_of_job(programs):
 
 
 def test_all_that_slurm_takes_is_one_finding(programs):
-    programs.put("sbatch", "echo 'sbatch: Job 1 to start at ...' >&2")
+    programs.put(
+        "sbatch",
+        """case "$*" in *a100*) day=2026-11-28;; *) day=2026-11-26;; esac
+echo "sbatch: Job 1 to start at ${day}T21:37:30 using 1 processors on nodes n" >&2""",
+    )
     (found,) = checks_slurm.check_submission(site())
-    assert (found.status, found.seen) == ("ok", "SLURM takes all 2 kinds of jobs")
+    assert found.status == "ok"
+    assert "all 2 kinds of jobs" in found.seen
+    assert "the last to start would be train_vae, 2026-11-28T21:37:30" in found.seen
 
 
 @pytest.mark.parametrize(
@@ -252,10 +258,12 @@ def test_the_account_is_one_of_the_users(programs, account, known, status, words
 
 
 def test_accounts_come_from_sshare_where_sacctmgr_fails(programs):
-    programs.say("sacctmgr", "no", code=1)
+    programs.put("sacctmgr", "echo no such service; exit 1")
     programs.say("sshare", "   astro \n")
     (found,) = checks_slurm.check_account(site(request(slurm_account="astro")))
     assert found.status == "ok"
+    (found,) = checks_slurm.check_account(site(request(slurm_account="no such service")))
+    assert found.status == "failure"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Iterator
 
 from mgsflow.site.commands import ask
@@ -166,7 +167,7 @@ def check_submission(site: Site) -> Iterator[Finding]:
     by_options: dict[tuple[str, ...], list[Request]] = {}
     for request in site.requests:
         by_options.setdefault(submission(request), []).append(request)
-    refused = 0
+    refused, starts = 0, []
     for options, requests in by_options.items():
         answer = ask("sbatch", "--test-only", *options, "--wrap", "true", seconds=60)
         if not answer.good:
@@ -178,8 +179,14 @@ def check_submission(site: Site) -> Iterator[Finding]:
                 "Change what the profile asks for; `sinfo -o '%R %l %c %m %G'` shows what there "
                 "is.",
             )
+        elif start := re.search(r"to start at (\S+)", answer.err):
+            starts.append((start[1], _rules(requests)))
     if not refused:
-        yield ok("sbatch --test-only", f"SLURM takes all {len(by_options)} kinds of jobs")
+        last = max(starts, default=None)
+        when = (
+            f"; as the queues are, the last to start would be {last[1]}, {last[0]}" if last else ""
+        )
+        yield ok("sbatch --test-only", f"SLURM takes all {len(by_options)} kinds of jobs{when}")
 
 
 def submission(request: Request) -> tuple[str, ...]:
