@@ -176,11 +176,10 @@ def test_a_job_that_waits_too_long_is_cancelled_and_said_to(slurm):
 
 
 def test_a_wait_that_is_interrupted_cancels_what_it_sent(slurm, monkeypatch):
-    def interrupt(seconds):
+    def interrupt(job):
         raise KeyboardInterrupt
 
-    slurm.put("squeue", 'echo "PENDING|Priority"')
-    monkeypatch.setattr(jobs.time, "sleep", interrupt)
+    monkeypatch.setattr(jobs, "_look", interrupt)
     with pytest.raises(KeyboardInterrupt):
         list(check_jobs(active(request()), ENVIRONMENTS, seconds=60))
     assert (slurm.state / "cancelled").exists()
