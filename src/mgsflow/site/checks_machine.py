@@ -27,8 +27,8 @@ def check_disk(site: Site) -> Iterator[Finding]:
         yield failure(
             "disk",
             f"{where}; the run takes some {human(needed)}",
-            "Make room, or make `results` a link to a file system with more. Without the images "
-            "(`stamps: {provider: none}`) a run takes little.",
+            "Make room, or make `results` a link to a file system with more. Fewer galaxies "
+            "(selection: {sample_size: ...}) take less in proportion.",
         )
     else:
         yield ok(
