@@ -39,9 +39,10 @@ demo: env ## The whole way on a simulated sky, to every table and figure
 	@$(RUN_IN_ENV) mgsflow summary --results results/demo
 
 # By file: tests of one file share a run of the DAG, or a sky. (--dist loadfile of pytest-xdist 3.8
-# does not group under pytest 9.2.)
-test: env lint ## The whole test suite
-	$(RUN_IN_ENV) python -m pytest -n 2 --dist loadfile
+# does not group under pytest 9.2.) The cluster's come after them and one by one: there is one SLURM.
+test: env lint ## The whole test suite; tests/cluster needs SLURM and Apptainer, and says so
+	$(RUN_IN_ENV) python -m pytest -n 2 --dist loadfile --ignore tests/cluster
+	$(RUN_IN_ENV) python -m pytest tests/cluster
 
 test-fast: env ## The package's own tests, without the DAG
 	$(RUN_IN_ENV) python -m pytest -n 2 tests/unit -m "not slow"

@@ -21,10 +21,6 @@ from site_checkout import Site
 REQUIRED = "MGSFLOW_CLUSTER_TESTS"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "cluster: needs a real SLURM and a real Apptainer")
-
-
 def _have(reason: str) -> None:
     if reason and os.environ.get(REQUIRED) == "required":
         pytest.fail(f"cluster tests are required here ({REQUIRED}): {reason}")

@@ -74,7 +74,7 @@ rule train_conditional_vae:
     threads: THREADS["vae_threads"]
     resources:
         mem_mb=growing(32000),
-        runtime=growing(600),
+        runtime=growing(240),
     conda:
         f"{ENVS}/train.yaml"
     container:

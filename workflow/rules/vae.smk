@@ -26,7 +26,7 @@ rule train_vae:
     threads: THREADS["vae_threads"]
     resources:
         mem_mb=growing(32000),
-        runtime=growing(600),
+        runtime=growing(240),
     conda:
         f"{ENVS}/train.yaml"
     container:
