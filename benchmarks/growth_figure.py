@@ -25,22 +25,19 @@ _MARKS = "osD^vP"
 
 
 def draw(result: dict[str, Any], out: Path) -> None:
-    """CPU time above, peak memory below; a column a set of runs."""
+    """CPU time on the left, peak memory on the right; a row a set of runs."""
     names = [name for name in TITLES if name in result]
-    figure = Figure(figsize=(PAGE, 5.2), layout="constrained")
-    axes = figure.subplots(2, len(names), squeeze=False)
-    for column, name in enumerate(names):
-        runs = result[name]["runs"]
-        _times(axes[0, column], runs)
-        _memories(axes[1, column], runs)
-        axes[0, column].set_title(TITLES[name])
+    figure = Figure(figsize=(PAGE, 3.4 * len(names)), layout="constrained")
+    axes = figure.subplots(len(names), 2, squeeze=False)
+    for (left, right), name in zip(axes, names, strict=True):
+        _times(left, result[name]["runs"])
+        _memories(right, result[name]["runs"])
+        left.set(title=TITLES[name], ylabel="CPU time [s]", yscale="log")
+        right.set(title=TITLES[name], ylabel="peak memory of a process [MB]", ylim=(0, None))
     for number, panel in enumerate(axes.flat):
-        panel.set_xscale("log")
+        panel.set(xscale="log", xlabel="galaxies of the simulated sky")
+        panel.legend(loc="upper center", ncols=3, fontsize=6, bbox_to_anchor=(0.5, -0.16))
         letter(panel, number)
-    for panel in axes[1]:
-        panel.set_xlabel("galaxies of the simulated sky")
-    axes[0, 0].set_ylabel("CPU time [s]")
-    axes[1, 0].set_ylabel("peak memory of a process [MB]")
     with atomic_path(out) as temporary:
         figure.savefig(temporary, format="png", dpi=DOTS_AN_INCH, metadata={"Software": None})
 
@@ -51,23 +48,12 @@ def _times(axes: Axes, runs: list[dict[str, Any]]) -> None:
     axes.plot(sizes, whole, color=INK, lw=1.6, marker="o", ms=3, label="all stages")
     _lines(axes, runs, "cpu_seconds", 1.0)
     ends = np.array([sizes[0], sizes[-1]])
-    axes.plot(ends, 0.4 * whole[-1] * ends / sizes[-1], color=INK, lw=0.7, ls=":")
-    middle = np.sqrt(ends.prod())
-    axes.annotate(
-        "proportional",
-        (middle, 0.4 * whole[-1] * middle / sizes[-1]),
-        xytext=(3, -8),
-        textcoords="offset points",
-        fontsize=6,
-    )
-    axes.set_yscale("log")
-    axes.legend(loc="upper left", fontsize=6, bbox_to_anchor=(0.06, 1.0))
+    proportional = 1.7 * whole[-1] * ends / sizes[-1]
+    axes.plot(ends, proportional, color=INK, lw=0.8, ls=":", label="proportional")
 
 
 def _memories(axes: Axes, runs: list[dict[str, Any]]) -> None:
     _lines(axes, runs, "peak_bytes", 1e-6)
-    axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left", fontsize=6, bbox_to_anchor=(0.06, 1.0))
 
 
 def _lines(axes: Axes, runs: list[dict[str, Any]], key: str, unit: float) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 WITHIN = 0.15  # of the measured time may a straight line miss it
+CAPPED = ("umap",)  # stages that stop growing at a number of galaxies that is a setting
 _SHOWN = 0.01  # of all CPU time at the most galaxies, from which on a stage has a row of its own
 _KINDS = ("best", "median")
 _FLAT = 0.10  # by which memory may grow from the fewest to the most galaxies and be called flat
@@ -82,6 +83,9 @@ def growth(result: dict[str, Any]) -> str:
     if others:
         lines.append(_row(f"the other {len(others)} stages", runs, others))
     lines.append(_row("**all**", runs, [*named, *others]))
+    free = [name for name in (*named, *others) if name not in CAPPED]
+    if len(free) < len(named) + len(others):
+        lines.append(_row(f"**all but {', '.join(CAPPED)}**", runs, free))
     return "\n".join(lines)
 
 
@@ -90,9 +94,11 @@ def _row(title: str, runs: list[dict[str, Any]], names: list[str]) -> str:
     line = straight_line([run["galaxies"] for run in runs], seconds)
     peaks = [max(run["stages"][name]["peak_bytes"] for name in names) for run in runs]
     own = [max(run["stages"][name]["own_bytes"] or 0 for name in names) for run in runs]
+    # through two points there is always a line
+    off = _percent(line.off) if len(runs) > 2 else "–"
     return (
         f"| {title} | {' / '.join(_short(value) for value in seconds)} | {line.fixed:.1f} | "
-        f"{1000 * line.each:.2f} | {_percent(line.off)} | {_megabytes(peaks)} | {_megabytes(own)} |"
+        f"{1000 * line.each:.2f} | {off} | {_megabytes(peaks)} | {_megabytes(own)} |"
     )
 
 
@@ -136,4 +142,8 @@ def startup(result: dict[str, Any]) -> str:
     for name, found in result["commands"].items():
         values = (found[way][f"cpu_{kind}"] for way in ("warm", "cold") for kind in _KINDS)
         lines.append(f"| `{name}` | {' | '.join(f'{value:.3f}' for value in values)} |")
+    for stage, found in result["stages"].items():
+        lines.append(
+            f"| the process of `{stage}`, up to its work | {found['cpu_seconds']:.2f} | | | |"
+        )
     return "\n".join(lines)

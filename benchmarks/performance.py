@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from cost_growth import SETS
+from growth_tables import growth, startup, streaming
 from vae_roofline import Card, Roofline, of_network
 
 from mgsflow.config import Vae
@@ -203,6 +205,7 @@ def tables(folder: Path = RESULTS) -> dict[str, str]:
         "H100": h100,
     }
     trained = read_json(folder / "flow_training.json")
+    grown = read_json(folder / "cost_growth.json")
     return {
         "VAE on the H200": training(second, first),
         "VAE, the stage": stages(ran),
@@ -213,6 +216,9 @@ def tables(folder: Path = RESULTS) -> dict[str, str]:
         "flows, the stage": flow_stages(trained["cuda"]),
         "flows on a CPU": flows(trained["cpu"]),
         "sampling": sampling(read_json(folder / "sampling.json")),
+        "streaming": streaming(read_json(folder / "streaming.json")),
+        **{f"growth, {name}": growth(grown[name]) for name in SETS if name in grown},
+        "start-up": startup(read_json(folder / "startup.json")),
     }
 
 

@@ -65,10 +65,11 @@ def test_the_table_shows_large_and_growing_stages_and_all_of_them(grown):
     assert rows[5][1] == "4.5 / 14.5 / 204"
 
 
-def test_the_figure_has_a_column_a_set(grown, tmp_path):
-    draw({"photometry": grown, "images": grown}, tmp_path / "growth.png")
-    height, width = imread(tmp_path / "growth.png").shape[:2]
-    assert 1.2 < width / height < 1.5 and width > 1400
+def test_the_figure_has_a_row_a_set(grown, tmp_path):
+    draw({"photometry": grown}, tmp_path / "one.png")
+    draw({"photometry": grown, "images": grown}, tmp_path / "two.png")
+    one, two = (imread(tmp_path / name).shape[:2] for name in ("one.png", "two.png"))
+    assert two[0] == 2 * one[0] and two[1] == one[1] > 1400
 
 
 def test_the_meter_counts_memory_time_and_failure():
@@ -143,4 +144,4 @@ def test_starts_are_measured_warm_and_cold(repository, tmp_path):
         # compiling costs CPU time, whatever else the machine does
         assert found["cold"]["cpu_best"] > found["warm"]["cpu_best"] > 0
     assert result["stages"]["select"]["peak_bytes"] > 5e7
-    assert growth_tables.startup(result).count("\n") == 3
+    assert growth_tables.startup(result).count("\n") == 4
