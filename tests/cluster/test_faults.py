@@ -6,13 +6,14 @@ weights of one that nobody disturbed. docs/hpc.md has the table.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,20 @@ def trained(whole: Site) -> tuple[Site, str]:
 
 def _digest(site: Site) -> str:
     return hashlib.sha256((site.folder / MODEL).read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def start(trained: tuple[Site, str], slurm: Slurm) -> Iterator[Callable[..., Training]]:
+    """Starts a training; whatever a failed test leaves of it is cleared away."""
+    begun: list[Training] = []
+
+    def one(**profile: object) -> Training:
+        begun.append(Training(trained[0], slurm, **profile))
+        return begun[-1]
+
+    yield one
+    for training in begun:
+        training.clear_away()
 
 
 class Training:
@@ -79,6 +94,13 @@ class Training:
     def state(self, job: str) -> str:
         return next(row[1] for row in self.slurm.jobs("%A|%T") if row[0] == job)
 
+    def clear_away(self) -> None:
+        if self.run.poll() is None:
+            self.run.kill()
+            self.run.wait()
+            self.slurm.ask("scancel", "--user=root")
+            self.site.run("--unlock", profile="profiles/site", log="unlock.log")
+
     def must_end_well(self) -> None:
         assert finish(self.run) == 0, self.said()[-5000:]
 
@@ -90,9 +112,9 @@ def _went_on(training: Training, weights: str) -> None:
     assert _digest(training.site) == weights
 
 
-def test_scancel_is_a_failed_attempt_and_the_next_goes_on(trained, slurm):
-    site, weights = trained
-    training = Training(site, slurm)
+def test_scancel_is_a_failed_attempt_and_the_next_goes_on(trained, slurm, start):
+    _, weights = trained
+    training = start()
     slurm.ask("scancel", training.in_its_middle())
     training.must_end_well()
     assert "CANCELLED" in training.said()
@@ -100,18 +122,18 @@ def test_scancel_is_a_failed_attempt_and_the_next_goes_on(trained, slurm):
     _went_on(training, weights)
 
 
-def test_a_requeued_job_goes_on_under_its_number(trained, slurm):
-    site, weights = trained
-    training = Training(site, slurm)
+def test_a_requeued_job_goes_on_under_its_number(trained, slurm, start):
+    _, weights = trained
+    training = start()
     slurm.ask("scontrol", "requeue", training.in_its_middle())
     training.must_end_well()
     assert len(training.jobs()) == 1
     _went_on(training, weights)
 
 
-def test_a_preempted_job_waits_and_goes_on(trained, slurm):
-    site, weights = trained
-    training = Training(site, slurm)
+def test_a_preempted_job_waits_and_goes_on(trained, slurm, start):
+    _, weights = trained
+    training = start()
     job = training.in_its_middle()
     urgent = ["--partition=urgent", "--nodelist=a100n1", "--exclusive", "--output=/dev/null"]
     slurm.ask("sbatch", *urgent, "--wrap=sleep 5")
@@ -121,24 +143,24 @@ def test_a_preempted_job_waits_and_goes_on(trained, slurm):
     _went_on(training, weights)
 
 
-def test_a_node_that_dies_has_its_job_run_again(trained, slurm):
-    site, weights = trained
-    training = Training(site, slurm)
+def test_a_node_that_dies_has_its_job_run_again(trained, slurm, start):
+    _, weights = trained
+    training = start()
     job = training.in_its_middle()
     slurm.end("a100n1", signal.SIGKILL)
-    for pid in _steps(job):
+    for pid in _processes(job):
         _kill(pid)
     slurm.wait(lambda: slurm.states()["a100n1"].startswith("down"), "the node is down", 120)
     slurm.start_node("a100n1")
-    slurm.ask("scontrol", "update", "nodename=a100n1", "state=resume")
     training.must_end_well()
+    assert len(training.jobs()) == 1
     _went_on(training, weights)
 
 
-def test_too_little_memory_at_first_and_enough_at_the_second_attempt(trained, slurm):
+def test_too_little_memory_at_first_and_enough_at_the_second_attempt(trained, start):
     site, weights = trained
     little = {"train_vae": {"mem_mb": "250 if attempt == 1 else 8000"}}
-    training = Training(site, slurm, set_resources=little)
+    training = start(set_resources=little)
     training.must_end_well()
     first, second = training.jobs()
     # FAILED, with the reason in SLURM's log, where memory is sampled; OUT_OF_MEMORY with cgroups
@@ -149,19 +171,16 @@ def test_too_little_memory_at_first_and_enough_at_the_second_attempt(trained, sl
     assert _digest(site) == weights
 
 
-def test_what_no_node_has_is_refused_at_once(trained, slurm):
-    site, _ = trained
-    training = Training(
-        site, slurm, set_resources={"train_vae": {"gres": "'gpu:h100:4'"}}, retries=0
-    )
+def test_what_no_node_has_is_refused_at_once(start):
+    training = start(set_resources={"train_vae": {"gres": "'gpu:h100:4'"}}, retries=0)
     assert finish(training.run) == 1
     assert "Requested node configuration is not available" in training.said()
     assert not training.jobs()
 
 
-def test_a_controller_that_restarts_loses_nothing(trained, slurm):
+def test_a_controller_that_restarts_loses_nothing(trained, slurm, start):
     site, weights = trained
-    training = Training(site, slurm)
+    training = start()
     training.in_its_middle()
     slurm.end("slurmctld")
     time.sleep(5)
@@ -171,9 +190,9 @@ def test_a_controller_that_restarts_loses_nothing(trained, slurm):
     assert _digest(site) == weights
 
 
-def test_a_second_run_in_the_folder_is_refused_and_the_first_goes_on(trained, slurm):
+def test_a_second_run_in_the_folder_is_refused_and_the_first_goes_on(trained, start):
     site, weights = trained
-    training = Training(site, slurm)
+    training = start()
     training.in_its_middle()
     status, said = site.run(*TRAIN, profile="profiles/site", overlay=LONG, log="second.log")
     assert status == 1 and "cannot be locked" in said
@@ -181,9 +200,9 @@ def test_a_second_run_in_the_folder_is_refused_and_the_first_goes_on(trained, sl
     assert _digest(site) == weights
 
 
-def test_after_kill_9_of_snakemake_the_run_is_unlocked_and_goes_on(trained, slurm):
+def test_after_kill_9_of_snakemake_the_run_is_unlocked_and_goes_on(trained, slurm, start):
     site, weights = trained
-    training = Training(site, slurm)
+    training = start()
     job = training.in_its_middle()
     training.run.kill()
     training.run.wait()
@@ -195,17 +214,20 @@ def test_after_kill_9_of_snakemake_the_run_is_unlocked_and_goes_on(trained, slur
     _went_on(training, weights)
 
 
-def _steps(job: str) -> list[int]:
-    """The processes of a job on this host, which die with a real node."""
-    found = []
+def _processes(job: str) -> list[int]:
+    """What runs of a job on this host: slurmstepd first, so that nobody reports the others' end."""
+    stewards, others = [], []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if f"SLURM_JOB_ID={job}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
+            if (folder / "cmdline").read_bytes().startswith(f"slurmstepd: [{job}.".encode()):
+                stewards.append(int(folder.name))
+            elif f"SLURM_JOB_ID={job}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                others.append(int(folder.name))
         except OSError:
             continue
-    return found
+    return stewards + others
 
 
 def _kill(pid: int) -> None:
-    subprocess.run(["kill", "-9", str(pid)], capture_output=True)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
