@@ -131,8 +131,9 @@ class Slurm:
 
     def stop(self) -> None:
         """Cancel all jobs, then stop each daemon by its pid file."""
-        if self.pid("slurmctld"):
-            subprocess.run(["scancel", "--user=root"], capture_output=True, timeout=20)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self.pid("slurmctld"):
+                subprocess.run(["scancel", "--user=root"], capture_output=True, timeout=20)
         for name in (*NODES, "slurmctld", "munged"):
             self.end(name)
         for name in ("slurm.conf", "gres.conf"):

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 MODEL = "results/tiny/vae/model.safetensors"
 TRAIN = ("--forcerun", "train_vae", "--", MODEL)
 # Long enough to be disturbed; both branches of the profile's keys (gres, gpu) are in the whole DAG.
-LONG = "vae: {epochs: 150, patience: 150}\n"
+LONG = "vae: {epochs: 300, patience: 300}\n"
 LOG = "results/tiny/logs/train-vae.log"
 
 
@@ -98,8 +98,9 @@ class Training:
         if self.run.poll() is None:
             self.run.kill()
             self.run.wait()
-            self.slurm.ask("scancel", "--user=root")
-            self.site.run("--unlock", profile="profiles/site", log="unlock.log")
+        self.slurm.ask("scancel", "--user=root")
+        self.slurm.wait(lambda: not self.slurm.ask("squeue", "--noheader"), "no job is left")
+        self.site.run("--unlock", profile="profiles/site", log="unlock.log")
 
     def must_end_well(self) -> None:
         assert finish(self.run) == 0, self.said()[-5000:]
@@ -150,8 +151,10 @@ def test_a_node_that_dies_has_its_job_run_again(trained, slurm, start):
     slurm.end("a100n1", signal.SIGKILL)
     for pid in _processes(job):
         _kill(pid)
-    slurm.wait(lambda: slurm.states()["a100n1"].startswith("down"), "the node is down", 120)
-    slurm.start_node("a100n1")
+    try:
+        slurm.wait(lambda: slurm.states()["a100n1"].startswith("down"), "the node is down", 120)
+    finally:
+        slurm.start_node("a100n1")
     training.must_end_well()
     assert len(training.jobs()) == 1
     _went_on(training, weights)
@@ -181,10 +184,13 @@ def test_what_no_node_has_is_refused_at_once(start):
 def test_a_controller_that_restarts_loses_nothing(trained, slurm, start):
     site, weights = trained
     training = start()
-    training.in_its_middle()
-    slurm.end("slurmctld")
-    time.sleep(5)
-    slurm.start_controller()
+    job = training.in_its_middle()
+    try:
+        slurm.end("slurmctld")
+        time.sleep(5)
+    finally:
+        slurm.start_controller()
+    slurm.wait(lambda: training.state(job) == "RUNNING", "the controller knows the job")
     training.must_end_well()
     assert len(training.jobs()) == 1
     assert _digest(site) == weights

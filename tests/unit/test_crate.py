@@ -196,6 +196,7 @@ def test_caches_hidden_files_and_images_are_not_source(repository, tmp_path):
         "src/mgsflow.egg-info/PKG-INFO",
         "config/.swp",
         "envs/images/train.sif",
+        "profiles/ours/config.yaml",
         ".snakemake/log",
         "results/demo/report.html",
     ):

@@ -10,14 +10,17 @@ from pathlib import Path
 
 from mgsflow.core.errors import UserError
 
-# All that `make env` and snakemake need. Tests and documents stay with the repository.
+# All that `make env` and snakemake need. Tests and documents stay with the repository, and a site's
+# own profile, with its account and its folders, stays with the site.
 SOURCE = (
     "Snakefile",
     "config.yaml",
     "config",
     "workflow",
     "envs",
-    "profiles",
+    "profiles/local",
+    "profiles/slurm",
+    "profiles/test",
     "src",
     "pyproject.toml",
     "README.md",
