@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from synthetic_features import make_features, train
 
 from mgsflow.config.sample import Targets
@@ -75,6 +76,50 @@ def test_galaxies_without_an_identifier(models, table, tmp_path):
         assert "objid" not in file and len(file["draws"]) == len(table)
 
 
+def _beyond_int64(objid, row):
+    """As unsigned integers, of which the one of `row` has no int64."""
+    return objid.astype(np.uint64).where(objid.index != row, np.uint64(2**63 + 5))
+
+
+def test_the_largest_identifier_of_an_unsigned_column_is_kept(models, table, tmp_path):
+    largest = table["objid"].astype(np.uint64).where(table.index != 7, np.uint64(2**63 - 1))
+    with _infer(models, table.assign(objid=largest), tmp_path, draws=2) as file:
+        assert file["objid"][7] == 2**63 - 1 and file["objid"][8] == table["objid"][8]
+
+
+def test_rows_of_bad_identifiers_are_the_tables_not_the_blocks(
+    models, table, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "_CHECKED_AT_ONCE", 16)
+    with pytest.raises(UserError, match="rows 40 "):
+        _infer(models, table.assign(objid=_beyond_int64(table["objid"], 40)), tmp_path, draws=2)
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [("cuda", "torch finds no GPU"), ("gpu", r"infer --device.*(?s:.)*'auto', 'cpu' or 'cuda'")],
+)
+def test_a_device_that_is_not_here_is_the_users_fault(
+    models, table, tmp_path, monkeypatch, device, words
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=words):
+        _infer(models, table, tmp_path, draws=2, device=device)
+    assert not (tmp_path / "draws.h5").exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_auto_is_the_default_and_takes_a_gpu_where_there_is_one(
+    models, table, tmp_path, monkeypatch, there
+):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(Posterior, "to", lambda self, device: asked.append(str(device)) or self)
+    _infer(models, table, tmp_path, draws=2).close()
+    _infer(models, table, tmp_path, draws=2, device="auto").close()
+    assert asked == 2 * ["cuda" if there else "cpu"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -82,6 +127,7 @@ def test_galaxies_without_an_identifier(models, table, tmp_path):
         (lambda t, x: t.assign(**{x: t[x].where(t.index != 33)}), "rows 33"),
         (lambda t, x: t.assign(objid=t["objid"].astype(float)), "not an integer"),
         (lambda t, x: t.assign(objid=t["objid"].astype("Int64").where(t.index > 2)), "without"),
+        (lambda t, x: t.assign(objid=_beyond_int64(t["objid"], 40)), r"(?s)rows 40.*2\*\*63 - 1"),
         (lambda t, x: t.iloc[:0], "has no rows"),
     ],
 )

@@ -17,14 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from mgsflow.config import Compute, parse
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
 from mgsflow.core.progress import say, track
 from mgsflow.models.posterior import CHUNK_NUMBERS, Posterior
 from mgsflow.models.tabular import Tabular
+from mgsflow.training.loop import choose_device
 
 _CHECKED_AT_ONCE = 65_536
 IDENTIFIER = "objid"
+_LARGEST = np.iinfo(np.int64).max  # of an identifier: what the output's column holds
+_NAMED_ROWS = 5  # of those at fault
 
 
 def infer(
@@ -35,7 +39,7 @@ def infer(
     variant: str | None = None,
     draws: int = 1000,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     threads: int = 1,
 ) -> None:
     """Draw the joint posteriors of the galaxies of a table, and write them as they come.
@@ -45,11 +49,13 @@ def infer(
     it holds several. --out is HDF5: `draws` (n, draws, targets) float32, in the targets' own units;
     `atypicality` (n,), in nats, above 0 for galaxies unlike the training set's; `objid` (n,). The
     attributes name targets, units, variant and seed. Memory does not grow with the galaxies.
+    --device is cpu, cuda or auto, which takes a GPU where there is one.
     """
     if draws < 1:
         raise UserError(f"--draws must be 1 or more, not {draws}")
     torch.set_num_threads(threads)
-    posterior = Posterior.load(models, variant=variant).to(device)
+    compute = parse(Compute, json.dumps({"device": device}), "infer --device")
+    posterior = Posterior.load(models, variant=variant).to(choose_device(compute))
     table = _Table(galaxies, posterior)
     size = max(1, CHUNK_NUMBERS // (draws * len(posterior.targets)))
     with atomic_path(out) as temporary, h5py.File(temporary, "w") as file:
@@ -131,3 +137,17 @@ class _Table:
             Tabular(block, self._inputs, what).refuse_missing()
             if self.named and block[IDENTIFIER].isna().any():
                 raise UserError(f"{what}: rows without {IDENTIFIER}. Leave them or the column out.")
+            if self.named:
+                self._refuse_large(start, block[IDENTIFIER])
+
+    def _refuse_large(self, start: int, identifiers: pd.Series) -> None:
+        """Unsigned integers that would come out of an int64 as negative ones."""
+        rows = start + np.flatnonzero(identifiers > _LARGEST)
+        if len(rows):
+            first = ", ".join(map(str, rows[:_NAMED_ROWS]))
+            more = ", ..." if len(rows) > _NAMED_ROWS else ""
+            raise UserError(
+                f"--galaxies {self._path}: {IDENTIFIER} of rows {first}{more} is above "
+                f"2**63 - 1 = {_LARGEST}, which int64 cannot hold. Store identifiers that fit, or "
+                "leave the column out; the galaxies stay in the table's order."
+            )
