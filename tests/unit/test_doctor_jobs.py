@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from fake_site import Programs, request, site, training
 
 from mgsflow.core.job import HANDED
 from mgsflow.site import jobs, probe
-from mgsflow.site.checks_probe import check_here, check_jobs, places
+from mgsflow.site.checks_probe import FOLDER, check_here, check_jobs, places
 from mgsflow.site.deployment import in_environment
 from mgsflow.site.judge import judge_record
 from mgsflow.site.profile import Gpus
@@ -145,7 +146,7 @@ def test_one_job_goes_to_each_kind_of_node_and_comes_back(slurm):
     findings = list(check_jobs(found, ENVIRONMENTS, seconds=60))
     assert {finding.check for finding in findings} == {"a job on cpu", "a job on a100"}
     assert findings[0].status == "ok"
-    assert json.loads(Path("results/doctor/cpu.json").read_text())["python"]
+    assert json.loads((FOLDER / "cpu.json").read_text())["python"]
     options = (slurm.state / "2.options").read_text()
     assert "--partition=a100 --gres=gpu:a100:1" in options
     assert not (slurm.state / "cancelled").exists()
@@ -192,7 +193,7 @@ def test_a_job_that_fails_is_quoted(slurm):
     assert found.status == "failure"
     assert "it ended as FAILED" in found.seen
     assert "could not open image envs/images/data.sif" in found.seen
-    assert "results/doctor/cpu.log" in found.remedy
+    assert f"{FOLDER}/cpu.log" in found.remedy
 
 
 def test_results_behind_a_link_need_a_bind(slurm, tmp_path):
@@ -212,7 +213,7 @@ def test_a_file_that_does_not_come_back_shows_a_file_system_that_is_not_shared(s
 
 
 def test_an_answer_of_an_earlier_visit_is_not_taken(slurm):
-    old = Path("results/doctor/cpu.json")
+    old = FOLDER / "cpu.json"
     old.parent.mkdir(parents=True)
     old.write_text(json.dumps(GOOD))
     slurm.put("sbatch", f"echo COMPLETED > {slurm.state}/0; echo 0")
@@ -251,6 +252,22 @@ def test_places_differ_by_partition_and_gpus():
     assert [place.name for place in found] == ["main", "main-2"]
     assert [place.gpus for place in found] == [None, Gpus("", 1)]
     assert found[1].environment == "train"
+
+
+@pytest.mark.parametrize("second", ["gpu-shared", "gpu-shared-2"])
+def test_no_two_places_share_a_file_whatever_their_partitions_are_called(second):
+    main = {"slurm_partition": "gpu-shared"}
+    three = [training(gres="gpu:2", **main), training(gres="gpu:1", slurm_partition=second)]
+    found = places(site(training(gres="gpu:4", **main), *three), ENVIRONMENTS)
+    assert len({place.out for place in found}) == 3
+    assert [place.partition for place in found] == ["gpu-shared", "gpu-shared", second]
+
+
+def test_two_visits_at_once_share_no_file():
+    code = "from mgsflow.site import checks_probe; print(checks_probe.FOLDER)"
+    visits = [subprocess.check_output([sys.executable, "-c", code], text=True) for _ in range(2)]
+    assert visits[0].startswith("results/doctor/")
+    assert visits[0] != visits[1]
 
 
 def test_a_container_is_entered_as_snakemake_enters_it(slurm):
@@ -298,7 +315,7 @@ def local(device, monkeypatch, tmp_path, **record):
     """What the doctor says of this machine, had the probe seen `record`."""
     monkeypatch.chdir(tmp_path)
     seen = json.dumps(GOOD | {"environment": None} | record)
-    command = ["sh", "-c", f"mkdir -p results/doctor; echo '{seen}' > results/doctor/here.json"]
+    command = ["sh", "-c", f"mkdir -p {FOLDER}; echo '{seen}' > {FOLDER}/here.json"]
     monkeypatch.setattr("mgsflow.site.checks_probe.in_environment", lambda *_: command)
     options = {"executor": "local", "software_deployment_method": []}
     found = site(config={"compute": {"device": device}}, **options)

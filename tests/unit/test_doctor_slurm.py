@@ -66,6 +66,24 @@ def test_what_does_not_fit_fails_with_its_remedy(programs, asked, words, remedy)
     assert remedy in found.remedy
 
 
+def test_a_list_of_partitions_is_judged_by_all_of_them_together(programs):
+    long = {"slurm_partition": "t4,a100", "minutes": 1000}  # more than t4's 720
+    assert [found.status for found in partitions(training(**long))] == ["ok"]
+    (found,) = partitions(training(**long | {"minutes": 1500}))
+    assert "1500 min, the partition allows 1440" in found.seen
+    (found,) = partitions(request(slurm_partition="cpu, shut"), last=(request(minutes=10**6),))
+    assert (found.status, found.check) == ("ok", "partition cpu, shut")
+    (found,) = partitions(request(slurm_partition="cpu,long"))
+    assert (found.status, found.check) == ("failure", "partition long")
+
+
+def test_a_node_of_two_partitions_is_counted_once(programs):
+    programs.put_slurm("a|n1|up|1:00:00|idle|64|256000|(null)\nb|n1|up|infinite|idle|64|256000|\n")
+    (found,) = partitions(request(slurm_partition="a,b"))
+    assert "1 of 1 nodes usable" in found.seen
+    assert "no time limit" in found.seen
+
+
 @pytest.mark.parametrize("state", ["down", "drained", "draining", "idle*", "fail", "maint"])
 def test_a_partition_of_nodes_that_are_out_fails(programs, state):
     programs.put_slurm(f"cpu|cpu1|up|infinite|{state}|64|256000|(null)\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from mgsflow.site.jobs import Job, batch_script, submit, wait
 from mgsflow.site.judge import judge_record
 from mgsflow.site.profile import Gpus, Request, Site
 
-FOLDER = Path("results/doctor")
+FOLDER = Path("results/doctor") / str(os.getpid())  # two visits at once share no file
 LOCAL_SECONDS = 300  # of the same probe run here
 
 
@@ -26,7 +28,8 @@ LOCAL_SECONDS = 300  # of the same probe run here
 class Place:
     """Where one kind of jobs goes, and the rules that do."""
 
-    name: str
+    name: str  # of its files: no two places share one
+    partition: str
     options: tuple[str, ...]
     gpus: Gpus | None
     environment: str
@@ -53,11 +56,11 @@ def places(site: Site, environments: Mapping[str, str]) -> list[Place]:
     found: list[Place] = []
     for options, requests in groups.items():
         first = requests[0]
-        base = first.partition or "default"
-        taken = sum(place.name.split("-")[0] == base for place in found)
+        partition = first.partition or "default"
         found.append(
             Place(
-                name=base if not taken else f"{base}-{taken + 1}",
+                name=_free_name(partition, {place.name for place in found}),
+                partition=partition,
                 options=options,
                 gpus=first.gpus,
                 environment=_environment(requests, environments),
@@ -65,6 +68,12 @@ def places(site: Site, environments: Mapping[str, str]) -> list[Place]:
             )
         )
     return found
+
+
+def _free_name(partition: str, taken: set[str]) -> str:
+    """The partition's own name, or with the first number that makes it another's than `taken`."""
+    names = (f"{partition}-{number}" for number in itertools.count(2))
+    return partition if partition not in taken else next(n for n in names if n not in taken)
 
 
 def _environment(requests: list[Request], environments: Mapping[str, str]) -> str:
@@ -128,7 +137,7 @@ def _judge_job(site: Site, place: Place, job: Job, seconds: float) -> Iterator[F
             return
         yield from judge_record(site, place.check, place.gpus, place.environment, record)
         services = record.get("services") or {}
-        yield from judge_services(services, f"from partition {place.name}")
+        yield from judge_services(services, f"from partition {place.partition}")
 
 
 def _bind_hint(site: Site) -> str:

@@ -64,29 +64,34 @@ def check_partitions(site: Site) -> Iterator[Finding]:
                 f"the profile names none for {rules}: SLURM's default is taken",
                 "Name one in default-resources of the profile.",
             )
-        elif partition not in names:
+            continue
+        listed = [name.strip() for name in partition.split(",")]  # SLURM takes the first to start
+        absent = [name for name in listed if name not in names]
+        for name in absent:
             yield failure(
-                check,
+                f"partition {name}",
                 f"no such partition; the profile sends {_rules(requests)} there. There are: "
                 + (", ".join(names) or "none"),
-                f"Put a partition of your site in the place of `{partition}` in the profile.",
+                f"Put a partition of your site in the place of `{name}` in the profile.",
             )
-        else:
-            own = [node for node in nodes if node.partition == partition]
+        if not absent:
+            own = [node for node in nodes if node.partition in listed]
             yield from _check_partition(check, own, requests)
             last = [request for request in site.last if request.partition == partition]
             yield from _check_last(check, own, requests, last)
 
 
 def _check_partition(check: str, nodes: list[Node], requests: list[Request]) -> Iterator[Finding]:
-    usable = [node for node in nodes if node.is_usable]
-    if nodes[0].partition_state != "up":
+    up = [node for node in nodes if node.partition_state == "up"]
+    if not up:
         yield failure(
             check,
             f"its state is {nodes[0].partition_state}: it takes no jobs, or starts none",
             "Wait, or name another partition in the profile.",
         )
         return
+    nodes = _each_once(up)
+    usable = [node for node in nodes if node.is_usable]
     if not usable:
         states = ", ".join(sorted({node.state for node in nodes}))
         yield failure(
@@ -95,19 +100,32 @@ def _check_partition(check: str, nodes: list[Node], requests: list[Request]) -> 
             "Wait, or name another partition in the profile.",
         )
         return
-    troubles = [finding for request in requests for finding in _fit(check, nodes, usable, request)]
+    limit = _longest(up)
+    troubles = [f for request in requests for f in _fit(check, nodes, usable, limit, request)]
     yield from troubles
     if not any(finding.status == "failure" for finding in troubles):
         yield ok(
             check,
             f"up, {len(usable)} of {len(nodes)} nodes usable, {describe_gpus(usable)}, "
-            f"{_limit(nodes[0].limit)}; has room for {_rules(requests)}",
+            f"{_limit(limit)}; has room for {_rules(requests)}",
         )
 
 
-def _fit(check: str, nodes: list[Node], usable: list[Node], request: Request) -> Iterator[Finding]:
+def _each_once(nodes: list[Node]) -> list[Node]:
+    """Of a node that is in several partitions one."""
+    return list({node.name: node for node in nodes}.values())
+
+
+def _longest(nodes: list[Node]) -> int | None:
+    """The largest time limit of the nodes' partitions, in minutes; None where one has none."""
+    limits = [node.limit for node in nodes]
+    return None if None in limits else max(limits)
+
+
+def _fit(
+    check: str, nodes: list[Node], usable: list[Node], limit: int | None, request: Request
+) -> Iterator[Finding]:
     """Whether one rule's jobs can run on a node of the partition."""
-    limit = nodes[0].limit
     if limit and request.minutes and request.minutes > limit:
         yield failure(
             check,
@@ -157,7 +175,7 @@ def _check_last(
 
 
 def _fits(nodes: list[Node], request: Request) -> bool:
-    limit = nodes[0].limit
+    limit = _longest(nodes)
     in_time = not limit or (request.minutes or 0) <= limit
     return in_time and any(not node.lacks(request) for node in nodes)
 

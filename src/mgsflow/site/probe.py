@@ -1,6 +1,6 @@
 """What a job sees on the node that it was sent to, as JSON.
 
-    python -m mgsflow.site.probe results/doctor/a100.json [SERVICE=URL ...]
+    python -m mgsflow.site.probe OUT.json [SERVICE=URL ...]
 
 With the standard library alone, since it runs in any environment; torch is asked where there is
 one. It writes where the run's results will lie: that the file comes back shows that the file system
