@@ -8,6 +8,8 @@ from typing import Any
 from mgsflow.config import validate
 from mgsflow.site.profile import Request, Site
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+
 # What a profile without faults says, as Snakemake hands it on
 GOOD_OPTIONS = {
     "executor": "slurm",

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
-from fake_site import Programs, request, site, training
+from fake_site import REPOSITORY, Programs, request, site, training
 
 from mgsflow import cli
 from mgsflow.config import validate

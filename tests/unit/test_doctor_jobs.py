@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
-from fake_site import Programs, request, site, training
+from fake_site import REPOSITORY, Programs, request, site, training
 
 from mgsflow.core.job import HANDED
 from mgsflow.site import jobs, probe

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import REPOSITORY
-from fake_site import request, site, training
+from fake_site import REPOSITORY, request, site, training
 
 from mgsflow.core.errors import UserError
 from mgsflow.site import checks_profile
