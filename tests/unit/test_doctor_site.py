@@ -43,8 +43,22 @@ def test_a_site_without_apptainer_is_told_of_conda(programs, monkeypatch):
     monkeypatch.setenv("PATH", str(programs.folder))
     (found,) = deployment(site())
     assert found.status == "failure"
-    assert "neither apptainer nor singularity" in found.seen
+    assert "apptainer is not on PATH" in found.seen
     assert "conda" in found.remedy
+    programs.put("singularity", "exit 0")  # which builds no image of ours
+    (found,) = deployment(site())
+    assert found.status == "failure"
+
+
+def test_a_checkout_whose_path_has_a_space_fails_with_apptainer(programs, tmp_path, monkeypatch):
+    programs.put("apptainer", 'echo "apptainer version 1.4.5"')
+    spaced = tmp_path / "my galaxies"
+    spaced.mkdir()
+    monkeypatch.chdir(spaced)
+    (found,) = deployment(site())
+    assert found.status == "failure"
+    assert "my galaxies" in found.seen
+    assert "Move the checkout" in found.remedy
 
 
 def test_an_apptainer_that_runs_an_image_is_good(programs, good_images, tmp_path):

@@ -137,9 +137,7 @@ def test_images_are_checked_where_they_are_used_alone(envs, tmp_path, monkeypatc
     with pytest.raises(UserError, match="on PATH"):
         monkeypatch.setenv("PATH", str(tmp_path))
         check_start(["apptainer"], False, ["data"], envs, {})
-    program = tmp_path / "apptainer"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
+    put_program(tmp_path, "apptainer")
     with pytest.raises(UserError, match=r"data\.sif: missing"):
         check_start(["apptainer"], False, ["data"], envs, {})
     check_start(["apptainer"], False, ["train"], envs, {})
@@ -147,14 +145,40 @@ def test_images_are_checked_where_they_are_used_alone(envs, tmp_path, monkeypatc
 
 def test_conda_needs_no_apptainer(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    check_programs(["conda"])
-    with pytest.raises(UserError, match=r"no apptainer \(or singularity\) on PATH"):
-        check_programs(["apptainer"])
+    check_programs(["conda"], tmp_path)
+    with pytest.raises(UserError, match="apptainer is not on PATH"):
+        check_programs(["apptainer"], tmp_path)
+
+
+def put_program(folder: Path, name: str) -> None:
+    (folder / name).write_text("#!/bin/sh\n")
+    (folder / name).chmod(0o755)
+
+
+def test_singularity_is_not_taken_for_apptainer(tmp_path, monkeypatch):
+    """It was not tried, and nothing hands it what SLURM tells a job."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    put_program(tmp_path, "singularity")
+    with pytest.raises(UserError, match="SingularityCE is not tried"):
+        check_programs(["apptainer"], tmp_path)
+
+
+def test_a_checkout_whose_path_has_a_space_takes_no_image(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    put_program(tmp_path, "apptainer")
+    check_programs(["apptainer"], tmp_path)
+    spaced = tmp_path / "my galaxies"
+    with pytest.raises(UserError, match=r"my galaxies\nMove the checkout"):
+        check_programs(["apptainer"], spaced)
+    with pytest.raises(UserError, match="has a space in it"):
+        check_start(["apptainer"], False, [], spaced / "envs", {})
+    check_programs(["conda"], spaced)
 
 
 def test_the_archive_holds_the_images_lock_and_no_image(envs):
     for name in SOURCE:
         if name != "envs":
+            (envs.parent / name).parent.mkdir(exist_ok=True)
             (envs.parent / name).touch()
     files = source_files(envs.parent)
     assert Path("envs/images.lock") in files

@@ -44,7 +44,7 @@ def check_environments(remote):
 
 if workflow.is_main_process:
     try:
-        check_programs(DEPLOYMENT)
+        check_programs(DEPLOYMENT, Path(workflow.basedir))
     except UserError as error:
         raise WorkflowError(str(error)) from None
 

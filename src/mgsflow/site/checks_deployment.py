@@ -12,9 +12,10 @@ from mgsflow.core.errors import UserError
 from mgsflow.plan import human
 from mgsflow.site import images
 from mgsflow.site.commands import Answer, ask
-from mgsflow.site.deployment import IMAGES, conda_python, container_command, image
+from mgsflow.site.deployment import IMAGES, conda_python, image
 from mgsflow.site.findings import Finding, failure, ok, warning
 from mgsflow.site.profile import Site
+from mgsflow.site.start import check_programs
 
 SETUID_STARTERS = ("/usr/libexec/apptainer/bin/starter-suid", "/usr/lib/apptainer/bin/starter-suid")
 # Each forbids a user without rights to mount an image, if it has the value beside it
@@ -44,14 +45,12 @@ def check_deployment(site: Site, environments: list[str]) -> Iterator[Finding]:
 
 
 def _check_apptainer(environments: list[str]) -> Iterator[Finding]:
-    program = container_command()
-    if program is None:
-        yield failure(
-            "apptainer",
-            "neither apptainer nor singularity is on PATH",
-            "Load the site's module (`module load apptainer`), or use conda: "
-            "`--software-deployment-method conda`, docs/hpc.md.",
-        )
+    program = "apptainer"
+    try:
+        check_programs([program], Path.cwd())
+    except UserError as error:
+        words, _, remedy = str(error).rpartition("\n")
+        yield failure(program, words, remedy)
         return
     version = ask(program, "--version")
     if not version.good:

@@ -15,8 +15,12 @@ CONDA = Path(".snakemake/conda")
 
 
 def container_command() -> str | None:
-    """The program that Snakemake takes: apptainer, or singularity where there is none."""
-    return next((name for name in ("apptainer", "singularity") if shutil.which(name)), None)
+    """Apptainer alone, where it is on PATH.
+
+    Snakemake would take SingularityCE's `singularity` as well, but it neither builds our images
+    nor is told of the job by APPTAINERENV_...: it was not tried.
+    """
+    return "apptainer" if shutil.which("apptainer") else None
 
 
 def image(environment: str) -> Path:

@@ -16,15 +16,25 @@ from mgsflow.site.images import check
 ACTIVE = "MGSFLOW_ENVIRONMENT"
 
 
-def check_programs(methods: Iterable[str]) -> None:
-    """Of the deployment methods (`apptainer`, `conda`), hold Apptainer to be there.
+def check_programs(methods: Iterable[str], folder: Path) -> None:
+    """Of the deployment methods (`apptainer`, `conda`), hold Apptainer to be there and usable.
 
-    Raises UserError if it is asked for and is not on PATH.
+    `folder`: the checkout, or a folder in it, as an absolute path.
+    Raises UserError if Apptainer is asked for and is not on PATH, or if the path has a space, with
+    which Snakemake takes no image.
     """
-    if "apptainer" in methods and container_command() is None:
+    if "apptainer" not in methods:
+        return
+    if container_command() is None:
         raise UserError(
-            "--sdm apptainer: there is no apptainer (or singularity) on PATH.\n"
-            "Load the site's module or install it. Without containers: --sdm conda."
+            "--sdm apptainer: apptainer is not on PATH (SingularityCE is not tried).\n"
+            "Load the site's module (`module load apptainer`) or install it. Without containers: "
+            "--sdm conda."
+        )
+    if any(character.isspace() for character in str(folder)):
+        raise UserError(
+            f"--sdm apptainer: Snakemake takes no image whose path has a space in it: {folder}\n"
+            "Move the checkout to a path without spaces."
         )
 
 
@@ -50,6 +60,6 @@ def check_start(
             "Add --sdm apptainer (or --sdm conda), in the profile software-deployment-method. "
             f"Where all nodes share one environment that is active, say so: {ACTIVE}=active"
         )
-    check_programs(methods)
+    check_programs(methods, envs)
     if "apptainer" in methods:
         check(envs, environments)
