@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from mgsflow import cli
 from mgsflow.config import validate
 from mgsflow.plan import estimate
 from mgsflow.site import doctor
+from mgsflow.site.deployment import used_environments
 from mgsflow.site.findings import failure, look, ok, warning
 from mgsflow.site.profile import read_site
 from mgsflow.site.rules import estimated_hours, plan_table
@@ -92,6 +94,23 @@ def test_what_is_looked_at_depends_on_the_site(programs):
     assert names(site(), submit=False) == [*common, *of_slurm, "services"]
     here = [*common, "machine", "training", "services"]
     assert names(site(executor="local")) == here
+
+
+def test_without_a_plan_nothing_is_said_of_what_its_jobs_ask_for(programs):
+    programs.put_slurm()
+    unplanned = replace(site(), requests=(), trouble="SyntaxError in line 3")
+    assert names(unplanned) == [
+        "plan",
+        "profile",
+        "software",
+        "disk",
+        "SLURM",
+        "preemption",
+        "jobs",
+    ]
+    assert used_environments({}) == ["data", "report", "train"]  # images to look at all the same
+    findings = list(doctor.examine(unplanned, True, 1.0))
+    assert not [found for found in findings if " 0 " in found.seen or "``" in found.seen]
 
 
 def test_without_slurm_its_partitions_are_not_asked_for(programs):

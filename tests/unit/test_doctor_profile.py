@@ -151,6 +151,36 @@ def test_a_container_without_nv_is_no_fault_where_no_job_asks_for_a_gpu():
     assert [finding.status for finding in checks_profile.check_profile(found)] == ["ok"]
 
 
+@pytest.mark.parametrize("rule", ["train_vae", "train_conditional_vae", "train_flow"])
+@pytest.mark.parametrize(("device", "status"), [("auto", "warning"), ("cuda", "failure")])
+def test_a_training_that_asks_for_no_gpu_is_told_of(rule, device, status):
+    found = site(request(rule), request(), config={"compute": {"device": device}})
+    (finding,) = checks_profile.check_profile(found)
+    assert finding.status == status
+    assert finding.seen.startswith(f"{rule}: the profile asks for no GPU")
+    assert "gres" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("asked", "device"),
+    [
+        (request("train_vae", gres=None), "cpu"),
+        (training(), "auto"),
+        (training(gres=None, gpu=1), "cuda"),
+        (request("train_vae", slurm_extra="'--gpus-per-task=1'"), "cuda"),
+    ],
+)
+def test_a_training_that_asks_for_a_gpu_or_needs_none_is_good(asked, device):
+    found = site(asked, config={"compute": {"device": device}})
+    assert [f.status for f in checks_profile.check_profile(found)] == ["ok"]
+
+
+def test_a_gpu_asked_for_in_sbatchs_own_words_needs_nv_as_well():
+    asked = request("train_vae", slurm_extra="'--gres gpu:a100:1'")
+    (found,) = checks_profile.check_profile(site(asked, apptainer_args="--cleanenv"))
+    assert "lack --nv" in found.seen
+
+
 def test_what_concerns_clusters_is_not_asked_of_one_machine():
     found = site(executor="local", slurm_status_command=None, retries=0, latency_wait=5)
     assert [finding.status for finding in checks_profile.check_profile(found)] == ["ok"]

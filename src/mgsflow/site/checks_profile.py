@@ -8,9 +8,10 @@ from pathlib import Path
 
 from mgsflow.core.job import HANDED
 from mgsflow.site.findings import Finding, failure, ok, warning
-from mgsflow.site.profile import Site
+from mgsflow.site.profile import Request, Site
 
 TRIGGERS = {"mtime", "params", "input"}
+TRAININGS = ("train_vae", "train_conditional_vae", "train_flow")
 
 
 def check_plan(site: Site) -> Iterator[Finding]:
@@ -32,7 +33,7 @@ def check_profile(site: Site) -> Iterator[Finding]:
     """Each of the settings that a run was seen to fail without."""
     found = [*_triggers(site), *_retries_of_rules()]
     if site.on_slurm:
-        found += [*_cluster(site), *_container(site)]
+        found += [*_cluster(site), *_container(site), *_trainings(site)]
     yield from found
     if not found:
         yield ok("profile", f"{site.file}: all that was looked at is as it should be")
@@ -109,7 +110,7 @@ def _container(site: Site) -> Iterator[Finding]:
     if site.deployment != "apptainer":
         return
     words = str(site.options.get("apptainer_args") or "").split()
-    if "--nv" not in words and any(request.gpus for request in site.requests):
+    if "--nv" not in words and any(map(_asks_gpu, site.requests)):
         yield failure(
             "profile",
             "apptainer-args lack --nv: no container would see a GPU, and training would run "
@@ -123,3 +124,25 @@ def _container(site: Site) -> Iterator[Finding]:
             f"({', '.join(HANDED)} come into the container either way.)",
             'apptainer-args: "--nv --cleanenv"',
         )
+
+
+def _trainings(site: Site) -> Iterator[Finding]:
+    """A training that asks for no GPU gets none, and torch trains on the CPU without a word."""
+    device = site.settings.compute.device
+    without = [r.rule for r in site.requests if r.rule in TRAININGS and not _asks_gpu(r)]
+    if not without or device == "cpu":
+        return
+    say, end = (failure, "stop") if device == "cuda" else (warning, "train on a CPU without a word")
+    yield say(
+        "profile",
+        f"{', '.join(without)}: the profile asks for no GPU, and compute.device is {device}: such "
+        f"a job would {end}",
+        "Under the rule's name in set-resources of the profile, indented: gres: \"'gpu:MODEL:1'\", "
+        "or gpu: 1. If it is meant so: compute: {device: cpu} in the settings.",
+    )
+
+
+def _asks_gpu(request: Request) -> bool:
+    """By a resource, or in words of its own (slurm_extra)."""
+    words = " ".join(request.options())
+    return bool(request.gpus or re.search(r"(^|\s)(--gres[= ]\S*gpu|--gpus|-G)", words))

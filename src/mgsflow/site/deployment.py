@@ -11,6 +11,7 @@ from pathlib import Path
 from mgsflow.site.profile import Site
 
 IMAGES = Path("envs/images")
+EVERY_RUN = ("data", "report", "train")
 CONDA = Path(".snakemake/conda")
 
 
@@ -59,5 +60,5 @@ def in_environment(site: Site, environment: str, module: str, *arguments: str) -
 
 
 def used_environments(environments: Mapping[str, str]) -> list[str]:
-    """Those that the run's rules need, each once."""
-    return sorted(set(environments.values()))
+    """Those that the run's rules need, each once; without a plan those that every run needs."""
+    return sorted(set(environments.values()) or EVERY_RUN)

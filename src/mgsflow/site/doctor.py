@@ -99,9 +99,10 @@ def checks(site: Site, submit: bool, wait: float) -> Iterator[Check]:
     yield "SLURM", lambda: answers
     if any(finding.status == "failure" for finding in answers):
         return
-    yield "partitions", lambda: check_partitions(site)
-    yield "submission", lambda: check_submission(site)
-    yield "account", lambda: check_account(site)
+    if not site.trouble:  # without a plan nothing is known of what jobs ask for
+        yield "partitions", lambda: check_partitions(site)
+        yield "submission", lambda: check_submission(site)
+        yield "account", lambda: check_account(site)
     yield "preemption", check_preemption
     if submit:
         yield "jobs", lambda: check_jobs(site, by_rule, wait)
