@@ -1,13 +1,13 @@
 """How CPU time and memory of every stage grow with the number of galaxies.
 
-    python benchmarks/cost_growth.py --set photometry --galaxies 1000 3000 10000 30000 100000
-    python benchmarks/cost_growth.py --set images --galaxies 1000 5000 20000
+    python benchmarks/cost_growth.py --set photometry --galaxies 1000 10000 100000
+    python benchmarks/cost_growth.py --set images --galaxies 1000 2000 4000
 
 Runs the whole DAG by Snakemake on simulated skies of so many galaxies, one job of one thread at a
 time, and takes each command's CPU time and peak memory from the system (metered.py). Trainings end
 after a fixed number of epochs, so that work grows with the galaxies alone; what has a fixed number
-of galaxies by its settings (oracle, SED fitting) is left out. Results join those that --out has;
-a size measured again replaces its former result.
+of galaxies by its settings (oracle, SED fitting) is left out. Results join those of the same
+machine that --out has; a size measured again replaces its former result.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ def measure(
         folder = Path(made)
         record, settings = folder / "record.jsonl", folder / "overlay.yaml"
         _copy_source(folder)
+        commit = commit_of(REPOSITORY)
         settings.write_text(yaml.safe_dump(overlay(name, galaxies, tiny)))
         _put_before_the_command(folder / "bin", folder / "src", record)
         path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -120,9 +121,29 @@ def measure(
         lines = record.read_text(encoding="utf-8").splitlines()
         return {
             "galaxies": galaxies,
+            "machine": machine_here(),
+            "commit": commit,
             "kept": _rows(folder / "results" / RUN / "flows" / "features.parquet"),
             "stages": by_stage([json.loads(line) for line in lines]),
         }
+
+
+def machine_here() -> dict[str, Any]:
+    """What a run's times depend on; `processor` is None where the system does not tell it."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return machine(torch.device("cpu")) | {"threads": 1, "processor": next(names, None)}
+
+
+def commit_of(repository: Path) -> str | None:
+    """The commit of the working tree, with `-dirty` if that has changes; None outside of git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        told = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return told.stdout.strip() or None
 
 
 def _copy_source(folder: Path) -> None:
@@ -167,6 +188,27 @@ def _together(records: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def with_run(former: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    """`former` with `run` in the place of the one of as many galaxies, by their numbers.
+
+    Runs of another machine, or of one not known, are left out, which stderr tells: a line through
+    the times of two machines says nothing. Starts were measured with them, and go with them.
+    """
+    others = [each for each in former.get("runs", []) if each["galaxies"] != run["galaxies"]]
+    alike = [each for each in others if each.get("machine") == run["machine"]]
+    for each in others:
+        if each not in alike:
+            print(
+                f"the run of {each['galaxies']} galaxies is left out: it is of another machine, "
+                f"{each.get('machine')}, not {run['machine']}",
+                file=sys.stderr,
+            )
+    return former | {
+        "runs": sorted([*alike, run], key=lambda each: each["galaxies"]),
+        "starts": former.get("starts", {}) if len(alike) == len(others) else {},
+    }
+
+
 def _rows(path: Path) -> int | None:
     """Galaxies with features; None if the run ended before."""
     return pq.read_metadata(path).num_rows if path.exists() else None
@@ -188,14 +230,8 @@ def main() -> None:
     for galaxies in args.galaxies:
         run = measure(args.set, galaxies, args.tiny, args.scratch, args.until)
         result = read_json(args.out) if args.out.exists() else {}
-        runs = {each["galaxies"]: each for each in result.get(args.set, {}).get("runs", [])}
-        runs[galaxies] = run
-        result["machine"] = machine(torch.device("cpu")) | {"threads": 1}
-        result[args.set] = {
-            "settings": joined(COMMON, SETS[args.set]),
-            "runs": [runs[key] for key in sorted(runs)],
-            "starts": result.get(args.set, {}).get("starts", {}),
-        }
+        result[args.set] = with_run(result.get(args.set, {}), run)
+        result[args.set]["settings"] = joined(COMMON, SETS[args.set])
         write_json(args.out, result)
         total = sum(stage["cpu_seconds"] for stage in run["stages"].values())
         print(f"{args.set}, {galaxies} galaxies: {total:.0f} CPU seconds", flush=True)

@@ -15,8 +15,8 @@ python vae_cpu.py --out "$results/vae_cpu.json"
 python flow_training.py --device cpu --galaxies 4000 --no-stage --out "$results/flow_training.json"
 python sampling.py --device cpu --out "$results/sampling.json"
 python startup.py --out "$results/startup.json"
-python streaming.py --out "$results/streaming.json"
+python streaming.py --galaxies 1000 5000 20000 --out "$results/streaming.json"
 python cost_growth.py --set photometry --galaxies 1000 10000 100000
-python cost_growth.py --set images --galaxies 1000 5000 20000
+python cost_growth.py --set images --galaxies 1000 2000 4000
 python growth_figure.py
 python performance.py

@@ -68,6 +68,7 @@ def infer(folder: Path, table: pd.DataFrame, count: int, draws: int) -> dict[str
     write_table(folder / "galaxies.parquet", galaxies(table, count))
     out = folder / "draws.h5"
     command = [sys.executable, "-m", "mgsflow.cli", "infer", "--threads", "1"]
+    command += ["--device", "cpu"]
     command += ["--galaxies", str(folder / "galaxies.parquet"), "--models", str(folder)]
     command += ["--variant", VARIANT, "--draws", str(draws), "--seed", "1", "--out", str(out)]
     (run,) = timed(command, 1)
@@ -94,7 +95,7 @@ def rates(rows: list[dict[str, Any]], draws: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--galaxies", type=int, nargs="+", default=[1000, 10_000, 40_000])
+    parser.add_argument("--galaxies", type=int, nargs="+", default=[1000, 5000, 20_000])
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     parser.add_argument("--tiny", action="store_true", help="a small flow and few galaxies")
     args = parser.parse_args()

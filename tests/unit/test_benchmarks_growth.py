@@ -1,6 +1,7 @@
 """The benchmarks of cost growth, streaming and start-up: they run, and judge growth rightly."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -52,6 +53,37 @@ def test_what_bends_is_told_with_its_sign():
     assert up.fixed >= 0 and down.each > 0
 
 
+def test_what_a_galaxy_more_costs_is_compared_where_noise_lets_see_it():
+    ratio = growth_tables.marginal_ratio
+    assert ratio(SIZES, [2 + 1e-3 * n for n in SIZES]) == pytest.approx(1)
+    # (10^10 - 10^8) / 90,000 over (10^8 - 10^6) / 9000: ten
+    assert ratio(SIZES, [1e-8 * n**2 for n in SIZES]) == pytest.approx(10)
+    assert ratio([1, 2, 3, 4], [1, 3, 4.5, 7.5]) == pytest.approx(1.5)  # the ends, not the middle
+    assert ratio(SIZES[:2], [1, 2]) is None
+    low, high = 1 / (1 - growth_tables.VISIBLE) + 0.01, 1 / (1 - growth_tables.VISIBLE) - 0.01
+    assert ratio(SIZES, [1, low, 9]) is not None and ratio(SIZES, [1, high, 9]) is None
+    assert ratio(SIZES, [1, 9, 9 * low]) is not None and ratio(SIZES, [1, 9, 9 * high]) is None
+    assert ratio(SIZES, [1, 9, 5]) is None
+
+
+def test_a_bend_that_a_free_fixed_cost_hides_is_seen_in_the_cost_of_a_galaxy():
+    seconds = [2.4, 5.1, 46.1]
+    assert growth_tables.straight_line(SIZES, seconds).off < growth_tables.WITHIN
+    assert growth_tables.marginal_ratio(SIZES, seconds) == pytest.approx(1.52, abs=0.01)
+
+
+def test_the_cold_start_is_told_by_the_clock_as_well():
+    way = {"cpu_best": 0.1, "cpu_median": 0.2, "wall_best": 0.3, "wall_median": 0.4}
+    cold = {key: 10 * value for key, value in way.items()}
+    result = {
+        "commands": {"x": {"warm": way, "cold": cold}},
+        "stages": {"y": {"cpu_seconds": 0.5}},
+    }
+    head, _, command, stage = growth_tables.startup(result).splitlines()
+    assert command == "| `x` | 0.100 | 0.200 | 1.000 | 2.000 | 3.000 | 4.000 |"
+    assert head.count("|") == stage.count("|") == command.count("|")
+
+
 def test_the_table_shows_large_and_growing_stages_and_all_of_them(grown):
     rows = [line.split(" | ") for line in growth_tables.growth(grown).splitlines()]
     assert [row[0].strip("| ") for row in rows[2:]] == [
@@ -60,8 +92,9 @@ def test_the_table_shows_large_and_growing_stages_and_all_of_them(grown):
         "the other 1 stages",
         "**all**",
     ]
-    assert rows[2][1] == "3.0 / 12.0 / 102" and rows[2][4] == "+0%"
-    assert rows[3][5] == "120 / 300 / 2100"
+    assert rows[2][1] == "3.0 / 12.0 / 102" and rows[2][4:6] == ["+0%", "1.00"]
+    assert rows[3][5:7] == ["10.00", "120 / 300 / 2100"]
+    assert rows[4][5] == "–"
     assert rows[5][1] == "4.5 / 14.5 / 204"
 
 
@@ -98,6 +131,49 @@ def test_settings_join_section_by_section():
     assert shards == [1, 5]
 
 
+def _run(galaxies, cores, seconds=1.0):
+    stages = {"select": _stage(seconds, 1e8)}
+    return {"galaxies": galaxies, "machine": {"cores": cores}, "commit": None, "stages": stages}
+
+
+def test_runs_of_one_machine_join_and_a_size_measured_again_is_replaced(capsys):
+    former = {"runs": [_run(10, 2), _run(100, 2)], "starts": {"select": 1}}
+    both = cost_growth.with_run(former, _run(10, 2, seconds=7.0))
+    assert both == {"runs": [_run(10, 2, seconds=7.0), _run(100, 2)], "starts": {"select": 1}}
+    assert cost_growth.with_run({}, _run(10, 2)) == {"runs": [_run(10, 2)], "starts": {}}
+    assert capsys.readouterr().err == ""
+
+
+def test_runs_of_another_machine_are_left_out_and_named(capsys):
+    unknown = {key: value for key, value in _run(50, 2).items() if key != "machine"}
+    former = {"runs": [_run(10, 2), unknown, _run(100, 8)], "starts": {"select": 1}}
+    found = cost_growth.with_run(former, _run(1000, 8))
+    assert found == {"runs": [_run(100, 8), _run(1000, 8)], "starts": {}}
+    told = capsys.readouterr().err
+    assert "10 galaxies is left out" in told and "50 galaxies is left out" in told
+    assert "100 galaxies is" not in told
+
+
+def test_a_run_names_the_commit_and_whether_its_source_was_changed(tmp_path):
+    assert cost_growth.commit_of(tmp_path) is None
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "x").write_text("1")
+    for words in (["init", "-q"], ["add", "x"], [*author, "commit", "-qm", "x"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    clean = cost_growth.commit_of(tmp_path)
+    assert len(clean) >= 12 and "dirty" not in clean
+    (tmp_path / "x").write_text("2")
+    assert cost_growth.commit_of(tmp_path) == f"{clean}-dirty"
+
+
+def test_the_results_of_a_set_are_of_one_machine(repository):
+    result = json.loads((repository / "benchmarks/results/cost_growth.json").read_text())
+    for name in cost_growth.SETS:
+        machines = [run["machine"] for run in result[name]["runs"]]
+        assert machines[0]["cores"] and all(each == machines[0] for each in machines)
+        assert all("commit" in run for run in result[name]["runs"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "rule"), [("photometry", "select"), ("images", "stamps")])
 def test_a_run_is_measured_job_by_job(repository, tmp_path, name, rule):
@@ -109,6 +185,7 @@ def test_a_run_is_measured_job_by_job(repository, tmp_path, name, rule):
     result = json.loads(out.read_text())
     (run,) = result[name]["runs"]
     stages, started = run["stages"], result[name]["starts"]
+    assert run["machine"] == cost_growth.machine_here() and "commit" in run
     assert result["other"] == 1 and rule in stages and set(started) == set(stages)
     for stage, found in stages.items():
         assert found["cpu_seconds"] > 0.3 * started[stage]["cpu_seconds"]
@@ -132,6 +209,37 @@ def test_draws_are_streamed_and_rates_are_those_of_the_rows(repository, tmp_path
     assert rates["bytes_per_second"] == pytest.approx(1000)
     assert rates["million_seconds"] == pytest.approx(10_003)
     assert rates["million_bytes"] == pytest.approx(1e7)
+
+
+def _commands(text):
+    """The benchmarks' command lines of a script or a page, as from the repository's top."""
+    lines = (line.strip() for line in text.splitlines())
+    found = [line for line in lines if re.match(r"python (benchmarks/)?\w+\.py", line)]
+    return [
+        line.replace("benchmarks/", "").replace('"$results/', "results/").replace('"', "")
+        for line in found
+    ]
+
+
+def _sizes(command):
+    return [int(n) for n in re.search(r"--galaxies ([\d ]+)", command)[1].split()]
+
+
+def test_the_page_and_the_script_have_the_commands_that_give_the_tables(repository):
+    benchmarks = repository / "benchmarks"
+    page, script = (repository / "docs/performance.md"), benchmarks / "run.sh"
+    block = page.read_text().split("```")[1]
+    commands = _commands(script.read_text())
+    assert len(commands) >= 11 and _commands(block) == commands
+
+    grown = json.loads((benchmarks / "results/cost_growth.json").read_text())
+    for name in cost_growth.SETS:
+        (command,) = (line for line in commands if f"--set {name}" in line)
+        assert _sizes(command) == [run["galaxies"] for run in grown[name]["runs"]]
+        assert f"{command.replace('python ', 'python benchmarks/')}\n" in cost_growth.__doc__
+    streamed = json.loads((benchmarks / "results/streaming.json").read_text())
+    (command,) = (line for line in commands if "streaming.py" in line)
+    assert _sizes(command) == [row["galaxies"] for row in streamed["rows"]]
 
 
 def test_starts_are_measured_warm_and_cold(repository, tmp_path):
