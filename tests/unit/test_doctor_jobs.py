@@ -99,6 +99,34 @@ def test_without_containers_the_environment_has_no_name():
 
 
 @pytest.fixture
+def unmade(tmp_path, monkeypatch):
+    """A site by conda whose environment is yet to be made: its probes run in the login's."""
+    monkeypatch.chdir(tmp_path)
+    Path("envs").mkdir()
+    Path("envs/train.yaml").write_text("dependencies: [python=3.11]\n")
+    return {"software_deployment_method": ["conda"]}
+
+
+def test_another_environments_torch_is_not_taken_for_that_of_conda(unmade):
+    (found,) = judged(profile=site(**unmade), environment=None)
+    assert found.status == "warning"
+    assert "A100-SXM4-40GB" in found.seen
+    assert "2.13.0" not in found.seen
+    assert "--conda-create-envs-only" in found.remedy
+    (found,) = judged(profile=site(**unmade), environment=None, devices=[])
+    assert found.status == "failure"  # the node is the run's own
+    (found,) = judged(profile=site(**unmade), environment=None, asked=None)
+    assert found.status == "ok"
+    assert "conda's `train` is not made yet" in found.seen
+
+
+def test_nor_is_it_on_this_machine(unmade, monkeypatch, tmp_path):
+    gpu = local("auto", monkeypatch, tmp_path, options=unmade)["GPU"]
+    assert gpu.status == "warning"
+    assert "computes" not in gpu.seen
+
+
+@pytest.fixture
 def slurm(tmp_path, monkeypatch):
     """sbatch runs a script at once; its jobs are COMPLETED or FAILED, as their code says."""
     programs = Programs(tmp_path / "bin")
@@ -310,13 +338,13 @@ def test_an_nvidia_smi_that_fails_is_quoted(tmp_path, monkeypatch):
     assert probe._driver() == {"gpus": [], "words": "NVIDIA-SMI has failed"}
 
 
-def local(device, monkeypatch, tmp_path, **record):
+def local(device, monkeypatch, tmp_path, options=None, **record):
     """What the doctor says of this machine, had the probe seen `record`."""
     monkeypatch.chdir(tmp_path)
     seen = json.dumps(GOOD | {"environment": None} | record)
     command = ["sh", "-c", f"mkdir -p {FOLDER}; echo '{seen}' > {FOLDER}/here.json"]
     monkeypatch.setattr("mgsflow.site.checks_probe.in_environment", lambda *_: command)
-    options = {"executor": "local", "software_deployment_method": []}
+    options = {"executor": "local", "software_deployment_method": []} | (options or {})
     found = site(config={"compute": {"device": device}}, **options)
     return {finding.check: finding for finding in check_here(found)}
 

@@ -17,6 +17,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.plan import estimate
 from mgsflow.site import checks_deployment, checks_machine, images
 from mgsflow.site.checks_services import judge_services, service_urls
+from mgsflow.site.deployment import in_environment
 from mgsflow.site.probe import ask_service
 from mgsflow.sky.addresses import skyserver_search
 
@@ -150,6 +151,22 @@ def test_conda_is_there_and_says_which_environments_are_not_made(programs, tmp_p
     (tmp_path / "envs/train.yaml").write_text("dependencies: [python=3.12]\n")  # other pins now
     (found,) = deployment(conda)
     assert found.status == "warning"
+
+
+def test_conda_environments_are_looked_for_where_the_profile_has_them_made(
+    programs, tmp_path, monkeypatch
+):
+    programs.put("conda", "echo conda 25.1")
+    (tmp_path / "envs/train.yaml").write_text("dependencies: [python=3.11]\n")
+    python = tmp_path / "scratch/conda/abc_/bin/python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    (tmp_path / "scratch/conda/abc_.yaml").write_text("dependencies: [python=3.11]\n")
+    monkeypatch.setenv("SCRATCH", str(tmp_path / "scratch"))
+    options = {"software_deployment_method": ["conda"], "conda_prefix": "$SCRATCH/conda"}
+    (found,) = deployment(site(**options))
+    assert found.status == "ok"
+    assert str(python) in in_environment(site(**options), "train", "mgsflow.site.probe")
 
 
 def free(monkeypatch, bytes_free):

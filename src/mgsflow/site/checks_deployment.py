@@ -12,7 +12,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.plan import human
 from mgsflow.site import images
 from mgsflow.site.commands import Answer, ask
-from mgsflow.site.deployment import IMAGES, conda_python, image
+from mgsflow.site.deployment import IMAGES, image, is_not_made
 from mgsflow.site.findings import Finding, failure, ok, warning
 from mgsflow.site.profile import Site
 from mgsflow.site.start import check_programs
@@ -31,7 +31,7 @@ def check_deployment(site: Site, environments: list[str]) -> Iterator[Finding]:
     if site.deployment == "apptainer":
         yield from _check_apptainer(environments)
     elif site.deployment == "conda":
-        yield from _check_conda(environments)
+        yield from _check_conda(site, environments)
     elif site.on_slurm and os.environ.get("MGSFLOW_ENVIRONMENT") != "active":
         yield failure(
             "software",
@@ -117,7 +117,7 @@ def check_images(environments: Iterable[str]) -> Iterator[Finding]:
         yield ok("images", f"{', '.join(names)}: digests as in envs/images.lock, pins as here")
 
 
-def _check_conda(environments: list[str]) -> Iterator[Finding]:
+def _check_conda(site: Site, environments: list[str]) -> Iterator[Finding]:
     answer = ask("conda", "--version", seconds=60)
     if not answer.good:
         yield failure(
@@ -126,7 +126,7 @@ def _check_conda(environments: list[str]) -> Iterator[Finding]:
             "Load the site's module, or install Miniforge: it must be on PATH.",
         )
         return
-    missing = [name for name in environments if conda_python(name) is None]
+    missing = [name for name in environments if is_not_made(site, name)]
     if missing:
         yield warning(
             "conda",

@@ -14,10 +14,10 @@ from typing import Any
 from mgsflow.core.job import HANDED
 from mgsflow.site.checks_services import RULES, judge_services, service_urls
 from mgsflow.site.commands import ask
-from mgsflow.site.deployment import in_environment
+from mgsflow.site.deployment import in_environment, is_not_made
 from mgsflow.site.findings import Finding, failure, ok, warning
 from mgsflow.site.jobs import Job, batch_script, submit, wait
-from mgsflow.site.judge import judge_record
+from mgsflow.site.judge import MAKE_CONDA, judge_record
 from mgsflow.site.profile import Gpus, Request, Site
 
 FOLDER = Path("results/doctor") / str(os.getpid())  # two visits at once share no file
@@ -179,17 +179,27 @@ def check_here(site: Site) -> Iterator[Finding]:
     device = site.settings.compute.device
     wanted = Gpus("", 1) if device == "cuda" else None
     yield from judge_record(site, "training", wanted, "train", record)
-    gpus = record["driver"]["gpus"]
     if device == "auto":
-        torch = record.get("torch") or {}
-        if gpus and not torch.get("computes"):
-            yield warning(
-                "GPU",
-                f"{', '.join(gpus)} is here, but torch {torch.get('version')} (CUDA build: "
-                f"{torch.get('cuda_build')}) does not use it",
-                'Install torch\'s CUDA build: docs/hpc.md, "CPU and CUDA builds of torch".',
-            )
-        elif gpus:
-            yield ok("GPU", f"{', '.join(gpus)}; torch computes on it")
-        else:
-            yield ok("GPU", "none here: training runs on the CPU (compute: {device: auto})")
+        yield from _judge_auto(site, record)
+
+
+def _judge_auto(site: Site, record: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether training takes the GPU that there is, where the settings leave it open."""
+    gpus, torch = ", ".join(record["driver"]["gpus"]), record.get("torch") or {}
+    if not gpus:
+        yield ok("GPU", "none here: training runs on the CPU (compute: {device: auto})")
+    elif is_not_made(site, "train"):
+        yield warning(
+            "GPU",
+            f"{gpus} is here; conda's `train` is not made yet, and its torch could not be asked",
+            f"{MAKE_CONDA}, then ask again.",
+        )
+    elif not torch.get("computes"):
+        yield warning(
+            "GPU",
+            f"{gpus} is here, but torch {torch.get('version')} (CUDA build: "
+            f"{torch.get('cuda_build')}) does not use it",
+            'Install torch\'s CUDA build: docs/hpc.md, "CPU and CUDA builds of torch".',
+        )
+    else:
+        yield ok("GPU", f"{gpus}; torch computes on it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
@@ -28,17 +29,25 @@ def image(environment: str) -> Path:
     return IMAGES / f"{environment}.sif"
 
 
-def conda_python(environment: str, folder: Path = CONDA) -> Path | None:
+def conda_python(site: Site, environment: str) -> Path | None:
     """Python of the environment that Snakemake has made, if it has.
 
-    It keeps a copy of the environment's file beside it, by whose text it is found.
+    It keeps a copy of the environment's file beside it, by whose text it is found; both in the
+    profile's conda-prefix, where it names one.
     """
+    prefix = site.options.get("conda_prefix")
+    folder = Path(os.path.expandvars(prefix)).expanduser() if prefix else CONDA
     wanted = Path(f"envs/{environment}.yaml").read_bytes()
     for copy in sorted(folder.glob("*.yaml")):
         python = copy.with_suffix("") / "bin/python"
         if copy.read_bytes() == wanted and python.exists():
             return python
     return None
+
+
+def is_not_made(site: Site, environment: str) -> bool:
+    """Whether a probe of `environment` runs in another, since Snakemake has yet to make it."""
+    return site.deployment == "conda" and conda_python(site, environment) is None
 
 
 def in_environment(site: Site, environment: str, module: str, *arguments: str) -> list[str]:
@@ -54,7 +63,7 @@ def in_environment(site: Site, environment: str, module: str, *arguments: str) -
             str(image(environment)),
             *inner,
         ]
-    own = conda_python(environment) if site.deployment == "conda" else None
+    own = conda_python(site, environment) if site.deployment == "conda" else None
     # a conda environment that is not made yet: the GPU can be looked for without it
     return [*command, str(own or sys.executable), "-m", module, *arguments]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mgsflow.site.deployment import is_not_made
 from mgsflow.site.findings import Finding, failure, ok, warning
 from mgsflow.site.profile import Gpus, Site
 
 BUILDS = 'docs/hpc.md, "CPU and CUDA builds of torch"'
+MAKE_CONDA = "`snakemake --profile ... --conda-create-envs-only`"
 
 
 def judge_record(
@@ -26,10 +28,15 @@ def judge_record(
             )
             return
         where += f", image {environment}"
+    not_made = is_not_made(site, environment)
+    if not_made:
+        where += f" of the login environment (conda's `{environment}` is not made yet)"
     if gpus is None:
         yield ok(check, where)
         return
-    faults = [*_gpu_faults(site, check, where, record)]
+    if not_made:
+        record = {**record, "torch": None}  # another environment's says nothing of the run's
+    faults = [*_gpu_faults(site, check, where, environment, record)]
     yield from faults or [ok(check, f"{where}, {_seen(record)}")]
 
 
@@ -39,7 +46,9 @@ def _seen(record: Mapping[str, Any]) -> str:
     return f"{names}; torch {torch['version']} (CUDA {torch['cuda_build']}) computes on it"
 
 
-def _gpu_faults(site: Site, check: str, where: str, record: Mapping[str, Any]) -> Iterator[Finding]:
+def _gpu_faults(
+    site: Site, check: str, where: str, environment: str, record: Mapping[str, Any]
+) -> Iterator[Finding]:
     """What stands between a job and its GPU: of a chain of causes the first."""
     torch, driver = record["torch"], record["driver"]
     if record["gpus"] is None:
@@ -68,12 +77,19 @@ def _gpu_faults(site: Site, check: str, where: str, record: Mapping[str, Any]) -
             else "The node has no NVIDIA driver, or SLURM gave the job no GPU: see the partition "
             "and gres of the profile, and `srun ... nvidia-smi`.",
         )
+    elif is_not_made(site, environment):
+        yield warning(
+            check,
+            f"{where}: a GPU is there ({'; '.join(driver['gpus']) or driver['words']}); whether "
+            "torch computes on it could not be looked at",
+            f"{MAKE_CONDA}, then ask again.",
+        )
     elif torch is None:
         yield failure(
             check,
             f"{where}: a GPU is there ({'; '.join(driver['gpus'])}), but no torch in this "
             "environment",
-            "`make images`, or with conda `snakemake --profile ... --conda-create-envs-only`.",
+            f"`make images`, or with conda {MAKE_CONDA}.",
         )
     elif torch["cuda_build"] and not torch["available"]:
         yield failure(
