@@ -147,7 +147,7 @@ echo "$(cat {state}/$n)|None" """,
     )
     programs.put("scancel", f'echo "$@" >> {state}/cancelled')
     monkeypatch.setenv("PATH", f"{programs.folder}:/usr/bin:/bin")
-    for name in HANDED:
+    for name in (*HANDED, "SLURM_CONF"):
         monkeypatch.delenv(name, raising=False)
     run = tmp_path / "run"
     run.mkdir()
@@ -252,6 +252,24 @@ def test_a_job_that_squeue_has_forgotten_has_ended(slurm):
     slurm.say("squeue", "slurm_load_jobs error: Invalid job id specified", code=1)
     (found,) = check_jobs(active(request()), ENVIRONMENTS, seconds=5)
     assert found.status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("without", "status", "words"),
+    [
+        ("echo 'Slurmctld(primary) at vm is UP'", "ok", "without it"),
+        ("echo 'scontrol: fatal: no configuration source' >&2; exit 1", "failure", "no configur"),
+        ("echo 'Slurmctld(primary) at vm is DOWN'; exit 1", "failure", "is DOWN"),
+    ],
+)
+def test_the_node_says_whether_it_needs_the_variable(slurm, monkeypatch, without, status, words):
+    slurm.put("scontrol", f'if [ -n "$SLURM_CONF" ]; then echo is UP; else {without}; fi')
+    assert len(list(check_jobs(active(request()), ENVIRONMENTS, seconds=60))) == 1
+    monkeypatch.setenv("SLURM_CONF", "/opt/slurm.conf")
+    job, found = check_jobs(active(request()), ENVIRONMENTS, seconds=60)
+    assert job.status == "ok"
+    assert (found.check, found.status) == ("SLURM_CONF", status)
+    assert words in found.seen
 
 
 def test_services_are_asked_from_the_partition_that_will_ask_them(slurm):

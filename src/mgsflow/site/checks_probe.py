@@ -19,6 +19,7 @@ from mgsflow.site.findings import Finding, failure, ok, warning
 from mgsflow.site.jobs import Job, batch_script, submit, wait
 from mgsflow.site.judge import MAKE_CONDA, judge_record
 from mgsflow.site.profile import Gpus, Request, Site
+from mgsflow.site.slurm import answers
 
 FOLDER = Path("results/doctor") / str(os.getpid())  # two visits at once share no file
 LOCAL_SECONDS = 300  # of the same probe run here
@@ -46,6 +47,10 @@ class Place:
     @property
     def log(self) -> Path:
         return FOLDER / f"{self.name}.log"
+
+    @property
+    def ping(self) -> Path:
+        return FOLDER / f"{self.name}.ping"
 
 
 def places(site: Site, environments: Mapping[str, str]) -> list[Place]:
@@ -86,15 +91,20 @@ def check_jobs(site: Site, environments: Mapping[str, str], seconds: float) -> I
     where = places(site, environments)
     urls = service_urls(site.settings)
     jobs = []
+    variable = bool(os.environ.get("SLURM_CONF"))
     for place in where:
-        place.out.unlink(missing_ok=True)
+        for old in (place.out, place.ping):
+            old.unlink(missing_ok=True)
         services = urls if place.asks_services else {}
         command = _command(site, place, services)
         options = [*place.options, "--cpus-per-task=1"]
-        jobs.append(submit(place.name, options, batch_script(command, HANDED), place.log))
+        script = batch_script(command, HANDED, place.ping if variable else None)
+        jobs.append(submit(place.name, options, script, place.log))
     wait(jobs, seconds)
     for place, job in zip(where, jobs, strict=True):
         yield from _judge_job(site, place, job, seconds)
+        if place.ping.exists():
+            yield _judge_ping(place, place.ping.read_text(errors="replace"))
 
 
 def _command(site: Site, place: Place, services: Mapping[str, str]) -> list[str]:
@@ -138,6 +148,18 @@ def _judge_job(site: Site, place: Place, job: Job, seconds: float) -> Iterator[F
         yield from judge_record(site, place.check, place.gpus, place.environment, record)
         services = record.get("services") or {}
         yield from judge_services(services, f"from partition {place.partition}")
+
+
+def _judge_ping(place: Place, said: str) -> Finding:
+    """Whether a job step, to which SLURM_CONF is not handed on, would find SLURM on the node."""
+    if answers(said):
+        return ok("SLURM_CONF", f"SLURM answers {place.check} without it")
+    return failure(
+        "SLURM_CONF",
+        f"SLURM does not answer {place.check} without SLURM_CONF, which Snakemake's job steps do "
+        f"not hand on: every job would end with `srun: fatal` ({_last_words(place.ping)})",
+        "Ask for the configuration at /etc/slurm/slurm.conf on all nodes, a link will do.",
+    )
 
 
 def _bind_hint(site: Site) -> str:

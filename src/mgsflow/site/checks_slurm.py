@@ -10,44 +10,47 @@ from collections.abc import Iterator
 from mgsflow.site.commands import ask
 from mgsflow.site.findings import Finding, failure, ok, warning
 from mgsflow.site.profile import Request, Site
-from mgsflow.site.slurm import Node, describe_gpus, read_nodes
+from mgsflow.site.slurm import Node, answers, describe_gpus, read_nodes
 
 COMMANDS = ("sbatch", "squeue", "sinfo", "scontrol", "scancel", "srun")
 
 
 def check_slurm() -> Iterator[Finding]:
     """The commands and the controller."""
-    answers = {name: ask(name, "--version", seconds=20) for name in COMMANDS}
-    absent = [name for name, answer in answers.items() if not answer.good]
+    commands = {name: ask(name, "--version", seconds=20) for name in COMMANDS}
+    absent = [name for name, answer in commands.items() if not answer.good]
     if absent:
         yield failure(
             "SLURM",
-            f"{', '.join(absent)}: {answers[absent[0]].words}",
+            f"{', '.join(absent)}: {commands[absent[0]].words}",
             "Run on a login node of the cluster, load its SLURM module if it has one, or use "
             "profiles/local.",
         )
         return
     ping = ask("scontrol", "ping", seconds=30)
-    if not ping.good or " UP" not in ping.out:
+    if not ping.good or not answers(ping.out):
         yield failure(
             "SLURM",
             f"slurmctld does not answer: {ping.words}",
             "Ask the site's administrators; `scontrol ping` must say UP.",
         )
         return
-    yield ok("SLURM", f"{answers['sinfo'].out.strip()}; {ping.out.strip().splitlines()[0]}")
+    yield ok("SLURM", f"{commands['sinfo'].out.strip()}; {ping.out.strip().splitlines()[0]}")
     yield from _without_variables()
 
 
 def _without_variables() -> Iterator[Finding]:
-    """The executor's job steps drop all SLURM_... but the job's own: SLURM_CONF among them."""
+    """The executor's job steps drop all SLURM_... but the job's own: SLURM_CONF among them.
+
+    A node may have its configuration all the same, from its slurmd: the doctor's jobs ask there.
+    """
     own = os.environ.get("SLURM_CONF")
     if own and not ask("env", "-u", "SLURM_CONF", "scontrol", "ping").good:
-        yield failure(
+        yield warning(
             "SLURM_CONF",
-            f"SLURM answers only by SLURM_CONF={own}, which Snakemake's job steps do not hand on: "
-            "every job would end with `srun: fatal`",
-            "Ask for the configuration at /etc/slurm/slurm.conf on all nodes, a link will do.",
+            f"SLURM answers here only by SLURM_CONF={own}, which Snakemake's job steps do not hand "
+            "on: what the doctor's jobs say of SLURM_CONF, where they ran, decides",
+            "If no job was sent: `env -u SLURM_CONF scontrol ping` on a node must say UP.",
         )
 
 

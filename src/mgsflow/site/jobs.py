@@ -83,15 +83,18 @@ def _look(job: Job) -> None:
         job.state, job.reason = "COMPLETED", "left the queue"
 
 
-def batch_script(command: list[str], handed: tuple[str, ...]) -> str:
+def batch_script(command: list[str], handed: tuple[str, ...], ping: Path | None = None) -> str:
     """A script that runs `command` where it was submitted, as the workflow runs its stages.
 
     `handed` are variables that a container is told in spite of a clean environment: the workflow's
-    own (mgsflow.core.job).
+    own (mgsflow.core.job). Into the file `ping`, where given, goes SLURM's answer without
+    SLURM_CONF, which the workflow's job steps do not hand on either.
     """
     lines = ["#!/bin/sh", f"cd {shlex.quote(str(Path.cwd()))} || exit 1"]
     lines += [
         f'if [ -n "${{{name}+x}}" ]; then export APPTAINERENV_{name}="${name}"; fi'
         for name in handed
     ]
+    if ping:
+        lines.append(f"env -u SLURM_CONF scontrol ping > {shlex.quote(str(ping))} 2>&1")
     return "\n".join([*lines, f"exec {shlex.join(command)}"]) + "\n"

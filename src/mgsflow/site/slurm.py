@@ -61,6 +61,11 @@ def read_nodes() -> list[Node]:
     return [_node(line) for line in answer.out.splitlines() if line.count("|") == 7]
 
 
+def answers(ping: str) -> bool:
+    """Whether `scontrol ping` has found a controller: one of several is enough."""
+    return " UP" in ping
+
+
 def _node(line: str) -> Node:
     partition, name, up, limit, state, cpus, memory, gres = (p.strip() for p in line.split("|"))
     return Node(
