@@ -32,6 +32,23 @@ cpu|cpu2|up|infinite|down*|64|256000|(null)
 t4|t4n1|up|12:00:00|allocated|16|64000|gpu:t4:1(S:0-1)
 shut|t4n1|down|infinite|idle|16|64000|gpu:t4:1
 """
+# What a probe sees in the image on a node with a GPU
+PROBED = {
+    "node": "a100n1",
+    "python": "3.11.2",
+    "gpus": "0",
+    "environment": "train",
+    "devices": ["/dev/nvidia0"],
+    "driver": {"gpus": ["NVIDIA A100-SXM4-40GB, 40960 MiB, 580.1"], "words": ""},
+    "torch": {
+        "version": "2.13.0+cu130",
+        "cuda_build": "13.0",
+        "available": True,
+        "computes": True,
+        "words": "",
+        "name": "NVIDIA A100-SXM4-40GB",
+    },
+}
 VERSION = 'echo "slurm-wlm 22.05.8"'
 PING = 'echo "Slurmctld(primary) at vm is UP"'
 
