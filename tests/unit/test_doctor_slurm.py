@@ -71,8 +71,12 @@ def test_a_list_of_partitions_is_judged_by_all_of_them_together(programs):
     assert [found.status for found in partitions(training(**long))] == ["ok"]
     (found,) = partitions(training(**long | {"minutes": 1500}))
     assert "1500 min, the partition allows 1440" in found.seen
-    (found,) = partitions(request(slurm_partition="cpu, shut"), last=(request(minutes=10**6),))
-    assert (found.status, found.check) == ("ok", "partition cpu, shut")
+    # what is shut, without a time limit, gives nothing
+    first, last = (request(slurm_partition="t4, shut", minutes=m) for m in (700, 2100))
+    room, late = partitions(first, last=(last,))
+    assert (room.status, room.check) == ("ok", "partition t4, shut")
+    assert "limit 720 min" in room.seen
+    assert (late.status, "2100 min" in late.seen) == ("warning", True)
     (found,) = partitions(request(slurm_partition="cpu,long"))
     assert (found.status, found.check) == ("failure", "partition long")
 

@@ -81,11 +81,11 @@ def check_partitions(site: Site) -> Iterator[Finding]:
             own = [node for node in nodes if node.partition in listed]
             yield from _check_partition(check, own, requests)
             last = [request for request in site.last if request.partition == partition]
-            yield from _check_last(check, own, requests, last)
+            yield from _check_last(check, [node for node in own if _is_up(node)], requests, last)
 
 
 def _check_partition(check: str, nodes: list[Node], requests: list[Request]) -> Iterator[Finding]:
-    up = [node for node in nodes if node.partition_state == "up"]
+    up = [node for node in nodes if _is_up(node)]
     if not up:
         yield failure(
             check,
@@ -114,6 +114,10 @@ def _check_partition(check: str, nodes: list[Node], requests: list[Request]) -> 
         )
 
 
+def _is_up(node: Node) -> bool:
+    return node.partition_state == "up"
+
+
 def _each_once(nodes: list[Node]) -> list[Node]:
     """Of a node that is in several partitions one."""
     return list({node.name: node for node in nodes}.values())
@@ -122,7 +126,7 @@ def _each_once(nodes: list[Node]) -> list[Node]:
 def _longest(nodes: list[Node]) -> int | None:
     """The largest time limit of the nodes' partitions, in minutes; None where one has none."""
     limits = [node.limit for node in nodes]
-    return None if None in limits else max(limits)
+    return None if None in limits else max(limits, default=None)
 
 
 def _fit(
