@@ -18,6 +18,7 @@ class Checkout:
     """A copy of the repository in which Snakemake runs."""
 
     folder: Path
+    variables: dict[str, str] | None = None  # of its environment, where they are not this process's
 
     @classmethod
     def copy(cls, repository: Path, folder: Path) -> Checkout:
@@ -60,13 +61,13 @@ class Checkout:
         return subprocess.run(
             [sys.executable, "-m", module, *map(str, arguments)],
             cwd=self.folder,
-            env=_environment(),
+            env=self.environment(),
             text=True,
             capture_output=True,
         )
 
-
-def _environment() -> dict[str, str]:
-    """The environment of a shell in which the environment's programs come first."""
-    here = Path(sys.executable).parent
-    return {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
+    def environment(self) -> dict[str, str]:
+        """That of a shell in which the Python environment's programs come first."""
+        variables = self.variables or dict(os.environ)
+        here = Path(sys.executable).parent
+        return {**variables, "PATH": f"{here}{os.pathsep}{variables['PATH']}", "COLUMNS": "200"}

@@ -47,6 +47,7 @@ class Estimate:
     cpu_hours: float  # of one core, to make stamps of what was downloaded
     vae_hours: float  # of an A100
     flow_hours: float  # of a T4
+    judged: float  # galaxies of the validation and test sets, of which joint draws are kept
 
 
 def estimate(settings: Settings) -> Estimate:
@@ -88,6 +89,7 @@ def estimate(settings: Settings) -> Estimate:
         cpu_hours=seconds / 3600,
         vae_hours=VAE_HOURS * share * galaxies / VAE_GALAXIES,
         flow_hours=FLOW_HOURS * (1 - share) * galaxies / FLOW_GALAXIES * models,
+        judged=galaxies * (1 - settings.splits.train) * (1 - share),
     )
 
 

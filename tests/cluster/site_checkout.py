@@ -23,7 +23,6 @@ LIMIT = 1500  # seconds that any run may take
 class Site(Checkout):
     """A checkout with a site's profile, images and environment variables."""
 
-    variables: dict[str, str] | None = None
     said: str = ""
 
     def write_profile(
@@ -67,11 +66,6 @@ class Site(Checkout):
         """Run Snakemake to its end: the exit status, and all it said."""
         process = self.start(*arguments, profile=profile, overlay=overlay, log=log)
         return finish(process), (self.folder / log).read_text()
-
-    def environment(self) -> dict[str, str]:
-        variables = self.variables or dict(os.environ)
-        here = Path(sys.executable).parent
-        return {**variables, "PATH": f"{here}{os.pathsep}{variables['PATH']}", "COLUMNS": "200"}
 
 
 def finish(process: subprocess.Popen, seconds: float = LIMIT) -> int:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from site_checkout import Site, logs_of, rules
 
+from mgsflow.archive.source import pins
 from mgsflow.core.job import read_job_line
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
@@ -62,18 +63,13 @@ def test_every_job_says_that_it_ran_on_its_node_with_its_gpu_alone(whole, plan, 
 def test_every_job_ran_in_its_image_with_the_locked_versions(whole, plan, records):
     for rule, text in rules(whole.folder).items():
         name = re.search(r"images/(\w+)\.sif", text)[1]
-        lock = _pins(whole.folder / "envs" / f"{name}.lock")
+        lock = pins(whole.folder)[name]
         for record in records[rule]:
             assert Path(record["container"]) == whole.folder / "envs/images" / f"{name}.sif", rule
             assert record["environment"] == name, rule
             assert record["packages"], rule
             for package, version in record["packages"].items():
                 assert version.split("+")[0] == lock[package], (rule, package)
-
-
-def _pins(lock: Path) -> dict[str, str]:
-    lines = [line for line in lock.read_text().splitlines() if "==" in line]
-    return dict(line.split("==") for line in lines if not line.startswith("#"))
 
 
 def test_nothing_is_left_to_run(whole):

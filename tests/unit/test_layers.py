@@ -17,7 +17,8 @@ LAYERS = [
     ("models",),
     ("training",),
     ("evaluation",),
-    ("report", "archive"),
+    ("sed",),
+    ("report", "archive", "site"),
 ]
 FLOOR = {package: i for i, layer in enumerate(LAYERS) for package in layer}
 

@@ -17,6 +17,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.job import hand_into_containers
 from mgsflow.core.variants import inputs_of
 from mgsflow.plan import describe
+from mgsflow.site.deployment import EVERY_RUN
 from mgsflow.site.start import check_programs, check_start
 from mgsflow.stages import STAGES
 
@@ -38,7 +39,7 @@ DEPLOYMENT = {method.name.lower() for method in workflow.deployment_settings.dep
 
 def check_environments(remote):
     """Raise UserError unless each rule of the run gets the environment that it names."""
-    names = ["data", "train", "report", *(["sed"] if HAS_SED else [])]
+    names = [*EVERY_RUN, *(["sed"] if HAS_SED else [])]
     check_start(DEPLOYMENT, remote, names, Path(ENVS), os.environ)
 
 

@@ -15,7 +15,7 @@ from mgsflow.site.commands import Answer, ask
 from mgsflow.site.deployment import IMAGES, image, is_not_made
 from mgsflow.site.findings import Finding, failure, ok, warning
 from mgsflow.site.profile import Site
-from mgsflow.site.start import check_programs
+from mgsflow.site.start import ACTIVE, check_programs
 
 SETUID_STARTERS = ("/usr/libexec/apptainer/bin/starter-suid", "/usr/lib/apptainer/bin/starter-suid")
 # Each forbids a user without rights to mount an image, if it has the value beside it
@@ -32,12 +32,13 @@ def check_deployment(site: Site, environments: list[str]) -> Iterator[Finding]:
         yield from _check_apptainer(environments)
     elif site.deployment == "conda":
         yield from _check_conda(site, environments)
-    elif site.on_slurm and os.environ.get("MGSFLOW_ENVIRONMENT") != "active":
+    elif site.on_slurm and os.environ.get(ACTIVE) != "active":
         yield failure(
             "software",
             "the profile names no software-deployment-method: `container:` and `conda:` are "
             "ignored without a word, and each job takes whatever its node has",
-            "software-deployment-method: apptainer (or conda); or MGSFLOW_ENVIRONMENT=active where "
+            "software-deployment-method: apptainer (or conda); or "
+            f"{ACTIVE}=active where "
             "nodes share one installed environment.",
         )
     else:

@@ -50,12 +50,8 @@ def needed_disk(settings: Settings, jobs_at_once: int) -> float | None:
     at_once = min(jobs_at_once, settings.stamps.shards)
     in_work = run.stamp_bytes * at_once / settings.stamps.shards
     downloads = run.disk_bytes * (1 if settings.network.keep_downloads else at_once)
-    splits = settings.splits
-    judged = run.galaxies * (1 - splits.train)
-    if settings.stamps.provider != "none":
-        judged *= 1 - splits.vae
     quantities = len(settings.targets.properties) + len(settings.targets.lines)
-    draws = judged * settings.posteriors.draws * quantities * 4 * len(settings.flows.variants)
+    draws = run.judged * settings.posteriors.draws * quantities * 4 * len(settings.flows.variants)
     return MARGIN * (run.stamp_bytes + in_work + downloads + run.query_bytes + draws)
 
 

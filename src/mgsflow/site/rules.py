@@ -64,11 +64,8 @@ def estimated_hours(settings: Settings, requests: Iterable[Request]) -> dict[str
     if settings.sky != "sdss":
         return {}
     by_rule = {request.rule: request for request in requests}
-    run, splits = estimate(settings), settings.splits
-    judged = run.galaxies * (1 - splits.train)
-    if settings.stamps.provider != "none":
-        judged *= 1 - splits.vae
-    draws = judged * settings.posteriors.draws
+    run = estimate(settings)
+    draws = run.judged * settings.posteriors.draws
     hours = {
         "stamps": run.cpu_hours / settings.stamps.shards / settings.compute.stamp_threads,
         "train_vae": run.vae_hours,
