@@ -1,6 +1,6 @@
 """The whole DAG on a real SLURM, each rule in its own image, as profiles/slurm plans it.
 
-Before test_faults.py, which trains the VAE of the same run anew.
+Before test_faults_on_slurm.py, which trains the VAE of the same run anew.
 """
 
 from __future__ import annotations
