@@ -206,6 +206,20 @@ def test_caches_hidden_files_and_images_are_not_source(repository, tmp_path):
     assert Path("envs/train.lock") in before and Path("src/mgsflow/archive/crate.py") in before
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_to_where_the_images_lie_is_not_source(repository, tmp_path, there):
+    """Inside a container its target may be out of sight, and the link then is no folder."""
+    checkout, disk = tmp_path / "checkout", tmp_path / "disk"
+    for name in source_files(repository):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(repository / name, checkout / name)
+    (checkout / "envs/images").symlink_to(disk)
+    if there:
+        disk.mkdir()
+        (disk / "train.sif").touch()
+    assert source_files(checkout) == source_files(repository)
+
+
 def test_a_repository_without_a_part_is_refused(results, tmp_path):
     (tmp_path / "Snakefile").touch()
     with pytest.raises(UserError, match=r"has no config.yaml, config, workflow.*Makefile"):

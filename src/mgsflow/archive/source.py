@@ -27,7 +27,9 @@ SOURCE = (
     "LICENSE",
     "Makefile",
 )
-_IMAGES = Path("envs/images")  # built containers; envs/images.lock has their digests
+# Built containers, or a link to where they lie, which may lead nowhere inside one of them;
+# envs/images.lock has their digests.
+_IMAGES = Path("envs/images")
 _MADE_SUFFIXES = (".pyc", ".pyo", ".egg-info", ".sif")
 _PIN = re.compile(r"([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)")
 
@@ -45,7 +47,7 @@ def source_files(repository: Path) -> list[Path]:
         )
     found = [path for name in SOURCE for path in _walk(repository / name)]
     relative = (path.relative_to(repository) for path in found)
-    return sorted(path for path in relative if _IMAGES not in path.parents)
+    return sorted(path for path in relative if _IMAGES not in (path, *path.parents))
 
 
 def _walk(top: Path) -> Iterator[Path]:
