@@ -7,7 +7,7 @@ Runs the whole DAG by Snakemake on simulated skies of so many galaxies, one job 
 time, and takes each command's CPU time and peak memory from the system (metered.py). Trainings end
 after a fixed number of epochs, so that work grows with the galaxies alone; what has a fixed number
 of galaxies by its settings (oracle, SED fitting) is left out. Results join those of the same
-machine that --out has; a size measured again replaces its former result.
+machine and settings that --out has; a size measured again replaces its former result.
 """
 
 from __future__ import annotations
@@ -89,9 +89,14 @@ def joined(base: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def settings_of(name: str, tiny: bool) -> dict[str, Any]:
+    """The settings that the runs of the set `name` have in common."""
+    return joined(COMMON, SETS[name], TINY if tiny else {})
+
+
 def overlay(name: str, galaxies: int, tiny: bool) -> dict[str, Any]:
     """The settings of a run of the set `name`: shards of one size, whatever the number."""
-    settings = joined(COMMON, SETS[name], TINY if tiny else {})
+    settings = settings_of(name, tiny)
     if name == "images":
         settings = joined(settings, {"stamps": {"shards": max(1, galaxies // _SHARD)}})
     return joined(settings, {"simulated": {"galaxies": galaxies}})
@@ -123,6 +128,7 @@ def measure(
             "galaxies": galaxies,
             "machine": machine_here(),
             "commit": commit,
+            "settings": settings_of(name, tiny),
             "kept": _rows(folder / "results" / RUN / "flows" / "features.parquet"),
             "stages": by_stage([json.loads(line) for line in lines]),
         }
@@ -191,22 +197,28 @@ def _together(records: list[dict[str, Any]]) -> dict[str, Any]:
 def with_run(former: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     """`former` with `run` in the place of the one of as many galaxies, by their numbers.
 
-    Runs of another machine, or of one not known, are left out, which stderr tells: a line through
-    the times of two machines says nothing. Starts were measured with them, and go with them.
+    Runs of another machine or of other settings, or of some not known, are left out, which stderr
+    tells: a line through their times says nothing. Starts, measured with them, go with them.
     """
     others = [each for each in former.get("runs", []) if each["galaxies"] != run["galaxies"]]
-    alike = [each for each in others if each.get("machine") == run["machine"]]
-    for each in others:
-        if each not in alike:
-            print(
-                f"the run of {each['galaxies']} galaxies is left out: it is of another machine, "
-                f"{each.get('machine')}, not {run['machine']}",
-                file=sys.stderr,
-            )
-    return former | {
+    strange = {each["galaxies"]: _differences(each, run) for each in others}
+    alike = [each for each in others if not strange[each["galaxies"]]]
+    for galaxies, words in strange.items():
+        if words:
+            print(f"the run of {galaxies} galaxies is left out: {words}", file=sys.stderr)
+    return {
         "runs": sorted([*alike, run], key=lambda each: each["galaxies"]),
         "starts": former.get("starts", {}) if len(alike) == len(others) else {},
     }
+
+
+def _differences(former: dict[str, Any], run: dict[str, Any]) -> str:
+    """What keeps two runs from one table, in words; empty if nothing does."""
+    return " and ".join(
+        f"it is of another {words}, {former.get(key)}, not {run[key]}"
+        for key, words in (("machine", "machine"), ("settings", "set of settings"))
+        if former.get(key) != run[key]
+    )
 
 
 def _rows(path: Path) -> int | None:
@@ -231,7 +243,6 @@ def main() -> None:
         run = measure(args.set, galaxies, args.tiny, args.scratch, args.until)
         result = read_json(args.out) if args.out.exists() else {}
         result[args.set] = with_run(result.get(args.set, {}), run)
-        result[args.set]["settings"] = joined(COMMON, SETS[args.set])
         write_json(args.out, result)
         total = sum(stage["cpu_seconds"] for stage in run["stages"].values())
         print(f"{args.set}, {galaxies} galaxies: {total:.0f} CPU seconds", flush=True)

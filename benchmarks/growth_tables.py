@@ -14,6 +14,7 @@ WITHIN = 0.15  # of the measured time may a straight line miss it
 VISIBLE = 0.30
 CAPPED = ("umap",)  # stages that stop growing at a number of galaxies that is a setting
 _SHOWN = 0.01  # of all CPU time at the most galaxies, from which on a stage has a row of its own
+MILLION = 1_000_000  # galaxies, of which is told what their draws take
 _KINDS = ("best", "median")
 _FLAT = 0.10  # by which memory may grow from the fewest to the most galaxies and be called flat
 
@@ -128,7 +129,7 @@ def _percent(value: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def _megabytes(values: list[int]) -> str:
@@ -136,7 +137,7 @@ def _megabytes(values: list[int]) -> str:
 
 
 def streaming(result: dict[str, Any]) -> str:
-    """Draws to disk: a row a number of galaxies, then the rates and what a million would take."""
+    """Draws to disk: a row a number of galaxies, and what a million would take if none had them."""
     lines = [
         f"| galaxies, {result['draws']} draws each | CPU s | written, MB | peak MB | "
         "process's own, MB |",
@@ -144,13 +145,14 @@ def streaming(result: dict[str, Any]) -> str:
     ]
     for row in result["rows"]:
         lines.append(
-            f"| {row['galaxies']:,} | {row['cpu_seconds']:.1f} | {row['bytes'] / 1e6:,.0f} | "
+            f"| {row['galaxies']:,} | {_short(row['cpu_seconds'])} | {row['bytes'] / 1e6:,.0f} | "
             f"{row['peak_bytes'] / 1e6:.0f} | {row['own_bytes'] / 1e6:.0f} |"
         )
-    lines.append(
-        f"| 1,000,000, extrapolated | {result['million_seconds']:,.0f} | "
-        f"{result['million_bytes'] / 1e6:,.0f} | | |"
-    )
+    if result["rows"][-1]["galaxies"] < MILLION:
+        lines.append(
+            f"| 1,000,000, extrapolated | {result['million_seconds']:,.0f} | "
+            f"{result['million_bytes'] / 1e6:,.0f} | | |"
+        )
     return "\n".join(lines)
 
 

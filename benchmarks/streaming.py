@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from cost_growth import machine_here
 from flow_training import SEED, features
-from sampling import machine
+from growth_tables import MILLION
 from startup import timed
 
 from mgsflow.config import Compute, Flows, Photometry, Targets
@@ -29,7 +30,7 @@ from mgsflow.core.tables import write_table
 from mgsflow.training.flow import train_flow
 
 VARIANT = "photometry-observed"
-DRAWS, MILLION = 256, 1_000_000
+DRAWS = 256
 
 
 def train(folder: Path, table: pd.DataFrame, settings: Flows) -> None:
@@ -95,7 +96,7 @@ def rates(rows: list[dict[str, Any]], draws: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--galaxies", type=int, nargs="+", default=[1000, 5000, 20_000])
+    parser.add_argument("--galaxies", type=int, nargs="+", default=[1000, 20_000, MILLION])
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     parser.add_argument("--tiny", action="store_true", help="a small flow and few galaxies")
     args = parser.parse_args()
@@ -111,7 +112,7 @@ def main() -> None:
         for count in counts:
             rows.append(infer(folder, table, count, draws))
             print(f"{count} galaxies: {rows[-1]['cpu_seconds']:.1f} CPU seconds", flush=True)
-    result = {"machine": machine(torch.device("cpu")), "draws": draws, "rows": rows}
+    result = {"machine": machine_here(), "draws": draws, "rows": rows}
     write_json(args.out, result | rates(rows, draws))
 
 

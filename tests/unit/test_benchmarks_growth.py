@@ -132,8 +132,13 @@ def test_settings_join_section_by_section():
 
 
 def _run(galaxies, cores, seconds=1.0):
-    stages = {"select": _stage(seconds, 1e8)}
-    return {"galaxies": galaxies, "machine": {"cores": cores}, "commit": None, "stages": stages}
+    return {
+        "galaxies": galaxies,
+        "machine": {"cores": cores},
+        "commit": None,
+        "settings": {"flows": {"epochs": 3}},
+        "stages": {"select": _stage(seconds, 1e8)},
+    }
 
 
 def test_runs_of_one_machine_join_and_a_size_measured_again_is_replaced(capsys):
@@ -154,6 +159,15 @@ def test_runs_of_another_machine_are_left_out_and_named(capsys):
     assert "100 galaxies is" not in told
 
 
+def test_runs_of_other_settings_are_left_out_and_named(capsys):
+    other = _run(10, 2) | {"settings": {"flows": {"epochs": 9}}}
+    former = {"runs": [other, _run(100, 2)], "starts": {"select": 1}}
+    found = cost_growth.with_run(former, _run(1000, 2))
+    assert found == {"runs": [_run(100, 2), _run(1000, 2)], "starts": {}}
+    told = capsys.readouterr().err
+    assert "10 galaxies is left out" in told and "{'epochs': 9}" in told and "100 gal" not in told
+
+
 def test_a_run_names_the_commit_and_whether_its_source_was_changed(tmp_path):
     assert cost_growth.commit_of(tmp_path) is None
     author = ["-c", "user.name=a", "-c", "user.email=a@b"]
@@ -166,11 +180,13 @@ def test_a_run_names_the_commit_and_whether_its_source_was_changed(tmp_path):
     assert cost_growth.commit_of(tmp_path) == f"{clean}-dirty"
 
 
-def test_the_results_of_a_set_are_of_one_machine(repository):
+def test_the_results_of_a_set_are_of_one_machine_and_of_its_settings(repository):
     result = json.loads((repository / "benchmarks/results/cost_growth.json").read_text())
     for name in cost_growth.SETS:
         machines = [run["machine"] for run in result[name]["runs"]]
         assert machines[0]["cores"] and all(each == machines[0] for each in machines)
+        settings = cost_growth.settings_of(name, tiny=False)
+        assert all(run["settings"] == settings for run in result[name]["runs"])
         assert all("commit" in run for run in result[name]["runs"])
 
 
@@ -209,6 +225,15 @@ def test_draws_are_streamed_and_rates_are_those_of_the_rows(repository, tmp_path
     assert rates["bytes_per_second"] == pytest.approx(1000)
     assert rates["million_seconds"] == pytest.approx(10_003)
     assert rates["million_bytes"] == pytest.approx(1e7)
+
+
+@pytest.mark.parametrize("most", [20_000, 1_000_000])
+def test_a_million_galaxies_are_extrapolated_only_where_they_were_not_measured(most):
+    row = {"cpu_seconds": 1234.0, "bytes": 5e9, "peak_bytes": 5e8, "own_bytes": 3e8}
+    result = {"draws": 256, "million_seconds": 9876.0, "million_bytes": 9e9}
+    table = growth_tables.streaming(result | {"rows": [row | {"galaxies": most}]})
+    assert f"| {most:,} | 1,234 | 5,000 | 500 | 300 |" in table
+    assert ("1,000,000, extrapolated | 9,876" in table) == (most < 1_000_000)
 
 
 def _commands(text):
