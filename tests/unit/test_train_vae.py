@@ -125,11 +125,19 @@ def _stop_and_go_on(run, out, monkeypatch, settings, **compute):
     return epochs
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_resumed_equals_never_stopped(run, tmp_path, monkeypatch, precision):
+@pytest.mark.parametrize(
+    ("precision", "compiled"),
+    [
+        ("float32", "never"),
+        ("bfloat16", "never"),
+        pytest.param("bfloat16", "always", marks=pytest.mark.slow),
+    ],
+)
+def test_resumed_equals_never_stopped(run, tmp_path, monkeypatch, precision, compiled):
     settings = SETTINGS.model_copy(update={"precision": precision})
-    _train(run, tmp_path / "whole", settings)
-    assert _stop_and_go_on(run, tmp_path / "part", monkeypatch, settings) == [3, 4]
+    _train(run, tmp_path / "whole", settings, compile=compiled)
+    part = tmp_path / "part"
+    assert _stop_and_go_on(run, part, monkeypatch, settings, compile=compiled) == [3, 4]
     for file in ("model.safetensors", "model.json"):
         assert (tmp_path / "part" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 

@@ -17,7 +17,7 @@ from mgsflow.training import steps
 from mgsflow.training.batches import Batches
 from mgsflow.training.epochs import VaeEpochs, make_optimizer
 from mgsflow.training.replay import WARM_UP
-from mgsflow.training.steps import FixedStep, Modes
+from mgsflow.training.steps import COMPILED_FROM, FixedStep, Modes
 
 CPU = torch.device("cpu")
 SETTINGS = Vae(
@@ -104,17 +104,21 @@ def test_compiled_steps_come_to_the_same_losses(stamps):
         assert one == pytest.approx(other, rel=1e-4)
 
 
-def test_modes_follow_setting_device_and_compiler(monkeypatch):
-    gpu = torch.device("cuda")
+def test_modes_follow_setting_device_work_and_compiler(monkeypatch):
+    gpu, few, many = torch.device("cuda"), COMPILED_FROM - 1, COMPILED_FROM
+    on_gpu = {"blocks": True, "captured": True, "tuned": True}
     monkeypatch.setattr(steps, "why_not_compiled", lambda device: None)
-    assert Modes.of(Compute(), CPU) == Modes()
-    assert Modes.of(Compute(compile="always"), CPU) == Modes(compiled=True)
-    assert Modes.of(Compute(), gpu) == Modes(blocks=True, compiled=True, captured=True, tuned=True)
-    assert Modes.of(Compute(compile="never"), gpu) == Modes()
+    assert Modes.of(Compute(), CPU, few) == Modes()
+    assert Modes.of(Compute(), CPU, many) == Modes(compiled=True)
+    assert Modes.of(Compute(compile="always"), CPU, few) == Modes(compiled=True)
+    assert Modes.of(Compute(), gpu, few) == Modes(compiled=True, **on_gpu)
+    for device in (CPU, gpu):
+        assert Modes.of(Compute(compile="never"), device, many) == Modes()
     monkeypatch.setattr(steps, "why_not_compiled", lambda device: "no compiler")
-    assert Modes.of(Compute(), gpu) == Modes(blocks=True, captured=True, tuned=True)
+    assert Modes.of(Compute(), gpu, few) == Modes(**on_gpu)
+    assert Modes.of(Compute(), CPU, many) == Modes()
     with pytest.raises(UserError, match=r"compute\.compile.*no compiler"):
-        Modes.of(Compute(compile="always"), CPU)
+        Modes.of(Compute(compile="always"), CPU, few)
 
 
 def test_reason_why_compilation_fails_is_one_line(monkeypatch):

@@ -30,6 +30,10 @@ from mgsflow.training.replay import Replay, Work
 
 StampLosses = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
+# On a CPU compiling pays from so many stamps on, all epochs together: it takes some twenty seconds,
+# and saves a millisecond or more of each stamp of the paper's size (docs/performance.md).
+COMPILED_FROM = 100_000
+
 
 @dataclass(frozen=True)
 class Modes:
@@ -46,16 +50,20 @@ class Modes:
     tuned: bool = False
 
     @classmethod
-    def of(cls, compute: Compute, device: torch.device) -> Modes:
-        """The modes that the settings ask for. Raises UserError if they cannot be had."""
+    def of(cls, compute: Compute, device: torch.device, stamps: int) -> Modes:
+        """The modes that the settings ask for, where all epochs together train on `stamps` stamps.
+
+        Raises UserError if they cannot be had.
+        """
         on_gpu = device.type == "cuda"
-        if compute.compile == "never" or (compute.compile == "auto" and not on_gpu):
+        pays = on_gpu or stamps >= COMPILED_FROM
+        if compute.compile == "never" or (compute.compile == "auto" and not pays):
             return cls()
         reason = why_not_compiled(device)
         if reason and compute.compile == "always":
             raise UserError(
                 f"compute.compile is `always`, but torch.compile fails here: {reason}. Install a "
-                "C++ compiler, or set compute.compile to `never`, or on a GPU to `auto`."
+                "C++ compiler, or set compute.compile to `auto` or `never`."
             )
         if reason:
             say(f"torch.compile fails here, and the training runs without it: {reason}")

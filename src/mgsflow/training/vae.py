@@ -55,7 +55,7 @@ def train_vae(
     layout = data.stamps.layout
     network = VariationalAutoencoder(len(layout.bands), layout.size, vae.latent, vae.channels)
     network = network.to(device, memory_format=torch.channels_last)
-    modes = Modes.of(compute, device)
+    modes = Modes.of(compute, device, vae.epochs * len(data.train))
     machine = {"device": device.type, "threads": compute.vae_threads, **software_versions()}
     machine |= asdict(modes)
     key = fingerprint(vae.model_dump(), machine, seed, data.key, code)
