@@ -28,7 +28,7 @@ ROW_BYTES = 530  # of a reply, simulated with 4-byte reals as SkyServer serves t
 # cutting a stamp of three bands, rounded up from 2.4 ms a band for the splines alone
 FRAME_SECONDS = 0.50
 STAMP_SECONDS = 0.015
-# The paper's hours, section 2.4: its VAE on an A100, its flows on a T4
+# The paper's hours, section 2.3: its VAE on an A100, its flows on a T4
 VAE_HOURS, VAE_GALAXIES = 1.5, 100_000
 FLOW_HOURS, FLOW_GALAXIES = 0.5, 125_000
 
@@ -75,13 +75,13 @@ def estimate(settings: Settings) -> Estimate:
         ),
     }.get(stamps.provider, (0, 0, 0, 0, 0.0))
     kept = settings.network.keep_downloads
-    rows = GALAXIES_OF_SAMPLE
+    rows, replied = GALAXIES_OF_SAMPLE, settings.sdss.reply_file
     share = settings.splits.vae if stamps.provider != "none" else 0.0
     models = len(settings.flows.variants) * settings.flows.members
     return Estimate(
         galaxies=galaxies,
-        queries=1 + math.ceil(rows / settings.sdss.chunk_rows),
-        query_bytes=rows * ROW_BYTES,
+        queries=0 if replied else 1 + math.ceil(rows / settings.sdss.chunk_rows),
+        query_bytes=0 if replied else rows * ROW_BYTES,
         images=images,
         image_bytes=images * size,
         disk_bytes=(images if kept else held) * size,
@@ -114,10 +114,13 @@ def describe(settings: Settings) -> str:
     """The estimate in words, for whoever plans a run."""
     e = estimate(settings)
     held = "stay" if settings.network.keep_downloads else "a job at a time"
+    asked = f"{e.queries} queries, {human(e.query_bytes)}"
+    if settings.sdss.reply_file:
+        asked = f"is not asked: its reply is {settings.sdss.reply_file}"
     lines = [
         f"Estimate of run {settings.run}: {e.galaxies:,} galaxies of SDSS DR"
         f"{settings.sdss.data_release} (docs/scale.md)",
-        f"  SkyServer  {e.queries} queries, {human(e.query_bytes)}",
+        f"  SkyServer  {asked}",
     ]
     if e.images:
         lines += [

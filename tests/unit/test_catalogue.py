@@ -102,7 +102,48 @@ def test_units_become_ours(values, name, unit, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "unit"), [("ra", "km"), ("log_sfr", "Msun"), ("mag_r", "furlong"), ("redshift", "Jy")]
+    ("error", "name", "unit", "value", "expected"),
+    [
+        (0.1, "mag_err_g", "mag", 17.0, 0.1),
+        (1.0, "mag_err_g", "nanomaggy", 17.5, 2.5 / np.log(10) / 100),  # of 100 nanomaggies
+        (1e-9, "mag_err_g", "maggy", 17.5, 2.5 / np.log(10) / 100),
+        (0.2, "log_sfr_err", "dex", 1.0, 0.2),
+        (2.0, "log_sfr_err", "Msun / yr", 1.0, 0.2 / np.log(10)),
+        (1e9, "log_stellar_mass_err", "Msun", 10.0, 0.1 / np.log(10)),
+    ],
+)
+def test_errors_become_those_of_the_logarithm(error, name, unit, value, expected):
+    values, quantity = np.array([error, np.nan, error]), np.array([value, value, np.nan])
+    found = convert(values, name, unit, quantity)
+    np.testing.assert_allclose(found[:1], expected, rtol=1e-6)
+    assert np.isnan(found[1])
+    if unit in ("nanomaggy", "Msun / yr"):
+        assert np.isnan(found[2])
+        with pytest.raises(UserError, match=r"catalogue\.units\..*Name the column of"):
+            convert(values, name, unit)
+
+
+def test_an_error_is_read_with_its_quantity_whatever_the_order(tmp_path):
+    table = TABLE.assign(flux=[100.0, 10.0, 0.0, 1.0, 1.0, 1.0], error=1.0)
+    columns = {"objid": "id", "mag_err_g": "error", "mag_g": "flux"}
+    units = {"mag_g": "nanomaggy", "mag_err_g": "nanomaggy"}
+    read_table = read(write(tmp_path, "parquet", table), columns=columns, units=units)
+    assert list(read_table) == list(columns)
+    np.testing.assert_allclose(read_table["mag_g"][:2], [17.5, 20.0])
+    slope = 2.5 / np.log(10)
+    np.testing.assert_allclose(read_table["mag_err_g"][:3], [slope / 100, slope / 10, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("ra", "km"),
+        ("log_sfr", "Msun"),
+        ("mag_r", "furlong"),
+        ("redshift", "Jy"),
+        ("mag_err_r", "furlong"),
+        ("log_sfr_err", "Msun"),
+    ],
 )
 def test_units_that_do_not_agree_are_refused(name, unit):
     with pytest.raises(UserError, match=f"catalogue.units.{name}"):

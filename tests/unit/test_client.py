@@ -89,8 +89,8 @@ def test_pauses_grow_and_end():
     "asked, least, most",
     [
         ("7", 7, 7),
-        ("0", 0, 0),
-        ("Thu, 05 Nov 1998 10:00:00 GMT", 0, 0),
+        ("0", 1, 2),
+        ("Thu, 05 Nov 1998 10:00:00 GMT", 1, 2),
         ("3000", 3000, 3000),
         ("soon", 1, 2),
     ],
@@ -99,6 +99,13 @@ def test_the_servers_wish_is_heeded(asked, least, most):
     service = Service(reply(status=BUSY, Retry_After=asked), reply())
     service.ask()
     assert least <= service.pauses[0] <= most
+
+
+def test_pauses_grow_whatever_little_a_server_asks_for():
+    service = Service(*[reply(status=BUSY, Retry_After="0")] * 6, reply(), attempts=7)
+    service.ask()
+    for number, pause in enumerate(service.pauses, start=1):
+        assert 2.0**number / 2 <= pause <= 2.0**number
 
 
 def test_a_date_to_come_back_at_is_waited_for():

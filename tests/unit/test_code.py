@@ -69,6 +69,12 @@ def test_a_file_that_a_module_names_counts(tmp_path, package):
     assert package(stage=naming) != before
 
 
+def test_a_new_version_of_the_package_is_no_new_program(package):
+    naming = "from toy import version\ndef run():\n    return version\n"
+    before = package(stage=naming, __init__="version = 1\n")
+    assert package(stage=naming, __init__="version = 2\n") == before
+
+
 def test_nothing_is_imported_and_a_name_in_a_module_is_no_module(package):
     broken = "raise RuntimeError('imported')\ndef double(x):\n    return 2 * x\n"
     assert package(helper=broken)

@@ -18,6 +18,8 @@ from mgsflow.core.errors import UserError
         ({"vae": {"latent": 3.5}}, "vae.latent"),
         ({"vae": {"latent": 0}}, "vae.latent: Input should be greater than or equal to 1"),
         ({"seed": True}, "seed"),
+        ({"posteriors": {"draws": 19}}, "posteriors.draws: .*greater than or equal to 20"),
+        ({"baselines": {"mlp_hidden": [64, 0]}}, "baselines.mlp_hidden"),
         ({"run": "../elsewhere"}, "run: "),
         ({"sky": "catalogue"}, "catalogue.path"),
         ({"stamps": {"provider": "files"}}, "belongs to `sky: catalogue`"),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -32,6 +36,23 @@ def test_a_folder_replaces_a_folder(tmp_path):
             temporary.mkdir()
             (temporary / name).touch()
     assert [p.name for p in path.iterdir()] == ["second"]
+
+
+@pytest.mark.parametrize("name", ["draws.h5", "reply"])
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, name):
+    path, program = tmp_path / name, "from pathlib import Path; import os, signal, sys\n"
+    program += "from mgsflow.core.files import atomic_path\n"
+    program += "with atomic_path(Path(sys.argv[1])) as temporary:\n"
+    program += "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program, path])
+        assert len(list(tmp_path.iterdir())) == 1
+    others = [f".{path.stem}.{os.getppid()}.partial{path.suffix}", f".a.{name}", "b.0.partial"]
+    others += [f".other.{next(tmp_path.iterdir()).name.lstrip('.')}"]
+    for other in others:
+        (tmp_path / other).touch()
+    write_text(path, "whole")
+    assert {each.name for each in tmp_path.iterdir()} == {name, *others}
 
 
 def test_equal_values_are_equal_bytes(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from mgsflow.archive.source import SOURCE, source_files
 from mgsflow.core.errors import UserError
 from mgsflow.site.images import check
-from mgsflow.site.start import check_programs, check_start
+from mgsflow.site.start import check_programs, check_start, too_many_threads
 
 INPUTS = ("install.sh", "mgsflow")
 
@@ -129,6 +129,14 @@ def test_a_run_whose_jobs_are_submitted_must_say_where_their_software_is(envs):
     check_start([], True, ["data"], envs, {"MGSFLOW_ENVIRONMENT": "active"})
     check_start(["conda"], True, ["data"], envs, {})
     check_start([], False, ["data"], envs, {})
+
+
+def test_more_threads_than_cores_are_said():
+    compute = {"device": "auto", "vae_threads": 8, "flow_threads": 4, "threads": 2}
+    words = too_many_threads(compute, 4)
+    assert words.startswith("compute.vae_threads is 8: ") and "--cores" in words
+    assert "vae_threads is 8, compute.flow_threads is 4: more" in too_many_threads(compute, 2)
+    assert too_many_threads(compute, 8) == ""
 
 
 def test_images_are_checked_where_they_are_used_alone(envs, tmp_path, monkeypatch):

@@ -57,6 +57,14 @@ def test_without_images_there_is_nothing_to_download_and_no_vae():
     assert "images" not in describe(validate(photometry))
 
 
+def test_a_reply_that_is_there_is_not_asked_for():
+    replied = {"sdss": {"reply_file": "reply.csv"}}
+    found = of(**replied)
+    assert (found.queries, found.query_bytes) == (0, 0)
+    assert "SkyServer  is not asked: its reply is reply.csv" in describe(validate(replied))
+    assert "reply" not in describe(validate({}))
+
+
 def test_the_papers_own_hours():
     """100,000 galaxies for the VAE; 125,000 for one flow model of one variant."""
     run = {

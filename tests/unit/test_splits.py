@@ -219,7 +219,11 @@ def test_blocks_hold_the_poles_and_the_zero_of_right_ascension():
     ra, dec = np.array([0.0, 360.0, 359.999, 10.0, 200.0]), np.array([0.1, 0.1, 0.1, 90, 90])
     block = sky_blocks(ra, dec, 4.0)
     assert block[0] == block[1] != block[2]
-    assert sky_blocks(np.array([77.0]), np.array([-90.0]), 4.0) >= 0
+    around = np.linspace(0, 360, 36, endpoint=False)
+    south, north = (sky_blocks(around, np.full(36, pole), 4.0) for pole in (-90.0, 90.0))
+    near = sky_blocks(around, np.full(36, -89.99), 4.0)
+    assert (south == near).all()  # the pole lies in the cap's blocks, at each right ascension
+    assert not set(south) & set(north)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from mgsflow.core.job import hand_into_containers
 from mgsflow.core.variants import inputs_of
 from mgsflow.plan import describe
 from mgsflow.site.deployment import EVERY_RUN
-from mgsflow.site.start import check_programs, check_start
+from mgsflow.site.start import check_programs, check_start, too_many_threads
 from mgsflow.stages import STAGES
 
 try:
@@ -138,6 +138,12 @@ wildcard_constraints:
     flow="property|line",
 
 
+def say_slow(cores):
+    """Tell whoever starts a run on this machine of settings that would make it slow."""
+    if words := too_many_threads(config["compute"], cores):
+        print(f"Slow: {words}", file=sys.stderr)
+
+
 # Known here alone: whether jobs are submitted. Reached neither by --unlock nor by a dry run.
 onstart:
     if workflow.is_main_process:
@@ -145,6 +151,8 @@ onstart:
             check_environments(remote=workflow.non_local_exec)
         except UserError as error:
             raise WorkflowError(str(error)) from None
+        if not workflow.non_local_exec:
+            say_slow(workflow.cores)
 
 
 if workflow.is_main_process and workflow.output_settings.dryrun:

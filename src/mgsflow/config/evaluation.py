@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mgsflow.config.base import Section, setting
 from mgsflow.config.sample import Property
@@ -73,7 +73,7 @@ class Baselines(Section):
         "on a split by blocks of sky. Those without their inputs are left out",
     )
     neighbours: int = setting(16, "Neighbours of the kNN", ge=1)
-    mlp_hidden: list[int] = setting([128, 128], "Hidden widths of the MLPs")
+    mlp_hidden: list[Annotated[int, Field(ge=1)]] = setting([128, 128], "Hidden widths of the MLPs")
     mlp_epochs: int = setting(200, "Most epochs of the MLPs", ge=1)
     boosting_iterations: int = setting(300, "Most trees of the boosting, with early stopping", ge=1)
     conditional_vae: ConditionalVae = ConditionalVae()

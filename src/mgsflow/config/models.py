@@ -10,6 +10,7 @@ from mgsflow.config.base import Section, setting
 from mgsflow.core.variants import VARIANTS
 
 Variant = Literal[VARIANTS]
+LEAST_DRAWS = 20  # a galaxy: of fewer no posterior is judged
 
 
 class Vae(Section):
@@ -99,7 +100,7 @@ class Flows(Section):
 class Posteriors(Section):
     """Samples of the posteriors."""
 
-    draws: int = setting(1000, "Joint draws a galaxy, over all members", ge=2)
+    draws: int = setting(1000, "Joint draws a galaxy, over all members", ge=LEAST_DRAWS)
     chunk: int = setting(512, "Galaxies sampled at once: bounds the memory", ge=1)
 
 

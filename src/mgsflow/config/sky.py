@@ -83,7 +83,7 @@ class Catalogue(Section):
         {},
         "Our name of a quantity: the unit of the file's column (astropy's spelling), where it is "
         "not ours. A linear unit is turned into our logarithm (`log_sfr: Msun / yr`), km / s "
-        "into a redshift",
+        "into a redshift, nanomaggies into magnitudes, errors likewise",
     )
     missing: list[float] = setting(
         [-9999.0, -1000.0, -99.9, -99.0], "Numbers that stand for a missing value in the file"

@@ -33,7 +33,8 @@ def code_digest(module: str) -> str:
     """Hexadecimal digest of `module` and all modules of the package that it imports, at any depth.
 
     Taken of the syntax tree: comments, docstrings and layout do not change it. Files beside a
-    module that it names, such as a query, count as well.
+    module that it names, such as a query, count as well. The package itself, which has its version
+    and names that others import, does not: a new version downloads nothing twice.
     """
     digest = hashlib.sha256()
     for name in sorted(_closure(module)):
@@ -49,7 +50,7 @@ def _closure(module: str) -> set[str]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in found and not name.startswith(NOT_COUNTED):
+        if name not in found and name != PACKAGE and not name.startswith(NOT_COUNTED):
             found.add(name)
             waiting.extend(_read(name).imports)
     return found

@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)\.partial(?P<suffix>(\.[^.]+)?)")
 
 
 @contextmanager
@@ -17,12 +22,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` and rename it to `path` when the block succeeds.
 
     The temporary name keeps the suffix, by which many writers choose the format. It may be made
-    a file or a folder. When the block raises, it is removed and `path` stays as it was.
+    a file or a folder. When the block raises, it is removed and `path` stays as it was; what a
+    process left that was killed is removed by the next one that writes `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    remove(temporary)
+    for left in (temporary, *_left_behind(path.parent.resolve()).pop(path.name, ())):
+        remove(left)
     try:
         yield temporary
         if temporary.is_dir():
@@ -30,6 +37,31 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         remove(temporary)
+
+
+@cache
+def _left_behind(folder: Path) -> dict[str, list[Path]]:
+    """Temporary paths of processes that do not run here, by the name of what they were to be.
+
+    As the folder was when this process first wrote there: it may have very many files.
+    """
+    found = defaultdict(list)
+    for path in folder.iterdir():
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not _is_running(int(match["process"])):
+            found[match["stem"] + match["suffix"]].append(path)
+    return found
+
+
+def _is_running(process: int) -> bool:
+    """Whether a process of this number, of whatever user, runs on this machine."""
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def remove(path: Path) -> None:

@@ -38,6 +38,22 @@ def check_programs(methods: Iterable[str], folder: Path) -> None:
         )
 
 
+def too_many_threads(compute: Mapping[str, object], cores: int) -> str:
+    """The settings `compute` that ask for more threads than `cores`, in words; empty if none does.
+
+    Snakemake grants a local job no more than `cores`, but a stage starts as many as it is set to:
+    the number decides the last bits of its result.
+    """
+    many = {key: n for key, n in compute.items() if key.endswith("threads") and int(n) > cores}
+    if not many:
+        return ""
+    listed = ", ".join(f"compute.{key} is {n}" for key, n in many.items())
+    return (
+        f"{listed}: more threads than this run has cores ({cores}), which is slow. Set them to "
+        f"{cores} or less in the run's settings, or give it more with --cores."
+    )
+
+
 def check_start(
     methods: Iterable[str],
     remote: bool,

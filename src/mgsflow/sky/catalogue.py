@@ -11,7 +11,7 @@ from mgsflow.config import Catalogue
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import Ledger
 from mgsflow.core.quantities import LINES, QUANTITIES
-from mgsflow.sky.conversion import convert
+from mgsflow.sky.conversion import convert, value_of
 from mgsflow.sky.files import read_file
 from mgsflow.sky.identifiers import read_identifiers, refuse_repeated, refuse_rounded
 
@@ -30,9 +30,10 @@ def read_catalogue(catalogue: Catalogue, path: Path) -> tuple[pd.DataFrame, Ledg
     _check_columns(list(raw), catalogue, path)
     ledger = Ledger("select", len(raw))
     table = pd.DataFrame({"objid": _identifiers(raw, catalogue, path)})
-    for name, column in catalogue.columns.items():
-        if name != "objid" and column is not None:
-            table[name] = _quantity(raw[column], name, catalogue, path, ledger)
+    columns = {n: c for n, c in catalogue.columns.items() if n != "objid" and c is not None}
+    for name in sorted(columns, key=lambda name: value_of(name) is not None):  # errors last
+        table[name] = _quantity(raw[columns[name]], name, table, catalogue, path, ledger)
+    table = table[["objid", *columns]]
     return _filter(table, raw, catalogue, path, ledger), ledger
 
 
@@ -79,14 +80,26 @@ def _identifiers(raw: pd.DataFrame, catalogue: Catalogue, path: Path) -> np.ndar
 
 
 def _quantity(
-    column: pd.Series, name: str, catalogue: Catalogue, path: Path, ledger: Ledger
+    column: pd.Series,
+    name: str,
+    table: pd.DataFrame,
+    catalogue: Catalogue,
+    path: Path,
+    ledger: Ledger,
 ) -> np.ndarray:
-    """A column in our unit, float64, NaN where missing; what has no logarithm is counted."""
+    """A column in our unit, float64, NaN where missing; what has no logarithm is counted.
+
+    `table` has the quantities so far, in our units: an error may be relative to one of them.
+    """
     values = _numbers(column, path)
     values[np.isin(values, catalogue.missing) | np.isinf(values)] = np.nan
     if name not in catalogue.units:
         return values
-    converted = convert(values, name, catalogue.units[name])
+    of = value_of(name)
+    known = table[of].to_numpy() if of in table else None
+    converted = convert(values, name, catalogue.units[name], known)
+    if of:
+        return converted  # missing where its quantity is, which was counted
     lost = np.isfinite(values) & ~np.isfinite(converted)
     ledger.note(f"{name} not positive in the catalogue, without a logarithm: missing", lost.sum())
     return converted

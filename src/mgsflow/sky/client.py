@@ -203,18 +203,18 @@ class Client:
             raise UserError(
                 f"{what}: no usable reply in {failures} attempts ({fault}). {self._advice}"
             )
-        if fault.wait is None:
-            # a share of chance, so that many jobs do not come back all at once
-            wait = self._backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.0)
-            wait = min(wait, _LONGEST_WAIT)
-        elif fault.wait <= _LONGEST_ASKED:
-            wait = fault.wait
-            self._hold_back(wait)
-        else:
-            raise UserError(
-                f"{what}: the server asks to come back in {fault.wait / 3600:.1f} h ({fault}). Run "
-                "again then: what is complete is kept."
-            )
+        # a share of chance, so that many jobs do not come back all at once
+        wait = self._backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.0)
+        wait = min(wait, _LONGEST_WAIT)
+        if fault.wait is not None:
+            if fault.wait > _LONGEST_ASKED:
+                raise UserError(
+                    f"{what}: the server asks to come back in {fault.wait / 3600:.1f} h ({fault}). "
+                    "Run again then: what is complete is kept."
+                )
+            self._hold_back(fault.wait)
+            # which may be none: the server says so, or names a time that our clock has passed
+            wait = max(wait, fault.wait)
         say(f"{what}: {fault}; attempt {failures + 1} of {attempts} in {wait:.0f} s")
         self._sleep(wait)
 

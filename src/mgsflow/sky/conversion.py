@@ -10,18 +10,23 @@ from mgsflow.core.quantities import QUANTITIES
 
 _REDSHIFTS = ("redshift", "redshift_err")
 _MAGNITUDES = ("mag_", "petro_mag_")
+_ERRORS = "mag_err_"
 
 
-def convert(values: np.ndarray, name: str, theirs: str) -> np.ndarray:
+def convert(
+    values: np.ndarray, name: str, theirs: str, quantity: np.ndarray | None = None
+) -> np.ndarray:
     """`values` in the unit `theirs` (astropy's spelling) as the quantity `name` in our unit.
 
     A linear unit becomes our dex by the logarithm, NaN where it is not positive; a velocity
     becomes a redshift by z = v / c, as catalogues define cz; a flux in nanomaggies a magnitude,
-    m = 22.5 - 2.5 log10 f. Raises UserError where the units do not agree.
+    m = 22.5 - 2.5 log10 f. A linear error becomes that of the logarithm to first order, sigma / x:
+    `quantity` are the values, in our unit, of the quantity whose error `name` is (`value_of`).
+    Raises UserError where the units do not agree, or an error lacks its values.
     """
     ours = QUANTITIES[name].unit
     try:
-        return _convert(values, units.Unit(theirs), name, units.Unit(ours))
+        return _convert(values, units.Unit(theirs), name, units.Unit(ours), quantity)
     except (ValueError, TypeError, units.UnitConversionError) as error:
         raise UserError(
             f"catalogue.units.{name}: {theirs!r} cannot become our unit {ours or 'one'!r} "
@@ -29,16 +34,47 @@ def convert(values: np.ndarray, name: str, theirs: str) -> np.ndarray:
         ) from None
 
 
+def value_of(name: str) -> str | None:
+    """The logarithm or magnitude whose error `name` is, None if it is no such error."""
+    if name.startswith(_ERRORS):
+        return f"mag_{name.removeprefix(_ERRORS)}"
+    is_error = name.startswith("log_") and name.endswith("_err")
+    return name.removesuffix("_err") if is_error else None
+
+
 def _convert(
-    values: np.ndarray, theirs: units.UnitBase, name: str, ours: units.UnitBase
+    values: np.ndarray,
+    theirs: units.UnitBase,
+    name: str,
+    ours: units.UnitBase,
+    quantity: np.ndarray | None,
 ) -> np.ndarray:
+    of = value_of(name)
+    if of and not theirs.is_equivalent(ours):
+        return _error_of_logarithm(values, theirs, name, of, quantity)
     if name in _REDSHIFTS and theirs.is_equivalent(units.km / units.s):
         return values * theirs.to(units.m / units.s) / constants.c.value
-    if name.startswith(_MAGNITUDES) and theirs.is_equivalent(units.nmgy):
+    if not of and name.startswith(_MAGNITUDES) and theirs.is_equivalent(units.nmgy):
         return 22.5 - 2.5 * _log10(values * theirs.to(units.nmgy))
     if _is_logarithmic(ours) and not _is_logarithmic(theirs):
         return _log10(values * theirs.to(ours.physical_unit))
     return np.asarray((values * theirs).to_value(ours), dtype=np.float64)
+
+
+def _error_of_logarithm(
+    errors: np.ndarray, theirs: units.UnitBase, name: str, of: str, quantity: np.ndarray | None
+) -> np.ndarray:
+    """The error of `of`, a magnitude or dex, by that of what it is the logarithm of."""
+    is_magnitude = of.startswith(_MAGNITUDES)
+    linear = units.nmgy if is_magnitude else units.Unit(QUANTITIES[of].unit).physical_unit
+    sigma = errors * theirs.to(linear)
+    if quantity is None:
+        raise UserError(
+            f"catalogue.units.{name}: an error in {theirs} becomes one of {of} by the value it "
+            f"belongs to. Name the column of {of} in catalogue.columns as well."
+        )
+    value = 10 ** ((22.5 - quantity) / 2.5 if is_magnitude else quantity)
+    return (2.5 if is_magnitude else 1.0) / np.log(10) * sigma / value
 
 
 def _is_logarithmic(unit: units.UnitBase) -> bool:

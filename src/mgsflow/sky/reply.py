@@ -163,6 +163,6 @@ def _numbers(column: pd.Series, source: str) -> pd.Series:
         row = int(np.flatnonzero(wrong)[0])
         raise UserError(
             f"{source}: column {column.name}, row {row + 1}: {column.iloc[row]!r} is no number. "
-            "Remove the file and query again."
+            "Remove the file, and the run's checkpoints/query-sdss with it, and query again."
         )
     return numbers

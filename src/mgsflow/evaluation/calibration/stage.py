@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.config.evaluation import Calibration
+from mgsflow.config.models import LEAST_DRAWS
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.core.seeds import derive_seed, generator, hash_uniform
@@ -25,7 +26,6 @@ from mgsflow.models.prior_ratio import FEW, PriorRatio, effective_sizes, resampl
 from mgsflow.models.tabular import blocks
 
 SET, LEARNT_ON = "test", "validation"
-LEAST_DRAWS = 20  # a galaxy
 WEIGHTED_AT_ONCE = 2**22  # draws, whose weights are 32 MB
 LEAST_SHARE = 0.25  # of the draws that are effective after reweighting, if that is less than FEW
 
