@@ -93,7 +93,11 @@ class Catalogue(Section):
         "Column of the file: the texts it may hold, or its least and greatest number. Other rows "
         "are dropped and counted",
     )
-    stamp_folder: str = setting("", "Folder of image files named by objid; empty if there are none")
+    stamp_folder: str = setting(
+        "",
+        "Folder of image files named by objid; empty if there are none. Files that are changed in "
+        "place are cut again once the folder is touched (`touch FOLDER`)",
+    )
     stamp_format: Literal["fits", "jpeg"] = setting(
         "fits", "FITS (bands, y, x) in nanomaggies, or colour JPEG with channels i, r, g"
     )
