@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -27,22 +28,33 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 def metered(command: list[str], env: dict[str, str] | None = None) -> dict[str, Any]:
     """Run `command` to its end: return code, CPU and wall seconds, peak memory in bytes."""
-    start, own = time.perf_counter(), None
+    start = time.perf_counter()
     process = subprocess.Popen(command, env=env)
-    while True:
-        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if ended:
-            break
-        own = max((size for size in (own, _own_memory(process.pid)) if size), default=None)
-        time.sleep(INTERVAL)
+    own: list[int] = []
+    ended = threading.Event()
+    watch = threading.Thread(target=_watch, args=(process.pid, own, ended))
+    watch.start()
+    _, status, usage = os.wait4(process.pid, 0)  # which returns at once when it ends
+    seconds = time.perf_counter() - start
+    ended.set()
+    watch.join()
     return {
         "command": command,
         "returncode": os.waitstatus_to_exitcode(status),
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "wall_seconds": time.perf_counter() - start,
+        "wall_seconds": seconds,
         "peak_bytes": usage.ru_maxrss * _MAXRSS_UNIT,
-        "own_bytes": own,
+        "own_bytes": max(own, default=None),
     }
+
+
+def _watch(pid: int, found: list[int], ended: threading.Event) -> None:
+    """Add to `found` what the process `pid` has of its own, time and again until it has `ended`."""
+    while not ended.is_set():
+        size = _own_memory(pid)
+        if size:
+            found.append(size)
+        ended.wait(INTERVAL)
 
 
 def _own_memory(pid: int) -> int | None:

@@ -56,10 +56,12 @@ def train(folder: Path, table: pd.DataFrame, settings: Flows) -> None:
 
 
 def galaxies(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """`count` galaxies with photometry like those of `table`."""
-    rows = np.random.default_rng(SEED).integers(len(table), size=count)
+    """`count` galaxies with photometry like those of `table`, no two numbers of them the same."""
+    random = np.random.default_rng(SEED)
+    rows = random.integers(len(table), size=count)
     inputs = [name for name in table if name.startswith(("mag_", "colour_"))]
     chosen = table[inputs].iloc[rows].reset_index(drop=True)
+    chosen += 0.05 * random.standard_normal(chosen.shape)
     chosen.insert(0, "objid", np.arange(count, dtype=np.int64) + 1)
     return chosen
 

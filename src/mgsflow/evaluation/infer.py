@@ -26,6 +26,9 @@ from mgsflow.models.tabular import Tabular
 from mgsflow.training.loop import choose_device
 
 _CHECKED_AT_ONCE = 65_536
+# Bytes of each column that are read at once. Arrow's default reads whole columns of a row group,
+# and keeps them all until the file is closed.
+_READ_AT_ONCE = 2**20
 IDENTIFIER = "objid"
 _LARGEST = np.iinfo(np.int64).max  # of an identifier: what the output's column holds
 _NAMED_ROWS = 5  # of those at fault
@@ -118,7 +121,7 @@ class _Table:
         """Block by block the number of its first row, and `size` rows, fewer in the last."""
         columns = [*self._inputs, *([IDENTIFIER] if self.named else [])]
         start = 0
-        with pq.ParquetFile(self._path) as file:
+        with pq.ParquetFile(self._path, pre_buffer=False, buffer_size=_READ_AT_ONCE) as file:
             for batch in file.iter_batches(size, columns=columns):
                 yield start, batch.to_pandas()
                 start += batch.num_rows
