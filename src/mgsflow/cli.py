@@ -111,9 +111,15 @@ def _top_parser() -> argparse.ArgumentParser:
 
 
 def _set_threads(arguments: list[str]) -> None:
-    if "--threads" in arguments[:-1]:
-        threads = arguments[arguments.index("--threads") + 1]
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, threads))
+    """Before a library is imported. Raises UserError where there are to be none."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--threads", nargs="?")  # what is no number the stage's own parser refuses
+    threads = parser.parse_known_args(arguments)[0].threads
+    if threads is None:
+        return
+    if threads.removeprefix("-").isdecimal() and int(threads) < 1:
+        raise UserError(f"--threads must be 1 or more, not {threads}")
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, threads))
 
 
 def _stage_arguments(stage: Stage, function: Callable, arguments: list[str]) -> dict[str, object]:

@@ -74,7 +74,7 @@ def test_a_module_that_an_environment_lacks_is_named_with_it(stage, monkeypatch,
     assert "Traceback" not in error
 
 
-def test_threads_reach_the_libraries_before_they_are_imported(stage, monkeypatch):
+def test_threads_reach_the_libraries_before_they_are_imported(stage, monkeypatch, capsys):
     for name in cli.THREAD_VARIABLES:
         monkeypatch.setenv(name, "7")
     seen = {}
@@ -87,6 +87,12 @@ def test_threads_reach_the_libraries_before_they_are_imported(stage, monkeypatch
     stage(toy)
     assert cli.main(["toy", "--threads", "3"]) == 0
     assert set(seen.values()) == {"3"}
+    assert cli.main(["toy", "--threads=2"]) == 0
+    assert set(seen.values()) == {"2"}
+    assert cli.main(["toy", "--threads", "0"]) == cli.main(["toy", "--threads=-1"]) == 2
+    assert "--threads must be 1 or more, not 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["toy", "--threads", "many"])
 
 
 @pytest.mark.parametrize("stage", (STAGES | TOOLS).values(), ids=lambda stage: stage.name)

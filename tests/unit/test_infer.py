@@ -1,10 +1,13 @@
 """mgsflow infer: the draws of `Posterior.sample`, from disk to disk, block by block."""
 
 import json
+import shutil
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from synthetic_features import make_features, train
@@ -150,3 +153,29 @@ def test_a_file_that_is_no_parquet_and_none_at_all(models, tmp_path):
     write_table(path, pd.DataFrame({"x": [1.0]}))
     with pytest.raises(UserError, match="--draws"):
         infer(**options, draws=0)
+
+
+def test_what_goes_neither_to_disk_nor_into_memory_is_refused_at_once(
+    models, table, tmp_path, monkeypatch
+):
+    with pytest.raises(UserError, match=r"--draws must be \d+ or less"):
+        _infer(models, table, tmp_path, draws=2**29)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=10_000))
+    with pytest.raises(UserError, match=r"takes 0\.0 GB.*free\. Make room"):
+        _infer(models, table, tmp_path, draws=20)
+    assert not (tmp_path / "draws.h5").exists()
+
+
+def test_a_table_is_read_piece_by_piece(tmp_path):
+    """Not by whole columns, which Arrow would keep: by the memory that it counts as its own."""
+    random, path, columns = np.random.default_rng(1), tmp_path / "many.parquet", list("ab")
+    most = []
+    for rows in (300_000, 1_200_000):
+        values = random.standard_normal((rows, 2))
+        pd.DataFrame(values, columns=columns).to_parquet(path, row_group_size=rows)
+        table = module._Table(path, SimpleNamespace(inputs=columns, variant="x"))
+        before = pa.total_allocated_bytes()
+        held = [pa.total_allocated_bytes() - before for _ in table.blocks(10_000)]
+        assert len(held) == rows / 10_000
+        most.append(max(held))
+    assert most[1] < 1.2 * most[0]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.files import write_json
+from mgsflow.core.files import read_json, write_json
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.models.inputs import LABELS
 from mgsflow.report.table1 import table1
@@ -210,7 +210,8 @@ def test_the_cost_adds_up_and_names_what_was_not_measured(tmp_path):
     gpu = {"energy_joules": 7.2e6, "memory_allocated_max_bytes": 2**31}
     gpu |= {"utilisation_mean_percent": 88.2}
     paths = []
-    for facts in ({"stage": "train-vae", "gpu": gpu}, flow | {"gpu": None, "reason": "no GPU"}):
+    vae = {"stage": "train-vae", "gpu": gpu, "on_gpu": True}
+    for facts in (vae, flow | {"gpu": None, "on_gpu": False, "reason": "no GPU"}):
         same = {"device": "cpu", "reason": None, "wall_seconds": 90.0, "cpu_seconds": 120.0}
         paths.append(tmp_path / f"{facts['stage']}.json")
         write_json(paths[-1], same | {"peak_memory_bytes": 2**30} | facts)
@@ -225,10 +226,15 @@ def test_the_cost_adds_up_and_names_what_was_not_measured(tmp_path):
     numbers = pd.read_csv(tmp_path / "cost.csv")
     assert numbers["remark"][1] == "no GPU"
     assert numbers["wall_seconds"][2] == numbers["wall_seconds"][:2].sum()
+    # of a GPU whose energy is not known the sum is not known either
+    write_json(paths[1], read_json(paths[1]) | {"on_gpu": True})
+    table_cost(telemetry=paths, out=tmp_path / "cost.csv")
+    assert list(read_markdown(tmp_path / "cost.md")["GPU energy"][:3]) == ["2 kWh", "–", "–"]
 
 
 def test_the_baseline_on_the_stamps_has_its_cost_by_name(tmp_path):
     facts = {"stage": "train-conditional-vae", "device": "cpu", "reason": None, "gpu": None}
+    facts |= {"on_gpu": False}
     facts |= {"wall_seconds": 60.0, "cpu_seconds": 90.0, "peak_memory_bytes": 2**30}
     write_json(tmp_path / "telemetry.json", facts)
     table_cost(telemetry=[tmp_path / "telemetry.json"], out=tmp_path / "cost.csv")

@@ -237,6 +237,7 @@ def compared(tmp_path) -> dict:
         method="kcorrect", target="log_stellar_mass", core_seconds=0.0002, std=np.nan
     )
     notes = {"draws": DRAWS, "kcorrect_single_core_seconds": 0.001, "live_points": 400}
+    notes |= {"processor": "a processor"}
     write_table(tmp_path / "sed.parquet", pd.concat([fits, templates]), notes=notes)
     paths = []
     for name, width in ((VARIANT, 0.1), (TOLD, 0.05)):
@@ -257,8 +258,8 @@ def compared(tmp_path) -> dict:
             "batch": {"galaxies": 64, "total": 0.004, "core_seconds": 0.008},
             "single": {"galaxies": 1, "total": 0.02, "core_seconds": 0.04},
             "training": {
-                "vae": {"wall_seconds": 100.0, "threads": 2, "device": "a processor"},
-                f"property/{VARIANT}": {"wall_seconds": 300.0, "threads": 1, "device": "the same"},
+                "vae": {"wall_seconds": 100.0, "cpu_seconds": 190.0},
+                f"property/{VARIANT}": {"wall_seconds": 300.0, "cpu_seconds": 310.0},
             },
         },
     )  # fmt: skip
@@ -280,9 +281,21 @@ def test_core_seconds_ratios_and_the_number_of_galaxies_that_pays(compared):
     assert result["bagpipes_range"] == [80.0, 87.0]
     assert result["ratios"]["bagpipes"]["batch"] == pytest.approx(83.5 / 0.008)
     assert result["ratios"]["kcorrect"]["single"] == pytest.approx(0.001 / 0.04)
-    assert result["training"]["core_seconds"] == 500.0
+    assert result["training"]["core_seconds"] == 500.0 and result["remark"] == ""
     assert result["training"]["break_even"] == pytest.approx(500 / (83.5 - 0.008))
     assert result["goal"] == 1e4
+
+
+def test_times_of_two_processors_have_no_ratio(compared, tmp_path):
+    write_json(compared["speed"], read_json(compared["speed"]) | {"device": "another"})
+    compare_speed(**compared)
+    result = read_json(compared["out"])
+    assert result["ratios"] == {} and result["training"]["break_even"] is None
+    assert "timed on another, the fits on a processor" in result["remark"]
+    table_sed(comparison=compared["out"], out=tmp_path / "t.csv")
+    shown = read_markdown(tmp_path / "t.md")
+    assert shown["Method"].iloc[-1] == result["remark"]
+    assert set(shown["Times ours, many"]) == {"–"}
 
 
 def test_on_a_gpu_its_seconds_count_once_and_the_goal_is_another(compared):

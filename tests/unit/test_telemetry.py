@@ -1,6 +1,8 @@
 """Telemetry measures what there is, and no fault of NVML ever ends a training."""
 
 import json
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -88,7 +90,7 @@ def test_gpu_is_sampled_and_power_integrated_to_energy(fake_gpu):
 
 
 def test_energy_counter_of_the_card_is_preferred(fake_gpu, monkeypatch):
-    counter = iter((5_000, 8_000, 8_000))  # mJ
+    counter = iter((5_000, 8_000))  # mJ
     monkeypatch.setattr(
         fake_gpu, "nvmlDeviceGetTotalEnergyConsumption", lambda handle: next(counter)
     )
@@ -104,8 +106,32 @@ def test_fault_of_nvml_is_a_remark(fake_gpu, monkeypatch):
     monkeypatch.setattr(fake_gpu, "nvmlDeviceGetPowerUsage", fault)
     with Telemetry("train-vae", "cuda:0", interval=0.01) as telemetry:
         time.sleep(0.03)
-    assert "NVML failed" in telemetry.summary()["reason"]
-    assert telemetry.summary()["gpu"]["power_mean_watts"] is None
+    facts = telemetry.summary()
+    assert "NVML failed" in facts["reason"]
+    assert facts["gpu"]["power_mean_watts"] is None and facts["gpu"]["energy_joules"] is None
+    assert facts["gpu"]["utilisation_mean_percent"] == 50  # a fault of one is none of another
+
+
+def test_energy_is_that_of_the_block(fake_gpu, monkeypatch):
+    """The counter goes on after it; an earlier part whose energy was not known stays unknown."""
+    joules = [0]
+    monkeypatch.setattr(
+        fake_gpu, "nvmlDeviceGetTotalEnergyConsumption", lambda handle: 1000 * joules[0]
+    )
+    with Telemetry("train-vae", "cuda:0") as telemetry:
+        joules[0] = 30
+    joules[0] = 70
+    assert telemetry.summary()["gpu"]["energy_joules"] == 30
+    telemetry.resume({"wall_seconds": 1.0, "cpu_seconds": 1.0, "energy_joules": 12.0})
+    assert telemetry.summary()["gpu"]["energy_joules"] == 42
+    telemetry.resume({"wall_seconds": 1.0, "cpu_seconds": 1.0, "energy_joules": None})
+    assert telemetry.summary()["gpu"]["energy_joules"] is None
+
+
+def test_the_work_of_a_child_counts():
+    with Telemetry("x") as telemetry:
+        subprocess.run([sys.executable, "-c", "sum(range(5_000_000))"], check=True)
+    assert telemetry.so_far()["cpu_seconds"] > 0.05
 
 
 def test_gpu_without_nvml_is_a_remark(fake_gpu, monkeypatch):

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from mgsflow.core.errors import UserError
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TEXTS = ("No space left on device", "Disk quota exceeded", "File too large")
 
@@ -22,6 +24,20 @@ def disk_fault(error: BaseException, paths: Iterable[Path]) -> str | None:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return f"{what}. Change its rights, or name another place."
     return None
+
+
+def refuse_without_room(path: Path, size: int) -> None:
+    """Raise UserError where a file of `size` bytes does not go where `path` is to lie.
+
+    A quota may be less than what the file system has free: that shows in writing alone.
+    """
+    folder = _existing(Path(path))
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise UserError(
+            f"{path}: takes {size / 1e9:,.1f} GB, and {folder} has {free / 1e9:,.1f} GB free. Make "
+            "room, or name another place."
+        )
 
 
 def _is_full(error: BaseException | None) -> bool:

@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 import torch
 
 from mgsflow.config import Compute, parse
+from mgsflow.core.disk import refuse_without_room
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
 from mgsflow.core.progress import say, track
-from mgsflow.models.posterior import CHUNK_NUMBERS, Posterior
+from mgsflow.models.posterior import CHUNK_NUMBERS, MOST_NUMBERS, Posterior
 from mgsflow.models.tabular import Tabular
 from mgsflow.training.loop import choose_device
 
@@ -59,7 +60,11 @@ def infer(
     torch.set_num_threads(threads)
     compute = parse(Compute, json.dumps({"device": device}), "infer --device")
     posterior = Posterior.load(models, variant=variant).to(choose_device(compute))
+    if draws * len(posterior.targets) > MOST_NUMBERS:
+        most = MOST_NUMBERS // len(posterior.targets)
+        raise UserError(f"--draws must be {most} or less, which is 8 GiB a galaxy, not {draws}")
     table = _Table(galaxies, posterior)
+    refuse_without_room(out, 4 * len(table) * draws * len(posterior.targets))
     size = max(1, CHUNK_NUMBERS // (draws * len(posterior.targets)))
     with atomic_path(out) as temporary, h5py.File(temporary, "w") as file:
         _describe(file, posterior, seed)

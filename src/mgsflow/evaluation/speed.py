@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from mgsflow.training.loop import choose_device
 from mgsflow.training.telemetry import Telemetry
 
 _WARM_UP = 1  # passes that are not counted: they fill caches and let libraries choose kernels
-_PASSES = 3  # passes of which the fastest counts: other work on the machine only slows them
+_PASSES = 3  # of wall times the fastest counts: other work on the machine only slows a pass
 _ENCODED_AT_ONCE = 256
 
 Seconds = dict[str, float]
@@ -51,7 +52,7 @@ def speed(
     Three steps are timed: reading the stamps from their shards (from the page cache, as the first
     pass has read them), encoding them, the stretch included, and sampling both flows. For
     `speed_galaxies` test galaxies together, and for one alone. A variant without images only
-    samples. The trainings' wall time (their telemetry files) stands apart: it is paid once.
+    samples. The trainings' time (their telemetry files) stands apart: it is paid once.
 
     JSON: `batch` and `single` each have `galaxies`, and `reading`, `encoding`, `sampling` and
     `total` in seconds a galaxy, null where a step does not exist, and `core_seconds` of the whole
@@ -100,8 +101,8 @@ class _Work:
     def best(self, count: int) -> dict[str, Any]:
         """Seconds a galaxy by step, of the fastest pass over the first `count` galaxies.
 
-        `core_seconds` are those of all threads, of the pass with the least: they hardly depend on
-        what else the machine does, as the wall time does.
+        `core_seconds` are those of all threads, the mean of the passes: they are set beside the
+        mean of fits that run once each.
         """
         timed, cores = [], []
         for _ in track(range(_WARM_UP + _PASSES), f"speed, passes over {count}"):
@@ -115,7 +116,7 @@ class _Work:
             "galaxies": count,
             **per_galaxy,
             "total": sum(fastest.values()) / count,
-            "core_seconds": min(cores[_WARM_UP:]) / count,
+            "core_seconds": statistics.mean(cores[_WARM_UP:]) / count,
         }
 
     def _pass(self, count: int) -> Seconds:
@@ -204,4 +205,4 @@ def _training(path: Path) -> tuple[str, dict[str, Any]]:
     facts = read_json(path)
     folder = path.parent
     name = f"{folder.parent.name}/{folder.name}" if facts["stage"] == "train-flow" else folder.name
-    return name, {key: facts[key] for key in ("wall_seconds", "device", "threads")}
+    return name, {key: facts[key] for key in ("wall_seconds", "cpu_seconds", "device", "threads")}

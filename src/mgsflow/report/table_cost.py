@@ -25,8 +25,10 @@ def table_cost(*, telemetry: list[Path], out: Path) -> None:
     """
     ours = pd.DataFrame([_row(path) for path in telemetry])
     total: dict[str, object] = {"training": TOTAL, "device": ""}
-    for name in ("wall_seconds", "cpu_seconds", "gpu_energy_kwh"):
-        total[name] = ours[name].sum(min_count=1)
+    for name in ("wall_seconds", "cpu_seconds"):
+        total[name] = ours[name].sum()
+    on_gpu = ours.pop("on_gpu")  # one energy that is not known, and the sum is not
+    total["gpu_energy_kwh"] = ours.loc[on_gpu, "gpu_energy_kwh"].sum(min_count=max(1, on_gpu.sum()))
     published = [
         {"training": f"{what} (paper, published)", "device": device, "wall_seconds": seconds}
         for what, device, seconds in TRAINING
@@ -52,12 +54,15 @@ def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
 
 def _row(path: Path) -> dict:
     facts = read_facts(
-        path, "stage", "device", "gpu", "reason", "wall_seconds", "cpu_seconds", "peak_memory_bytes"
+        path,
+        *("stage", "device", "on_gpu", "gpu", "reason"),
+        *("wall_seconds", "cpu_seconds", "peak_memory_bytes"),
     )
     gpu = facts["gpu"] or {}
     return {
         "training": _name(facts),
         "device": facts["device"],
+        "on_gpu": facts["on_gpu"],
         "wall_seconds": facts["wall_seconds"],
         "cpu_seconds": facts["cpu_seconds"],
         "peak_memory_gib": facts["peak_memory_bytes"] / GIB,

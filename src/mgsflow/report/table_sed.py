@@ -25,11 +25,16 @@ def table_sed(*, comparison: Path, out: Path) -> None:
     is; bias, scatter, R2 and coverage by quantity. Below: the training with its break-even, and
     what others have published of fitters that are not measured here.
     """
-    facts = read_facts(comparison, "core_seconds", "ratios", "accuracy", "training", "ours")
+    facts = read_facts(
+        comparison, "core_seconds", "ratios", "accuracy", "training", "ours", "remark"
+    )
     accuracy = pd.DataFrame(facts["accuracy"])
     pairs = accuracy[["method", "sample"]].drop_duplicates()
     rows = [_row(method, sample, accuracy, facts) for method, sample in pairs.to_numpy()]
-    numbers = pd.DataFrame([*rows, _training(facts), *_published()])
+    remarks = [{"method": "remark", "name": facts["remark"]}] if facts["remark"] else []
+    numbers = pd.DataFrame([*rows, _training(facts), *_published(), *remarks])
+    for way in ("batch", "single"):
+        numbers[f"times_ours_{way}"] = numbers.get(f"times_ours_{way}", float("nan"))
     write_tables(out, numbers, shown(numbers))
 
 

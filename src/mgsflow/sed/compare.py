@@ -37,8 +37,9 @@ def compare_speed(
     """Compare the stage speed's times, and the posteriors, with bagpipes and kcorrect.
 
     Time: core-seconds a galaxy from stamp and magnitudes to draws (on a GPU: seconds of the whole),
-    of as many draws as bagpipes'; the ratios; training, its wall time by its threads, apart, with
-    the number of galaxies from which on it pays. Accuracy: of the medians against the simulated
+    of as many draws as bagpipes'; the ratios, unless the two stages ran on unlike processors, which
+    `remark` then says; training, its CPU time (on a GPU: wall time), apart, with the number of
+    galaxies from which on it pays. Accuracy: of the medians against the simulated
     sky's `truth`, for the galaxies that bagpipes fitted and, but for it, for the whole test set:
     bias, scatter (the errors' standard deviation), R2 and the coverage of the central 68% interval,
     by method and target.
@@ -53,8 +54,10 @@ def compare_speed(
     result = _times(fits, notes, facts)
     true = read_table(truth, ["objid", *TARGETS]).set_index("objid")
     result["accuracy"] = _accuracies(pd.concat(summaries, ignore_index=True), true)
-    for way, ratio in result["ratios"][NESTED].items():
+    for way, ratio in result["ratios"].get(NESTED, {}).items():
         say(f"compare-speed: {way}, {ratio:.3g} times as fast as bagpipes")
+    if result["remark"]:
+        say(f"compare-speed: {result['remark']}")
     write_json(out, result)
 
 
@@ -87,11 +90,17 @@ def _times(fits: pd.DataFrame, notes: dict[str, Any], facts: dict[str, Any]) -> 
             "single": notes["kcorrect_single_core_seconds"],
         },
     }
-    training = sum(
-        run["wall_seconds"] * (run["threads"] if on_cpu else 1)
-        for run in facts["training"].values()
-    )
+    paid = "cpu_seconds" if on_cpu else "wall_seconds"
+    training = sum(run[paid] for run in facts["training"].values())
+    remark = ""
+    if on_cpu and facts["device"] != notes["processor"]:
+        remark = (
+            f"No ratios: ours was timed on {facts['device']}, the fits on {notes['processor']}. "
+            "Run the rules speed and fit_sed on nodes of one kind."
+        )
+    alike = {} if remark else fitted
     return {
+        "remark": remark,
         "fits": notes,
         "ours": {key: facts[key] for key in ("variant", "device", "threads", "draws", "members")}
         | {"device_type": facts["device_type"], "galaxies": facts["batch"]["galaxies"]},
@@ -99,13 +108,14 @@ def _times(fits: pd.DataFrame, notes: dict[str, Any], facts: dict[str, Any]) -> 
         "bagpipes_range": [nested.min(), nested.max()],
         "bagpipes_galaxies": len(nested),
         "ratios": {
-            name: {way: seconds[way] / ours[way] for way in ours}
-            for name, seconds in fitted.items()
+            name: {way: seconds[way] / ours[way] for way in ours} for name, seconds in alike.items()
         },
         "goal": GOALS[facts["device_type"]],
         "training": {
             "core_seconds": training,
-            "break_even": _break_even(training, ours["batch"], fitted[NESTED]["batch"]),
+            "break_even": None
+            if remark
+            else _break_even(training, ours["batch"], fitted[NESTED]["batch"]),
         },
     }
 

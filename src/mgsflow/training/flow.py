@@ -22,6 +22,7 @@ from mgsflow.core.tables import read_table
 from mgsflow.core.variants import inputs_of
 from mgsflow.models.branch import Architecture
 from mgsflow.models.flows import of_variant
+from mgsflow.models.input_density import InputDensity
 from mgsflow.models.inputs import input_columns, latent_columns, variant_label
 from mgsflow.models.standardise import Standardiser
 from mgsflow.models.storage import fingerprint, save_model
@@ -75,22 +76,26 @@ def train_flow(
         own_seed = derive_seed(seed, "train-flow", flow, inputs_of(variant))
         tensors, rows = _train(data, flows, own_seed, keep, meter)
         meter.note(galaxies=len(data.train), members=flows.members, epochs=len(rows))
+        density = _density(data, variant, compute, seed)
     described = _describe(data, flow, variant, flows, seed, digest)
-    density_seed = derive_seed(seed, "train-flow", "input-density", inputs_of(variant))
-    # torch's number of threads is not that of scikit-learn's linear algebra
-    with threadpool_limits(limits=compute.flow_threads):
-        # of the inputs alone: the same for both flows and all families
-        density = fit_input_density(
-            data.train.inputs.cpu().numpy(),
-            data.validation.inputs.cpu().numpy(),
-            len(latent_columns(data.inputs)),
-            density_seed,
-        )
     described["input_density"] = density.to_json()
     save_model(out, description, tensors | density.to_tensors(), described)
     _write_history(history, rows)
     meter.write(telemetry)
     keep.clear()
+
+
+def _density(data: _Data, variant: str, compute: Compute, seed: int) -> InputDensity:
+    """Of the inputs alone: the same for both flows and all families."""
+    density_seed = derive_seed(seed, "train-flow", "input-density", inputs_of(variant))
+    # torch's number of threads is not that of scikit-learn's linear algebra
+    with threadpool_limits(limits=compute.flow_threads):
+        return fit_input_density(
+            data.train.inputs.cpu().numpy(),
+            data.validation.inputs.cpu().numpy(),
+            len(latent_columns(data.inputs)),
+            density_seed,
+        )
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import resource
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,8 +15,10 @@ import pynvml
 import torch
 
 from mgsflow.core.files import write_json
+from mgsflow.core.machine import processor
 
 INTERVAL = 1.0  # seconds between two samples
+_COSTS = ("wall_seconds", "cpu_seconds", "energy_joules")
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, kB on Linux
 
 
@@ -43,9 +45,9 @@ class Telemetry:
         self.device = torch.device(device)
         self._interval = interval
         self._extras = extras
-        self._earlier = {"wall_seconds": 0.0, "cpu_seconds": 0.0, "energy_joules": 0.0}
+        self._earlier: dict[str, float | None] = dict.fromkeys(_COSTS, 0.0)
         self._start = (0.0, 0.0)
-        self._end: tuple[float, float] | None = None
+        self._end: dict[str, float | None] | None = None
         self._gpu: _Gpu | None = None
         self._reason: str | None = None
         self._stop = threading.Event()
@@ -65,12 +67,13 @@ class Telemetry:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._end = _clocks()
+        clocks = _clocks()
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=10 * self._interval + 1)
         if self._gpu is not None:
             self._gpu.sample()
+        self._end = self._cost(*clocks)
 
     def _sample(self) -> None:
         assert self._gpu is not None
@@ -81,16 +84,23 @@ class Telemetry:
         """Facts that belong into the file as well: epochs, galaxies, parameters."""
         self._extras |= extras
 
-    def so_far(self) -> dict[str, float]:
-        """Seconds and energy up to now, for a checkpoint; `resume` takes them up again."""
-        wall, cpu = (
-            now - then for now, then in zip(self._end or _clocks(), self._start, strict=True)
-        )
-        energy = self._gpu.energy_joules() if self._gpu is not None else 0.0
-        now = {"wall_seconds": wall, "cpu_seconds": cpu, "energy_joules": energy}
-        return {key: self._earlier[key] + value for key, value in now.items()}
+    def so_far(self) -> dict[str, float | None]:
+        """Seconds and energy up to now, for a checkpoint; `resume` takes them up again.
 
-    def resume(self, earlier: dict[str, float]) -> None:
+        After the block those at its end. The energy is None where a GPU's was not to be had.
+        """
+        now = self._end or self._cost(*_clocks())
+        parts = {key: (self._earlier[key], value) for key, value in now.items()}
+        return {key: None if None in part else sum(part) for key, part in parts.items()}
+
+    def _cost(self, wall: float, cpu: float) -> dict[str, float | None]:
+        """Since the block began, by clocks that were just read."""
+        energy = None if self.device.type == "cuda" else 0.0
+        if self._gpu is not None:
+            energy = self._gpu.energy_joules()
+        return dict(zip(_COSTS, (wall - self._start[0], cpu - self._start[1], energy), strict=True))
+
+    def resume(self, earlier: dict[str, float | None]) -> None:
         """Add what the interrupted training had cost before this one took it up."""
         self._earlier = dict(earlier)
 
@@ -108,6 +118,7 @@ class Telemetry:
             | {
                 "stage": self.stage,
                 "device": _device_name(self.device),
+                "on_gpu": self.device.type == "cuda",
                 "gpu": gpu,
                 "reason": reason,
                 "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
@@ -121,7 +132,7 @@ class Telemetry:
 
 
 class _Gpu:
-    """Running sums over NVML's samples of one GPU."""
+    """Running sums over NVML's samples of one GPU. A card may have some of them and not others."""
 
     def __init__(self, handle: Any, index: int) -> None:
         self._handle = handle
@@ -132,28 +143,32 @@ class _Gpu:
         self._memory = _Running()
         self._power = _Running()
         self._last: tuple[float, float] | None = None  # time in s, power in W
-        self._integrated = 0.0
+        self._integrated: float | None = None
         self._counter_start = self._energy_counter()
         self.sample()
 
     def sample(self) -> None:
-        try:
-            utilisation = pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu
-            memory = pynvml.nvmlDeviceGetMemoryInfo(self._handle).used
-            power = pynvml.nvmlDeviceGetPowerUsage(self._handle) / 1000.0
-        except Exception as error:
-            self.fault = f"NVML failed while the stage ran: {error}"
-            return
+        handle = self._handle
         self._samples += 1
-        self._utilisation.add(utilisation)
-        self._memory.add(memory)
-        self._power.add(power)
-        self._integrate(time.perf_counter(), power)
+        self._add(self._utilisation, lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+        self._add(self._memory, lambda: pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+        power = self._add(self._power, lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1000.0)
+        if power is not None:
+            self._integrate(time.perf_counter(), power)
+
+    def _add(self, running: _Running, ask: Callable[[], float]) -> float | None:
+        try:
+            value = ask()
+        except Exception as error:  # NVML's faults are many, and none may end a training
+            self.fault = f"NVML failed while the stage ran: {error}"
+            return None
+        running.add(value)
+        return value
 
     def _integrate(self, now: float, power: float) -> None:
         if self._last is not None:
             then, before = self._last
-            self._integrated += 0.5 * (power + before) * (now - then)
+            self._integrated = (self._integrated or 0.0) + 0.5 * (power + before) * (now - then)
         self._last = (now, power)
 
     def _energy_counter(self) -> float | None:
@@ -163,7 +178,8 @@ class _Gpu:
         except Exception:
             return None
 
-    def energy_joules(self) -> float:
+    def energy_joules(self) -> float | None:
+        """Up to now, by the card's counter or the power's integral; None if it has neither."""
         now = self._energy_counter()
         if now is None or self._counter_start is None:
             return self._integrated
@@ -215,18 +231,12 @@ def _watch(device: torch.device) -> tuple[_Gpu | None, str | None]:
 
 
 def _clocks() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
+    """Wall time and CPU time in s, that of ended children (a compiler's, for instance) included."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter(), time.process_time() + children.ru_utime + children.ru_stime
 
 
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return _cpu_name() or platform.processor() or platform.machine()
-
-
-def _cpu_name() -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), None)
+    return processor()
