@@ -7,10 +7,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.neural_network import MLPRegressor
 
 from mgsflow.config import Baselines, Splits, Stamps, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_notes, read_table, write_table
+from mgsflow.evaluation import regressors
 from mgsflow.evaluation.baselines import baselines
 from mgsflow.evaluation.metrics import r2
 
@@ -279,3 +281,25 @@ def test_a_split_by_sky_that_cannot_be_had_is_left_out_with_its_reason(
     assert set(result["method"]) == {"photometry_boosting"}
     left_out = read_notes(tmp_path / "baselines.parquet")["left_out"]
     assert re.search(reason, left_out["photometry_boosting_sky"])
+
+
+def test_denormal_numbers_are_nought_inside_alone():
+    least = np.full(3, 1e-40, np.float32)
+    with regressors.flushed_denormals():
+        inside = least * np.float32(0.5)
+    assert (inside == 0).all() and (least * np.float32(0.5) > 0).all()
+
+
+def test_an_mlp_is_trained_without_denormal_numbers(monkeypatch):
+    """A unit that is never active decays by the penalty alone: at 70,000 galaxies in two epochs."""
+    halves, partial_fit = [], MLPRegressor.partial_fit
+
+    def seen(self, inputs, wanted):
+        halves.append(np.float32(1e-40) * np.float32(0.5))
+        return partial_fit(self, inputs, wanted)
+
+    monkeypatch.setattr(MLPRegressor, "partial_fit", seen)
+    random = np.random.default_rng(1)
+    data = regressors.Data(random.standard_normal((200, 3)), random.standard_normal((200, 2)))
+    regressors.FITS["photometry_mlp"](data, data, QUICK, 1)
+    assert len(halves) > 1 and not any(halves)
