@@ -1,13 +1,13 @@
 """How CPU time and memory of every stage grow with the number of galaxies.
 
     python benchmarks/cost_growth.py --set photometry --galaxies 1000 10000 100000
-    python benchmarks/cost_growth.py --set images --galaxies 1000 2000 4000
+    python benchmarks/cost_growth.py --set images --galaxies 1000 5000 20000
 
 Runs the whole DAG by Snakemake on simulated skies of so many galaxies, one job of one thread at a
 time, and takes each command's CPU time and peak memory from the system (metered.py). Trainings end
 after a fixed number of epochs, so that work grows with the galaxies alone; what has a fixed number
 of galaxies by its settings (oracle, SED fitting) is left out. Results join those of the same
-machine and settings that --out has; a size measured again replaces its former result.
+machine, commit and settings that --out has; a size measured again replaces its former result.
 """
 
 from __future__ import annotations
@@ -32,10 +32,18 @@ from startup import meter, starts
 
 from mgsflow.archive.source import SOURCE
 from mgsflow.core.files import read_json, write_json
+from mgsflow.core.machine import processor
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULT = Path(__file__).parent / "results" / "cost_growth.json"
 RUN = "growth"
+# What runs of one table have in common, and in words
+_ALIKE = {
+    "machine": "machine",
+    "commit": "commit",
+    "settings": "set of settings",
+    "until": "list of last rules",
+}
 STARTS = 3  # measurements of a stage's start, of which the shortest counts
 _SHARD = 1000  # galaxies of a job that cuts stamps
 
@@ -129,17 +137,15 @@ def measure(
             "machine": machine_here(),
             "commit": commit,
             "settings": settings_of(name, tiny),
+            "until": until,
             "kept": _rows(folder / "results" / RUN / "flows" / "features.parquet"),
             "stages": by_stage([json.loads(line) for line in lines]),
         }
 
 
 def machine_here() -> dict[str, Any]:
-    """What a run's times depend on; `processor` is None where the system does not tell it."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return machine(torch.device("cpu")) | {"threads": 1, "processor": next(names, None)}
+    """What a run's times depend on."""
+    return machine(torch.device("cpu")) | {"threads": 1, "processor": processor()}
 
 
 def commit_of(repository: Path) -> str | None:
@@ -197,8 +203,8 @@ def _together(records: list[dict[str, Any]]) -> dict[str, Any]:
 def with_run(former: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     """`former` with `run` in the place of the one of as many galaxies, by their numbers.
 
-    Runs of another machine or of other settings, or of some not known, are left out, which stderr
-    tells: a line through their times says nothing. Starts, measured with them, go with them.
+    Runs of another machine, commit, settings or last rule are left out, which stderr tells: a line
+    through their times says nothing. Starts, measured with them, go with them.
     """
     others = [each for each in former.get("runs", []) if each["galaxies"] != run["galaxies"]]
     strange = {each["galaxies"]: _differences(each, run) for each in others}
@@ -216,7 +222,7 @@ def _differences(former: dict[str, Any], run: dict[str, Any]) -> str:
     """What keeps two runs from one table, in words; empty if nothing does."""
     return " and ".join(
         f"it is of another {words}, {former.get(key)}, not {run[key]}"
-        for key, words in (("machine", "machine"), ("settings", "set of settings"))
+        for key, words in _ALIKE.items()
         if former.get(key) != run[key]
     )
 

@@ -40,12 +40,10 @@ def training(result: dict[str, Any], first: dict[str, Any]) -> str:
     rows += [row for row in first["rows"] if row["name"] in _FIRST]
     lines = [
         "| variant | batch | images/s | minutes for 100,000 x 100 | TFLOP/s | TB/s | of the "
-        "roofline | W | J per 1000 images | loss, training | validation |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "roofline | W | loss, training | validation |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        stamps = (result if row in result["rows"] else first)["settings"]["stamps"]
-        lines.append(_training_row(row, stamps))
+    lines += [_training_row(row) for row in rows]
     return "\n".join(lines)
 
 
@@ -56,20 +54,16 @@ def _position(row: dict[str, Any]) -> int:
     return 2 if "not_measured" in row else 1 if tried else 0
 
 
-def _training_row(row: dict[str, Any], stamps: int) -> str:
+def _training_row(row: dict[str, Any]) -> str:
     name = f"| {_NAMES.get(row['name'], row['name'])} | {row['batch']} |"
     if "not_measured" in row:
-        return f"{name} not measured: {row['not_measured']} |" + " |" * 8
+        return f"{name} not measured: {row['not_measured']} |" + " |" * 7
     gpu, losses = row["gpu"], row["losses"]
-    power = energy = "–"
-    if gpu is not None:
-        images = stamps * (len(row["epoch_seconds"]) - 1)
-        power = f"{gpu['power_mean_watts']:.0f}"
-        energy = f"{1000 * gpu['energy_joules'] / images:.1f}"
+    power = "–" if gpu is None else f"{gpu['power_mean_watts']:.0f}"
     return (
         f"{name} {row['images_per_second']:,.0f} | {row['paper_seconds'] / 60:.1f} | "
         f"{row['flops'] / 1e12:.0f} | {row['bytes_per_second'] / 1e12:.2f} | "
-        f"{row['of_roofline']:.1%} | {power} | {energy} | {losses['train_loss']:.1f} | "
+        f"{row['of_roofline']:.1%} | {power} | {losses['train_loss']:.1f} | "
         f"{losses['validation_loss']:.1f} |"
     )
 
@@ -122,7 +116,9 @@ def flows(result: dict[str, Any]) -> str:
 
 
 def flow_stages(result: dict[str, Any]) -> str:
-    """The stage train-flow to its own end."""
+    """The stage train-flow to its own end. Energy: mean power by the training's own time, since the
+    card's counter was read later, after work of the CPU.
+    """
     lines = [
         "| train-flow | members | s | most epochs of heads, folds, core, metallicity | memory of "
         "the GPU, GB | mean W | kJ |",
@@ -130,12 +126,13 @@ def flow_stages(result: dict[str, Any]) -> str:
     ]
     for stage in result["stages"]:
         gpu, epochs = stage["telemetry"]["gpu"], stage["epochs"]
+        joules = gpu["power_mean_watts"] * stage["telemetry"]["wall_seconds"]
         folds = max(count for phase, count in epochs.items() if "fold" in phase)
         most = [epochs["heads"], folds, epochs["core"], epochs.get("metallicity", "–")]
         lines.append(
             f"| {stage['flow']} flow | {stage['members']} | {stage['seconds']:.1f} | "
             f"{', '.join(map(str, most))} | {gpu['memory_max_bytes'] / 1e9:.1f} | "
-            f"{gpu['power_mean_watts']:.0f} | {gpu['energy_joules'] / 1000:.1f} |"
+            f"{gpu['power_mean_watts']:.0f} | {joules / 1000:.1f} |"
         )
     return "\n".join(lines)
 
@@ -182,16 +179,16 @@ def _bound(result: dict[str, Any], batch: int, card: Card) -> Roofline:
 
 
 def sampling(result: dict[str, Any]) -> str:
-    """Seconds for all draws, by device."""
+    """Seconds for all draws, by device; "not measured" where a device has no such row."""
     devices = sorted(result)
     heads = [result[d]["machine"]["card"] or "CPU, one thread" for d in devices]
     lines = [f"| seconds for 1000 galaxies x 1000 draws | {' | '.join(heads)} |"]
     lines.append("|---" * (1 + len(devices)) + "|")
-    for rows in zip(*(result[d]["rows"] for d in devices), strict=True):
-        values = " | ".join(
-            "not measured" if "not_measured" in row else f"{row['seconds']:.3g}" for row in rows
-        )
-        lines.append(f"| {rows[0]['name']} | {values} |")
+    found = {d: {row["name"]: row.get("seconds") for row in result[d]["rows"]} for d in devices}
+    for name in dict.fromkeys(name for rows in found.values() for name in rows):
+        values = (found[d].get(name) for d in devices)
+        cells = ("not measured" if value is None else f"{value:.3g}" for value in values)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -26,11 +26,13 @@ from torch.utils.data import DataLoader, Dataset
 from vae_training import HALF, LAST, PLAIN, SEED, Bench, ContiguousVae, machine
 
 from mgsflow.core.files import write_json
+from mgsflow.core.machine import processor
 from mgsflow.core.seeds import derive_seed, generator
 from mgsflow.models.vae import kl_divergence, reconstruction_error
 from mgsflow.training.epochs import NAME
 from mgsflow.training.steps import Modes
 
+STAMPS = 512
 MAPPED = replace(PLAIN, name="+ shards mapped into memory, stretched by table")
 CHANNELS = replace(LAST, name="+ channels last", resident=False)
 PACKAGE = replace(HALF, name="+ bfloat16, fused Adam: the package", resident=False, fused_adam=True)
@@ -102,7 +104,7 @@ def run(args: argparse.Namespace, folder: Path) -> None:
     torch.set_num_threads(args.threads)
     bench = Bench(folder, args)
     result: dict[str, Any] = {
-        "machine": machine(bench.device) | {"threads": args.threads, "cpu": cpu_name()},
+        "machine": machine(bench.device) | {"threads": args.threads, "cpu": processor()},
         "settings": {"stamps": args.stamps, "epochs": args.epochs, "size": bench.size},
         "rows": [],
     }
@@ -123,16 +125,11 @@ def run(args: argparse.Namespace, folder: Path) -> None:
         write_json(args.out, result)
 
 
-def cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((v.split(":")[1].strip() for v in lines if v.startswith("model name")), "")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     parser.add_argument("--tiny", action="store_true", help="a small network on few stamps")
-    parser.add_argument("--stamps", type=int, default=768)
+    parser.add_argument("--stamps", type=int, default=STAMPS)
     parser.add_argument("--epochs", type=int, default=3, help="at least 2")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()

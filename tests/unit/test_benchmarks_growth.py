@@ -10,6 +10,7 @@ import growth_tables
 import pytest
 import startup
 import streaming
+import vae_cpu
 from growth_figure import draw
 from matplotlib.image import imread
 from metered import metered
@@ -137,6 +138,7 @@ def _run(galaxies, cores, seconds=1.0):
         "machine": {"cores": cores},
         "commit": None,
         "settings": {"flows": {"epochs": 3}},
+        "until": [],
         "stages": {"select": _stage(seconds, 1e8)},
     }
 
@@ -159,13 +161,16 @@ def test_runs_of_another_machine_are_left_out_and_named(capsys):
     assert "100 galaxies is" not in told
 
 
-def test_runs_of_other_settings_are_left_out_and_named(capsys):
-    other = _run(10, 2) | {"settings": {"flows": {"epochs": 9}}}
-    former = {"runs": [other, _run(100, 2)], "starts": {"select": 1}}
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("settings", {"flows": {"epochs": 9}}), ("commit", "abc"), ("until", ["select"])],
+)
+def test_runs_of_other_settings_code_or_rules_are_left_out_and_named(capsys, key, value):
+    former = {"runs": [_run(10, 2) | {key: value}, _run(100, 2)], "starts": {"select": 1}}
     found = cost_growth.with_run(former, _run(1000, 2))
     assert found == {"runs": [_run(100, 2), _run(1000, 2)], "starts": {}}
     told = capsys.readouterr().err
-    assert "10 galaxies is left out" in told and "{'epochs': 9}" in told and "100 gal" not in told
+    assert "10 galaxies is left out" in told and str(value) in told and "100 gal" not in told
 
 
 def test_a_run_names_the_commit_and_whether_its_source_was_changed(tmp_path):
@@ -187,7 +192,8 @@ def test_the_results_of_a_set_are_of_one_machine_and_of_its_settings(repository)
         assert machines[0]["cores"] and all(each == machines[0] for each in machines)
         settings = cost_growth.settings_of(name, tiny=False)
         assert all(run["settings"] == settings for run in result[name]["runs"])
-        assert all("commit" in run for run in result[name]["runs"])
+        assert len({run["commit"] for run in result[name]["runs"]}) == 1
+        assert all(run["until"] == [] for run in result[name]["runs"])
 
 
 @pytest.mark.slow
@@ -262,6 +268,9 @@ def test_the_page_and_the_script_have_the_commands_that_give_the_tables(reposito
         (command,) = (line for line in commands if f"--set {name}" in line)
         assert _sizes(command) == [run["galaxies"] for run in grown[name]["runs"]]
         assert f"{command.replace('python ', 'python benchmarks/')}\n" in cost_growth.__doc__
+    (command,) = (line for line in commands if "vae_cpu.py" in line)
+    trained = json.loads((benchmarks / "results/vae_cpu.json").read_text())
+    assert "--stamps" not in command and trained["settings"]["stamps"] == vae_cpu.STAMPS
     streamed = json.loads((benchmarks / "results/streaming.json").read_text())
     (command,) = (line for line in commands if "streaming.py" in line)
     assert _sizes(command) == [row["galaxies"] for row in streamed["rows"]]

@@ -50,7 +50,7 @@ def test_sampling_benchmark_runs_and_keeps_other_devices(repository, tmp_path):
     _run(repository, "sampling.py", "--out", out)
     result = json.loads(out.read_text())
     assert result["other"] == 1
-    assert len(result["cpu"]["rows"]) == 5
+    assert len(result["cpu"]["rows"]) == 7
     assert all(row["seconds"] > 0 for row in result["cpu"]["rows"] if "zuko" not in row["name"])
 
 
