@@ -103,7 +103,9 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="a small flow and few galaxies")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    draws, counts = (8, [20, 60]) if args.tiny else (DRAWS, args.galaxies)
+    draws, counts = (8, [20, 60]) if args.tiny else (DRAWS, sorted(args.galaxies))
+    if len(counts) < 2:
+        parser.error("--galaxies: give two numbers or more, between which the rate is taken")
     settings = Flows(variants=[VARIANT], members=1, folds=2, epochs=1, patience=1)
     if args.tiny:
         settings = settings.model_copy(update={"coupling_hidden": 8, "couplings": 2})

@@ -90,9 +90,10 @@ def _read_set(file: h5py.File, path: Path, set: str) -> PosteriorSet:
 
 
 def _mapped(dataset: h5py.Dataset, path: Path) -> np.ndarray:
-    """The numbers of a contiguous dataset without reading them: whoever uses a part reads that.
+    """The numbers of a contiguous dataset, without a copy of them in the process's own memory.
 
-    A run's draws are gigabytes, of which a stage needs one target's at a time.
+    A run's draws are gigabytes. Their pages are the system's, which may take them back. A block of
+    galaxies is read by itself; one target of all galaxies touches every page.
     """
     offset = dataset.id.get_offset()
     if offset is None:  # empty, or in pieces
