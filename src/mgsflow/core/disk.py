@@ -31,8 +31,7 @@ def refuse_without_room(path: Path, size: int) -> None:
 
     A quota may be less than what the file system has free: that shows in writing alone.
     """
-    folder = _existing(Path(path))
-    free = shutil.disk_usage(folder).free
+    free, folder = free_space(path)
     if size > free:
         raise UserError(
             f"{path}: takes {size / 1e9:,.1f} GB, and {folder} has {free / 1e9:,.1f} GB free. Make "
@@ -55,8 +54,7 @@ def _is_full(error: BaseException | None) -> bool:
 
 
 def _describe_full(paths: Iterable[Path]) -> str:
-    folders = {_existing(Path(path)) for path in paths}
-    free = sorted((shutil.disk_usage(folder).free, str(folder)) for folder in folders)
+    free = sorted({free_space(path) for path in paths})
     where = f"{free[0][1]} has {free[0][0] / 1e6:,.0f} MB free" if free else "see `df`"
     return (
         f"the disk is full, or a quota or limit of file size is reached: {where}. What is "
@@ -64,8 +62,9 @@ def _describe_full(paths: Iterable[Path]) -> str:
     )
 
 
-def _existing(path: Path) -> Path:
-    path = path.absolute()
+def free_space(path: Path) -> tuple[int, Path]:
+    """Bytes free where `path` lies or is to lie, and the folder, which exists, that was asked."""
+    path = Path(path).absolute()
     while not path.exists():
         path = path.parent
-    return path
+    return shutil.disk_usage(path).free, path

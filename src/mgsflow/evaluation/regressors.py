@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
@@ -81,6 +80,8 @@ def flushed_denormals() -> Iterator[None]:
     The penalty draws the weights of a unit that is never active there in some 2000 steps, and a
     processor takes eight times as long over a step of such numbers.
     """
+    import torch  # a second and 200 MB, which the trees of the leakage report need not
+
     torch.set_flush_denormal(True)
     try:
         yield

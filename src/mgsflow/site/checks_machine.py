@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from mgsflow.config import Settings
+from mgsflow.core.disk import free_space
 from mgsflow.plan import estimate, human
 from mgsflow.site.findings import Finding, failure, ok, warning
 from mgsflow.site.profile import Site
@@ -18,7 +18,7 @@ MARGIN = 1.2  # what is not counted: tables, checkpoints, models, figures, the a
 def check_disk(site: Site) -> Iterator[Finding]:
     """Whether the run's files fit where its results will lie."""
     folder = Path("results")
-    free = shutil.disk_usage(_existing(folder)).free
+    free, _ = free_space(folder)
     needed = needed_disk(site.settings, _at_once(site))
     where = f"{human(free)} free for {folder.resolve()}"
     if needed is None:
@@ -85,10 +85,3 @@ def check_machine(site: Site) -> Iterator[Finding]:
         )
     else:
         yield ok("processors", f"{own}, of which the profile uses {cores}")
-
-
-def _existing(path: Path) -> Path:
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path
