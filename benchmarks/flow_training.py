@@ -35,8 +35,8 @@ from mgsflow.core.files import read_json, write_json
 from mgsflow.core.tables import write_table
 from mgsflow.models.branch import Architecture
 from mgsflow.training import fitting, heads, members
-from mgsflow.training.flow import train_flow
 from mgsflow.training.heads import Rows
+from mgsflow.training.train_flow import train_flow
 
 SEED = 1
 VARIANT = "images_photometry-observed"

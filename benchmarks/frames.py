@@ -35,9 +35,9 @@ from mgsflow.config import Catalogue, Network, Sdss, Simulated, Stamps
 from mgsflow.core.files import write_json
 from mgsflow.core.tables import write_table
 from mgsflow.sky.fields import FIELD_COLUMNS
-from mgsflow.sky.simulated.frames import frame_bytes
 from mgsflow.sky.simulated.scene import Sky
-from mgsflow.sky.simulated.serve import make_objects
+from mgsflow.sky.simulated.simulate_catalogue import make_objects
+from mgsflow.sky.simulated.simulate_frames import frame_bytes
 
 BANDS = "gri"
 GALAXIES_PER_FIELD = 3

@@ -32,8 +32,8 @@ from mgsflow.core.files import read_json, write_json
 from mgsflow.core.quantities import CORE_PROPERTIES, LINES, PROPERTIES
 from mgsflow.models.branch import Architecture, Branch
 from mgsflow.models.flows import joint_flow
-from mgsflow.models.posterior import BLOCK_ROWS, Ensemble, Posterior
 from mgsflow.models.standardise import Standardiser
+from mgsflow.posterior.posterior import BLOCK_ROWS, Ensemble, Posterior
 
 INPUTS = 32 + 32 + 4 + 5  # latent means and deviations, colours, magnitudes
 PASSES = 3  # of which the first is not counted, and the fastest of the others is

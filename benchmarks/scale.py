@@ -1,4 +1,4 @@
-"""The tables of docs/scale.md, from the arithmetic that also estimates a run: `mgsflow.plan`.
+"""The tables of docs/scale.md, from the arithmetic that also estimates a run: `mgsflow.estimate`.
 
 python benchmarks/scale.py
 """
@@ -6,7 +6,7 @@ python benchmarks/scale.py
 from __future__ import annotations
 
 from mgsflow.config import Settings, validate
-from mgsflow.plan import (
+from mgsflow.estimate import (
     FIELDS_OF_IMAGING,
     FRAME_BYTES,
     FRAME_SECONDS,

@@ -37,9 +37,9 @@ from mgsflow.sky.fields import FIELD_COLUMNS
 from mgsflow.sky.simulated.camera import PIXEL_SCALE
 from mgsflow.sky.simulated.drawing import draw_field, galaxy_profile, point_spread
 from mgsflow.sky.simulated.frame_file import BLOCKS, frame_file
-from mgsflow.sky.simulated.frames import observed
 from mgsflow.sky.simulated.scene import FieldName, Sky
-from mgsflow.sky.simulated.serve import make_objects
+from mgsflow.sky.simulated.simulate_catalogue import make_objects
+from mgsflow.sky.simulated.simulate_frames import observed
 
 BANDS = "gri"
 SEED = 3
@@ -159,7 +159,7 @@ def catalogue(rows: int) -> dict[str, float]:
 import json, sys, time
 from pathlib import Path
 from mgsflow.config import Simulated
-from mgsflow.sky.simulated.serve import simulate_catalogue
+from mgsflow.sky.simulated.simulate_catalogue import simulate_catalogue
 folder = Path(sys.argv[1])
 wall, start = time.perf_counter(), time.process_time()
 simulate_catalogue(out=folder / "reply", truth=folder / "truth.parquet", seed={SEED},

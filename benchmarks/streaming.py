@@ -27,7 +27,7 @@ from startup import timed
 from mgsflow.config import Compute, Flows, Photometry, Targets
 from mgsflow.core.files import write_json
 from mgsflow.core.tables import write_table
-from mgsflow.training.flow import train_flow
+from mgsflow.training.train_flow import train_flow
 
 VARIANT = "photometry-observed"
 DRAWS = 256

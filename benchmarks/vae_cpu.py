@@ -28,7 +28,7 @@ from vae_training import HALF, LAST, PLAIN, SEED, Bench, ContiguousVae, machine
 from mgsflow.core.files import write_json
 from mgsflow.core.machine import processor
 from mgsflow.core.seeds import derive_seed, generator
-from mgsflow.models.vae import kl_divergence, reconstruction_error
+from mgsflow.models.encoders.vae import kl_divergence, reconstruction_error
 from mgsflow.training.epochs import NAME
 from mgsflow.training.steps import Modes
 

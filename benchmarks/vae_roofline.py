@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from mgsflow.config import Vae
-from mgsflow.models.vae import VariationalAutoencoder
+from mgsflow.models.encoders.vae import VariationalAutoencoder
 
 _ACTIVATION = 2  # bytes
 _ADAM = 28  # bytes a parameter

@@ -29,7 +29,7 @@ from vae_stamps import write_shards, write_tables
 
 from mgsflow.config import Compute, Stamps, Vae
 from mgsflow.core.files import read_json, write_json
-from mgsflow.models.vae import VariationalAutoencoder
+from mgsflow.models.encoders.vae import VariationalAutoencoder
 from mgsflow.sample.shards import StampSet
 from mgsflow.sample.stretch import Stretch
 from mgsflow.training.batches import Batches
@@ -37,7 +37,7 @@ from mgsflow.training.checkpoints import Checkpoints
 from mgsflow.training.epochs import VaeEpochs, make_optimizer
 from mgsflow.training.steps import Modes, libraries, stamp_losses
 from mgsflow.training.telemetry import Telemetry
-from mgsflow.training.vae import train_vae
+from mgsflow.training.train_vae import train_vae
 
 SEED = 1
 PAPER_STAMPS, PAPER_EPOCHS = 100_000, 100  # of the issue: the paper does not state its epochs

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(workflow data train report dev)
-apart=(benchmark sed) # pinned to the versions of the others, which it never moves; not in .venv
+apart=(studies sed) # pinned to the versions of the others, which it never moves; not in .venv
 compile=(pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url
          --no-emit-find-links --no-emit-trusted-host --allow-unsafe)
 all=$(mktemp --suffix .txt)

@@ -7,8 +7,8 @@ __all__ = ["Posterior", "PriorRatio", "__version__"]
 
 # Imported when they are asked for, so that `mgsflow --help` does not wait for torch.
 _LATER = {
-    "Posterior": "mgsflow.models.posterior",
-    "PriorRatio": "mgsflow.models.prior_ratio",
+    "Posterior": "mgsflow.posterior.posterior",
+    "PriorRatio": "mgsflow.posterior.prior_ratio",
 }
 
 

@@ -24,28 +24,36 @@ def _stage(name: str, module: str, help: str) -> Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        _stage("resolved-config", "core.resolved", "write the settings beside the results"),
+        _stage("resolved-config", "core.resolved_config", "write the settings beside the results"),
         _stage(
-            "simulate-catalogue", "sky.simulated.serve", "make a simulated sky's SkyServer reply"
+            "simulate-catalogue",
+            "sky.simulated.simulate_catalogue",
+            "make a simulated sky's SkyServer reply",
         ),
-        _stage("simulate-frames", "sky.simulated.frames", "render a simulated sky's SAS frames"),
-        _stage("query-sdss", "sky.sdss", "ask SkyServer for the Main Galaxy Sample"),
+        _stage(
+            "simulate-frames",
+            "sky.simulated.simulate_frames",
+            "render a simulated sky's SAS frames",
+        ),
+        _stage("query-sdss", "sky.query_sdss", "ask SkyServer for the Main Galaxy Sample"),
         _stage("select", "sample.select", "select the sample's galaxies"),
         _stage("targets", "sample.targets", "derive the quantities to infer"),
         _stage("photometry", "sample.photometry", "derive magnitudes and colours"),
         _stage("stamps", "sample.stamps", "cut the stamps of one shard"),
-        _stage("index-stamps", "sample.index", "index the shards of stamps"),
+        _stage("index-stamps", "sample.index_stamps", "index the shards of stamps"),
         _stage("splits", "sample.splits", "divide the galaxies into disjoint sets"),
         _stage("account", "sample.account", "account for every galaxy that left the sample"),
-        _stage("train-vae", "training.vae", "train the VAE on the stamps"),
+        _stage("train-vae", "training.train_vae", "train the VAE on the stamps"),
         _stage("encode", "training.encode", "encode all stamps with the frozen VAE"),
         _stage("features", "training.features", "join the inputs and targets of the flows"),
-        _stage("train-flow", "training.flow", "train one flow's ensemble on one variant's inputs"),
-        _stage("sample-posteriors", "evaluation.sampling", "draw from the posteriors"),
-        _stage("baselines", "evaluation.baselines", "train the baselines on the same split"),
+        _stage(
+            "train-flow", "training.train_flow", "train one flow's ensemble on one variant's inputs"
+        ),
+        _stage("sample-posteriors", "inference.sample_posteriors", "draw from the posteriors"),
+        _stage("baselines", "baselines.baselines", "train the baselines on the same split"),
         _stage(
             "train-conditional-vae",
-            "evaluation.conditional_vae",
+            "baselines.train_conditional_vae",
             "train the conditional VAE, a baseline on the stamps",
         ),
         _stage("scores", "evaluation.scores", "score posteriors and baselines on the test set"),
@@ -54,29 +62,37 @@ STAGES = {
         ),
         _stage(
             "calibration",
-            "evaluation.calibration.stage",
+            "evaluation.calibration.calibration",
             "judge whether the posteriors mean what they say",
         ),
         _stage(
             "detectability", "evaluation.detectability", "judge the detectability of metallicity"
         ),
-        _stage("leakage", "evaluation.leakage.stage", "check that nothing leaks into the test set"),
-        _stage("oracle", "evaluation.oracle.stage", "compare the flows with exact posteriors"),
+        _stage(
+            "leakage", "evaluation.leakage.leakage", "check that nothing leaks into the test set"
+        ),
+        _stage("oracle", "evaluation.oracle.oracle", "compare the flows with exact posteriors"),
         _stage(
             "anomalies",
-            "sample.anomalies.stage",
+            "evaluation.out_of_distribution.anomalies",
             "put unusual objects in the place of test galaxies",
         ),
         _stage(
             "out-of-distribution",
-            "evaluation.out_of_distribution",
+            "evaluation.out_of_distribution.out_of_distribution",
             "judge whether the posteriors know unusual galaxies",
         ),
-        _stage("directions", "evaluation.directions", "decode along latent directions"),
-        _stage("umap", "evaluation.umap", "embed latents and photometry in the plane"),
+        _stage("directions", "evaluation.latent.directions", "decode along latent directions"),
+        _stage("umap", "evaluation.latent.umap", "embed latents and photometry in the plane"),
         _stage("speed", "evaluation.speed", "time the way from stamp to joint draws"),
-        _stage("fit-sed", "sed.fit", "fit test galaxies' magnitudes by bagpipes and kcorrect"),
-        _stage("compare-speed", "sed.compare", "set the posteriors beside these fits"),
+        _stage(
+            "fit-sed",
+            "evaluation.sed.fit_sed",
+            "fit test galaxies' magnitudes by bagpipes and kcorrect",
+        ),
+        _stage(
+            "compare-speed", "evaluation.sed.compare_speed", "set the posteriors beside these fits"
+        ),
         _stage("table1", "report.table1", "Table 1: R2 by method and property"),
         _stage("table2", "report.table2", "Table 2: aleatoric and epistemic uncertainty"),
         _stage("table-scores", "report.table_scores", "all scores of all methods"),
@@ -97,16 +113,16 @@ STAGES = {
         _stage("figure2", "report.figure2", "Figure 2: predicted against true"),
         _stage("figure3", "report.figure3", "Figure 3: decoding along latent directions"),
         _stage("figure4", "report.figure4", "Figure 4: UMAP of latents and photometry"),
-        _stage("figure-calibration", "report.figure_calibration", "ranks and coverage, with bands"),
-        _stage("figure-oracle", "report.figure_oracle", "exact posteriors under the flows'"),
+        _stage("figure-ranks", "report.figure_ranks", "ranks and coverage, with bands"),
+        _stage("figure-contours", "report.figure_contours", "exact posteriors under the flows'"),
         _stage(
-            "figure-out-of-distribution",
-            "report.figure_out_of_distribution",
+            "figure-roc",
+            "report.figure_roc",
             "ROC curves of the flag of unusual galaxies",
         ),
         _stage("figure-training", "report.figure_training", "losses of all trainings"),
-        _stage("report", "report.page", "the report: one page with every table and figure"),
-        _stage("archive", "archive.crate", "pack the run into a verifiable archive"),
+        _stage("report", "report.report", "the report: one page with every table and figure"),
+        _stage("archive", "archive.archive", "pack the run into a verifiable archive"),
     )
 }
 
@@ -120,8 +136,8 @@ TOOLS = {
         _stage("config", "config.write", "print the default configuration or its schema"),
         _stage("sql", "sky.sql", "print the query for CasJobs, where SkyServer is not to be asked"),
         _stage("summary", "report.summary", "print Table 1 and where the report is"),
-        _stage("infer", "evaluation.infer", "draw the posteriors of your own galaxies, to disk"),
-        _stage("export-qp", "evaluation.export_qp", "write a run's redshift posteriors for qp"),
+        _stage("infer", "inference.infer", "draw the posteriors of your own galaxies, to disk"),
+        _stage("export-qp", "inference.export_qp", "write a run's redshift posteriors for qp"),
         _stage("verify", "archive.verify", "verify an archive file by file, packed or unpacked"),
     )
 }

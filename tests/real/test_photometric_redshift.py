@@ -1,4 +1,4 @@
-"""benchmarks/photometric_redshift.py: that it runs, scores rightly and sees no test galaxy.
+"""studies/photometric_redshift.py: that it runs, scores rightly and sees no test galaxy.
 
 Its figures, and docs/real-data.md's tables, come from a run of some twenty minutes.
 """
@@ -17,10 +17,10 @@ from mgsflow.core.files import read_json
 
 @pytest.fixture(scope="module")
 def benchmark(repository):
-    """Imports a module of benchmarks/, which is no package."""
-    sys.path.insert(0, str(repository / "benchmarks"))
+    """Imports a module of studies/, which is no package."""
+    sys.path.insert(0, str(repository / "studies"))
     yield importlib.import_module
-    sys.path.remove(str(repository / "benchmarks"))
+    sys.path.remove(str(repository / "studies"))
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_scores_know_a_calibrated_posterior_from_a_narrow_one(benchmark):
 
 
 def test_the_page_has_the_tables_of_the_last_run(repository, benchmark):
-    result = read_json(repository / "benchmarks/results/photometric_redshift.json")
+    result = read_json(repository / "studies/results/photometric_redshift.json")
     assert not result["made"]["quick"] and result["made"]["galaxies"] is None
     assert (
         benchmark("photoz_tables").markdown(result)

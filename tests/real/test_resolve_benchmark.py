@@ -1,4 +1,4 @@
-"""The table of flow and extra trees in docs/real-data.md is that of benchmarks/resolve.py."""
+"""The table of flow and extra trees in docs/real-data.md is that of studies/resolve.py."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mgsflow.evaluation.metrics import r2
 
 @pytest.fixture(scope="module")
 def benchmark(repository):
-    """benchmarks/resolve.py, which is in no package."""
-    sys.path.insert(0, str(repository / "benchmarks"))
+    """studies/resolve.py, which is in no package."""
+    sys.path.insert(0, str(repository / "studies"))
     yield importlib.import_module("resolve")
-    sys.path.remove(str(repository / "benchmarks"))
+    sys.path.remove(str(repository / "studies"))
 
 
 def test_the_page_has_the_table_of_the_results(benchmark, repository):

@@ -1,6 +1,6 @@
 """The simulated sky is held to real galaxies, cut alike: the goals of docs/simulated-sky.md.
 
-The figures of that page are of larger simulated samples (`python benchmarks/simulated_sky.py`).
+The figures of that page are of larger simulated samples (`python studies/simulated_sky.py`).
 Colours are compared on the half of SkyServer's galaxies on which no constant was tuned.
 """
 
@@ -21,10 +21,10 @@ GOAL = 0.05  # mag of a median colour, and R2 of the redshift
 
 @pytest.fixture(scope="module")
 def benchmark(repository):
-    """Imports a module of benchmarks/, which is no package."""
-    sys.path.insert(0, str(repository / "benchmarks"))
+    """Imports a module of studies/, which is no package."""
+    sys.path.insert(0, str(repository / "studies"))
     yield importlib.import_module
-    sys.path.remove(str(repository / "benchmarks"))
+    sys.path.remove(str(repository / "studies"))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_a_shifted_band_is_seen(statistics):
 
 
 def test_the_page_has_the_tables_of_the_last_run(repository, benchmark):
-    result = read_json(repository / "benchmarks/results/simulated_sky.json")
+    result = read_json(repository / "studies/results/simulated_sky.json")
     page = (repository / "docs/simulated-sky.md").read_text()
     tables = benchmark("simulated_sky_tables").markdown(result)
     assert tables in page

@@ -14,7 +14,7 @@ from mgsflow.core.ledger import read_account
 from mgsflow.sample.select import select
 from mgsflow.sample.shards import ShardReader
 from mgsflow.sample.stamps import stamps as make_stamps
-from mgsflow.sky.sdss import query_sdss
+from mgsflow.sky.query_sdss import query_sdss
 
 SELECTION = Selection(sample_size=None)
 

@@ -24,11 +24,11 @@ from mgsflow.config import Simulated
 from mgsflow.sample.frames import Frame, read_frame
 from mgsflow.sky.fields import FIELD_COLUMNS
 from mgsflow.sky.simulated import scene
-from mgsflow.sky.simulated.frames import frame_bytes, noiseless_frame
-from mgsflow.sky.simulated.images import background_objects
+from mgsflow.sky.simulated.background import background_objects
 from mgsflow.sky.simulated.placement import field_wcs
 from mgsflow.sky.simulated.scene import FieldName, Sky
-from mgsflow.sky.simulated.serve import make_objects, make_reply
+from mgsflow.sky.simulated.simulate_catalogue import make_objects, make_reply
+from mgsflow.sky.simulated.simulate_frames import frame_bytes, noiseless_frame
 
 SEED = 11
 BANDS = "gri"

@@ -14,7 +14,7 @@ from test_killed import query_command, settings, stamps_command
 
 from mgsflow.config import Sdss, Stamps, validate
 from mgsflow.core.errors import UserError
-from mgsflow.sky.sdss import query_sdss
+from mgsflow.sky.query_sdss import query_sdss
 
 MOUNT = 'mount -t tmpfs -o size={size} tmpfs "{folder}" && exec "$@"'
 

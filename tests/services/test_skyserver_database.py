@@ -11,7 +11,7 @@ from skyserver_replies import FIRST_OBJID, FIRST_SPECOBJID, served_rows
 from mgsflow.config import Selection, Simulated
 from mgsflow.sky.query import count_query, query, whole_query
 from mgsflow.sky.reply import parse_reply, reply_body
-from mgsflow.sky.simulated.serve import make_objects, make_reply
+from mgsflow.sky.simulated.simulate_catalogue import make_objects, make_reply
 
 EVERYTHING = Selection(
     legacy_primary=False, target_bits=[], reliable=False, redshift_min=-1.0, redshift_max=9.0

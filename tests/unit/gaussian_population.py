@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mgsflow.models.noise import galaxy_noise
-from mgsflow.models.posterior import Posterior
+from mgsflow.posterior.noise import galaxy_noise
+from mgsflow.posterior.posterior import Posterior
 
 NAMES = ["redshift", "log_stellar_mass"]
 NOISE = np.diag([0.8**2, 0.5**2])  # covariance of the inputs about the targets

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from mgsflow.models.encoders.vae import VariationalAutoencoder, describe
 from mgsflow.models.storage import save_model
-from mgsflow.models.vae import VariationalAutoencoder, describe
 from mgsflow.sample.shards import Layout
 from mgsflow.sample.stretch import Stretch
 

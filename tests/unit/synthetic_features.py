@@ -10,7 +10,7 @@ import pandas as pd
 from mgsflow.config.models import Compute, Flows
 from mgsflow.config.sample import Photometry, Targets
 from mgsflow.core.tables import write_table
-from mgsflow.training.flow import train_flow
+from mgsflow.training.train_flow import train_flow
 
 VARIANT = "photometry-observed"
 FIRST_OBJID = 1_237_648_720_000_000_000

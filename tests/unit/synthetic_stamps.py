@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.core.tables import write_table
-from mgsflow.sample.index import index_stamps
+from mgsflow.sample.index_stamps import index_stamps
 from mgsflow.sample.shards import Layout, create_shard
 
 LAYOUT = Layout("frames", ("g", "r", "i"), 16, 0.396, "float16")

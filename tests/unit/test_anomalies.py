@@ -12,10 +12,10 @@ from synthetic_stamps import write_run
 from mgsflow.config import Evaluation, Photometry, Simulated
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_notes, read_table, write_table
-from mgsflow.sample.anomalies import kinds
-from mgsflow.sample.anomalies.kinds import Sample
-from mgsflow.sample.anomalies.pixels import empty
-from mgsflow.sample.anomalies.stage import anomalies
+from mgsflow.evaluation.out_of_distribution import kinds
+from mgsflow.evaluation.out_of_distribution.anomalies import anomalies
+from mgsflow.evaluation.out_of_distribution.kinds import Sample
+from mgsflow.evaluation.out_of_distribution.pixels import empty
 from mgsflow.sky.simulated.contaminants import STELLAR_LOCUS
 
 BANDS = ("g", "r", "i")

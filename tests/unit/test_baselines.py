@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from sklearn.neural_network import MLPRegressor
 
+from mgsflow.baselines import regressors
+from mgsflow.baselines.baselines import baselines
 from mgsflow.config import Baselines, Splits, Stamps, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_notes, read_table, write_table
-from mgsflow.evaluation import regressors
-from mgsflow.evaluation.baselines import baselines
 from mgsflow.evaluation.metrics import r2
 
 QUICK = Baselines(mlp_hidden=[32, 32], mlp_epochs=40, boosting_iterations=60, neighbours=8)

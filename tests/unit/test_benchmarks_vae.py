@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mgsflow.config import Vae
-from mgsflow.models.vae import VariationalAutoencoder
+from mgsflow.models.encoders.vae import VariationalAutoencoder
 
 
 @pytest.fixture

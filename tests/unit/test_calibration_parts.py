@@ -10,7 +10,8 @@ from scipy import stats
 
 from mgsflow.core.errors import UserError
 from mgsflow.evaluation import metrics
-from mgsflow.evaluation.calibration import coordinates, inputs, joint, recalibrate, scores
+from mgsflow.evaluation.calibration import coordinates, inputs, joint, recalibrate
+from mgsflow.evaluation.calibration import proper_scores as scores
 from mgsflow.evaluation.calibration.bands import band, shares, uniformity
 from mgsflow.evaluation.calibration.pit import pit, probit
 from mgsflow.evaluation.calibration.resampling import Bootstrap, deviation

@@ -15,12 +15,12 @@ from posterior_files import write_posterior
 from mgsflow.config.evaluation import Calibration
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.evaluation.calibration import stage
-from mgsflow.evaluation.calibration.stage import calibration
-from mgsflow.evaluation.draws import read_posterior
-from mgsflow.models.prior_ratio import PriorRatio
+from mgsflow.evaluation.calibration import calibration as stage
+from mgsflow.evaluation.calibration.calibration import calibration
+from mgsflow.inference.draws import read_posterior
+from mgsflow.posterior.prior_ratio import PriorRatio
 from mgsflow.report import style
-from mgsflow.report.figure_calibration import draw, figure_calibration
+from mgsflow.report.figure_ranks import draw, figure_ranks
 from mgsflow.report.table_calibration import table_calibration
 from mgsflow.report.writing import read_markdown
 
@@ -195,7 +195,7 @@ def test_targets_that_nobody_has_are_rows_and_not_errors(tmp_path):
     assert found.loc["log_sfr", "n"] == 0 and found.loc["core", "n"] == 0
     assert set(found.loc[["log_sfr", "log_stellar_mass", "core"], "verdict"]) == {"undecided"}
     table_calibration(calibration=tmp_path / "calibration.parquet", out=tmp_path / "t.csv")
-    figure_calibration(curves=tmp_path / "curves.parquet", out=tmp_path / "f.pdf")
+    figure_ranks(curves=tmp_path / "curves.parquet", out=tmp_path / "f.pdf")
     assert read_markdown(tmp_path / "t.md")["Galaxies"].tolist().count("0") == 3
 
 
@@ -227,9 +227,9 @@ def test_the_figure_draws_every_quantity_and_the_curves_that_were_counted(two, m
     part = curves[(curves["target"] == "core") & (curves["kind"] == "tarp")]
     own = part[part["variant"] == VARIANTS[0]]
     np.testing.assert_allclose(lines[0].get_ydata(), own["share"] - own["x"])
-    figure_calibration(curves=two / "curves.parquet", out=two / "f.pdf")
+    figure_ranks(curves=two / "curves.parquet", out=two / "f.pdf")
     before = (two / "f.pdf").read_bytes()
-    figure_calibration(curves=two / "curves.parquet", out=two / "f.pdf")
+    figure_ranks(curves=two / "curves.parquet", out=two / "f.pdf")
     assert (two / "f.pdf").read_bytes() == before
     assert draw(curves.iloc[:0]).texts[0].get_text().startswith("No galaxy")
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from synthetic_stamps import write_run
 
+from mgsflow.baselines.train_conditional_vae import train_conditional_vae
 from mgsflow.config import Baselines, Compute, Targets, Vae
 from mgsflow.config.evaluation import ConditionalVae
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.evaluation.conditional_vae import train_conditional_vae
 from mgsflow.evaluation.metrics import r2
 from mgsflow.models.storage import load_tensors
 from mgsflow.training import loop as loop_module

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rocrate.rocrate import ROCrate
 
-from mgsflow.archive.crate import archive
+from mgsflow.archive.archive import archive
 from mgsflow.archive.manifest import MANIFEST
 from mgsflow.archive.metadata import METADATA
 from mgsflow.archive.source import pins, source_files
@@ -203,7 +203,7 @@ def test_caches_hidden_files_and_images_are_not_source(repository, tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     assert source_files(tmp_path) == before == source_files(repository)
-    assert Path("envs/train.lock") in before and Path("src/mgsflow/archive/crate.py") in before
+    assert Path("envs/train.lock") in before and Path("src/mgsflow/archive/archive.py") in before
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -13,8 +13,8 @@ from small_vae import LATENT, LAYOUT, STRETCH, save_small_vae
 from mgsflow.config import Evaluation, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import write_table
-from mgsflow.evaluation.directions import directions, path_through, regress, representative
-from mgsflow.models.vae import load_vae
+from mgsflow.evaluation.latent.directions import directions, path_through, regress, representative
+from mgsflow.models.encoders.vae import load_vae
 
 N = 400
 SCALES = np.array([1.0, 0.5, 2.0, 1.0, 1.0, 0.01])

@@ -14,12 +14,12 @@ from fake_site import REPOSITORY, Programs, request, site, training
 
 from mgsflow import cli
 from mgsflow.config import validate
-from mgsflow.plan import estimate
+from mgsflow.estimate import estimate
 from mgsflow.site import doctor
 from mgsflow.site.deployment import used_environments
 from mgsflow.site.findings import failure, look, ok, warning
+from mgsflow.site.plan_table import estimated_hours, plan_table
 from mgsflow.site.profile import read_site
-from mgsflow.site.rules import estimated_hours, plan_table
 
 FINDINGS = [
     ok("disk", "1 TB free"),

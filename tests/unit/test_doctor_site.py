@@ -14,8 +14,9 @@ from fake_site import Programs, request, site
 
 from mgsflow.config import Sdss, validate
 from mgsflow.core.errors import UserError
-from mgsflow.plan import estimate
-from mgsflow.site import checks_deployment, checks_machine, images
+from mgsflow.estimate import estimate
+from mgsflow.site import checks_deployment, checks_machine
+from mgsflow.site import containers as images
 from mgsflow.site.checks_services import judge_services, service_urls
 from mgsflow.site.deployment import in_environment
 from mgsflow.site.probe import ask_service

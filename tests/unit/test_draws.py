@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mgsflow.evaluation.draws import PosteriorSet, read_posterior, write_posteriors
+from mgsflow.inference.draws import PosteriorSet, read_posterior, write_posteriors
 
 TARGETS = ["redshift", "log_sfr"]
 

@@ -10,8 +10,8 @@ from synthetic_stamps import write_run
 from mgsflow.config import Compute, Vae
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_notes, read_table
+from mgsflow.models.encoders.vae import VariationalAutoencoder, describe, load_vae
 from mgsflow.models.storage import save_model
-from mgsflow.models.vae import VariationalAutoencoder, describe, load_vae
 from mgsflow.sample.shards import Layout, StampSet
 from mgsflow.sample.stretch import Stretch
 from mgsflow.training import encode as module

@@ -30,9 +30,9 @@ RULES = ("data", "train", "report", "sed")  # environments that rules run in
 # The packages of ours whose stages run in an environment; core and config run in all.
 RUNS = {
     "data": ("sky", "sample"),
-    "train": ("models", "training", "evaluation"),
+    "train": ("models", "training", "posterior", "inference", "baselines"),
     "report": ("report", "archive"),
-    "sed": ("sed",),
+    "sed": ("evaluation/sed",),
 }
 DISTRIBUTIONS = {
     "PIL": "pillow",

@@ -9,8 +9,8 @@ from posterior_files import write_posterior
 
 from mgsflow.cli import main
 from mgsflow.core.errors import UserError
-from mgsflow.evaluation import export_qp as export
-from mgsflow.evaluation.export_qp import export_qp, write_qp
+from mgsflow.inference import export_qp as export
+from mgsflow.inference.export_qp import export_qp, write_qp
 
 N, STEP = 60, 0.002
 OBJID = 1237648720000000000 + np.arange(N, dtype=np.int64)

@@ -20,7 +20,7 @@ from mgsflow.config import Flows
 from mgsflow.core.errors import UserError
 from mgsflow.core.quantities import LINES, PROPERTIES
 from mgsflow.core.tables import write_table
-from mgsflow.evaluation.draws import read_posterior
+from mgsflow.inference.draws import read_posterior
 from mgsflow.models.branch import Architecture
 from mgsflow.report import figure1 as f1
 from mgsflow.report import figure2 as f2

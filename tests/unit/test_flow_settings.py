@@ -10,13 +10,13 @@ from synthetic_features import COMPUTE, FLOWS, VARIANT, make_features, train
 from mgsflow.config.models import Posteriors
 from mgsflow.config.sample import Targets
 from mgsflow.core.files import read_json
-from mgsflow.evaluation.draws import read_posterior
-from mgsflow.evaluation.sampling import sample_posteriors
+from mgsflow.inference.draws import read_posterior
+from mgsflow.inference.sample_posteriors import sample_posteriors
 from mgsflow.models.coupling import AffineCoupling, SplineCoupling
-from mgsflow.models.ensemble import Ensemble
-from mgsflow.models.posterior import Posterior
 from mgsflow.models.storage import load_tensors
 from mgsflow.models.univariate import UnivariateAffine, UnivariateSpline
+from mgsflow.posterior.ensemble import Ensemble
+from mgsflow.posterior.posterior import Posterior
 
 ALL, ONE, TWO = Targets().properties, ["redshift"], ["redshift", "metallicity"]
 # settings, targets, and the layers of the core's and of metallicity's flow that they ask for

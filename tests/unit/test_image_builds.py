@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mgsflow.core.errors import UserError
-from mgsflow.site.images import check
+from mgsflow.site.containers import check
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENVS = REPOSITORY / "envs"

@@ -11,7 +11,7 @@ import pytest
 
 from mgsflow.archive.source import SOURCE, source_files
 from mgsflow.core.errors import UserError
-from mgsflow.site.images import check
+from mgsflow.site.containers import check
 from mgsflow.site.start import check_programs, check_start, too_many_threads
 
 INPUTS = ("install.sh", "mgsflow")

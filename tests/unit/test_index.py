@@ -6,7 +6,7 @@ import pytest
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import read_account
 from mgsflow.core.tables import read_table
-from mgsflow.sample.index import index_stamps
+from mgsflow.sample.index_stamps import index_stamps
 from mgsflow.sample.shards import Layout, StampSet, create_shard
 
 LAYOUT = Layout("frames", ("r",), 16, 0.396, "float16")

@@ -15,9 +15,9 @@ from synthetic_features import make_features, train
 from mgsflow.config.sample import Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import write_table
-from mgsflow.evaluation import infer as module
-from mgsflow.evaluation.infer import infer
-from mgsflow.models.posterior import Posterior
+from mgsflow.inference import infer as module
+from mgsflow.inference.infer import infer
+from mgsflow.posterior.posterior import Posterior
 
 TARGETS = Targets()
 

@@ -10,8 +10,8 @@ from synthetic_features import make_features, train
 from mgsflow.config.sample import Targets
 from mgsflow.core.errors import UserError
 from mgsflow.models.input_density import InputDensity
-from mgsflow.models.posterior import Posterior
 from mgsflow.models.storage import load_tensors, save_tensors
+from mgsflow.posterior.posterior import Posterior
 from mgsflow.training.input_density import FLOOR, fit_input_density, with_thresholds
 
 

@@ -16,8 +16,10 @@ LAYERS = [
     ("sample",),
     ("models",),
     ("training",),
+    ("posterior",),
+    ("inference",),
+    ("baselines",),
     ("evaluation",),
-    ("sed",),
     ("report", "archive", "site"),
 ]
 FLOOR = {package: i for i, layer in enumerate(LAYERS) for package in layer}

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from synthetic_features import FIRST_OBJID, make_features
 
+from mgsflow.baselines import regressors
 from mgsflow.config import Baselines, Evaluation, Stamps, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.evaluation import regressors
 from mgsflow.evaluation.leakage.control import permutation_control
+from mgsflow.evaluation.leakage.leakage import leakage
 from mgsflow.evaluation.leakage.separation import overlapping_stamps
 from mgsflow.evaluation.leakage.shift import prior_shift, shift_lines
-from mgsflow.evaluation.leakage.stage import leakage
 from mgsflow.models.standardise import Standardiser
 from mgsflow.report.table_leakage import table_leakage
 from mgsflow.report.writing import read_markdown

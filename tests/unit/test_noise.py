@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mgsflow.models.noise import galaxy_choice, galaxy_noise, philox
+from mgsflow.posterior.noise import galaxy_choice, galaxy_noise, philox
 
 ONES = 0xFFFFFFFF
 

@@ -13,10 +13,10 @@ from mgsflow.config import Oracle, Selection, Simulated, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_notes, read_table, write_table
 from mgsflow.evaluation.oracle.compare import FAINTEST, JOINT, Flow, compare
-from mgsflow.evaluation.oracle.exact import Exact
 from mgsflow.evaluation.oracle.observe import Kernel, Observed
-from mgsflow.evaluation.oracle.stage import oracle
-from mgsflow.report.figure_oracle import figure_oracle
+from mgsflow.evaluation.oracle.oracle import oracle
+from mgsflow.evaluation.oracle.posterior import Exact
+from mgsflow.report.figure_contours import figure_contours
 from mgsflow.report.table_oracle import table_oracle
 from mgsflow.report.writing import read_markdown
 
@@ -159,7 +159,9 @@ def test_settings_that_cannot_be_are_refused_in_words(models, tmp_path):
 
 
 def test_another_variant_is_refused_in_words(models, tmp_path, monkeypatch):
-    monkeypatch.setattr("mgsflow.models.posterior.Posterior.variant", "images_photometry-observed")
+    monkeypatch.setattr(
+        "mgsflow.posterior.posterior.Posterior.variant", "images_photometry-observed"
+    )
     with pytest.raises(UserError, match="photometry alone"):
         run(models, tmp_path)
 
@@ -175,7 +177,7 @@ def test_the_stage_writes_what_table_and_figure_read(models, tmp_path, monkeypat
 
     sizes = [400] * 8 + [5, 0]
     monkeypatch.setattr(
-        "mgsflow.evaluation.oracle.stage.exact_posteriors",
+        "mgsflow.evaluation.oracle.oracle.exact_posteriors",
         lambda *_: [exact_of(size) if size else None for size in sizes],
     )
     run(models, tmp_path)
@@ -190,5 +192,5 @@ def test_the_stage_writes_what_table_and_figure_read(models, tmp_path, monkeypat
     assert len(read_markdown(tmp_path / "oracle.md")) == 10
     assert "Galaxies (2 refused)" in read_markdown(tmp_path / "oracle.md").columns
     for name in ("a", "b"):
-        figure_oracle(examples=tmp_path / "examples.h5", out=tmp_path / f"{name}.pdf")
+        figure_contours(examples=tmp_path / "examples.h5", out=tmp_path / f"{name}.pdf")
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()

@@ -13,15 +13,15 @@ from mgsflow.config import Oracle, Selection, Simulated, Targets
 from mgsflow.core.ledger import Ledger
 from mgsflow.core.quantities import BANDS
 from mgsflow.evaluation.oracle.density import rank
-from mgsflow.evaluation.oracle.exact import Exact
 from mgsflow.evaluation.oracle.observe import on_atom
+from mgsflow.evaluation.oracle.posterior import Exact
 from mgsflow.evaluation.oracle.sampling import exact_posteriors, stream
 from mgsflow.sample.black_hole import log_black_hole_mass
 from mgsflow.sample.cuts import cuts_of
 from mgsflow.sample.splits import required_targets
 from mgsflow.sample.targets import derive_targets
 from mgsflow.sky.reply import parse_reply
-from mgsflow.sky.simulated.serve import make_objects, make_reply, write_reply
+from mgsflow.sky.simulated.simulate_catalogue import make_objects, make_reply, write_reply
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,13 @@ from mgsflow.config import Evaluation
 from mgsflow.config.sample import Targets
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation.metrics import bootstrap_interval
-from mgsflow.evaluation.out_of_distribution import FIGURES, _judge, auc, out_of_distribution
-from mgsflow.report.figure_out_of_distribution import figure_out_of_distribution, roc
+from mgsflow.evaluation.out_of_distribution.out_of_distribution import (
+    FIGURES,
+    _judge,
+    auc,
+    out_of_distribution,
+)
+from mgsflow.report.figure_roc import figure_roc, roc
 from mgsflow.report.table_out_of_distribution import table_out_of_distribution
 
 
@@ -139,9 +144,9 @@ def test_table_and_figure_show_it(run):
     table_out_of_distribution(anomalies=run / "table.parquet", out=run / "table.csv")
     text = (run / "table.md").read_text()
     assert "g and i exchanged" in text and "Photometry (observed colours)" in text
-    figure_out_of_distribution(scores=run / "scores.parquet", out=run / "roc.pdf")
+    figure_roc(scores=run / "scores.parquet", out=run / "roc.pdf")
     assert (run / "roc.png").stat().st_size > 10_000
     nothing = read_table(run / "scores.parquet").query("anomaly == 'test'")
     write_table(run / "nothing.parquet", nothing)
-    figure_out_of_distribution(scores=run / "nothing.parquet", out=run / "nothing.pdf")
+    figure_roc(scores=run / "nothing.parquet", out=run / "nothing.pdf")
     assert (run / "nothing.pdf").is_file()

@@ -9,7 +9,7 @@ import pytest
 
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import write_json
-from mgsflow.report.page import TITLES, report
+from mgsflow.report.report import TITLES, report
 from mgsflow.report.summary import summary
 from mgsflow.report.table_cost import TOTAL
 from mgsflow.report.writing import write_tables

@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 
 from mgsflow.config import validate
-from mgsflow.plan import FIELDS, FRAME_BYTES, describe, estimate, human
+from mgsflow.estimate import FIELDS, FRAME_BYTES, describe, estimate, human
 
 GALAXIES = {"selection": {"sample_size": 3000}}
 

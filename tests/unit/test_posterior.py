@@ -12,8 +12,8 @@ from synthetic_features import FLOWS, VARIANT, make_features, train
 import mgsflow
 from mgsflow.config.sample import Targets
 from mgsflow.core.errors import UserError
-from mgsflow.models import posterior as posterior_module
-from mgsflow.models.posterior import Posterior
+from mgsflow.posterior import posterior as posterior_module
+from mgsflow.posterior.posterior import Posterior
 
 TARGETS = Targets()
 

@@ -7,7 +7,7 @@ import pytest
 from synthetic_features import VARIANT, make_features, train
 
 from mgsflow.config.sample import Targets
-from mgsflow.models.posterior import Posterior
+from mgsflow.posterior.posterior import Posterior
 
 
 @pytest.fixture

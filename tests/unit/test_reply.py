@@ -12,7 +12,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.quantities import LINE_FLUXES
 from mgsflow.sky.columns import FIRST_LINE
 from mgsflow.sky.reply import parse_reply, read_reply, reply_body
-from mgsflow.sky.simulated.serve import simulate_catalogue
+from mgsflow.sky.simulated.simulate_catalogue import simulate_catalogue
 
 
 def test_identifiers_survive_to_the_last_digit(tmp_path):

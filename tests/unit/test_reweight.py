@@ -12,9 +12,9 @@ from gaussian_population import NAMES, NOISE, ExactEnsemble, Population, exact
 from mgsflow import PriorRatio
 from mgsflow.config.evaluation import Calibration
 from mgsflow.core.errors import UserError
-from mgsflow.models import prior_ratio
-from mgsflow.models.posterior import Posterior
-from mgsflow.models.prior_ratio import effective_sizes, normalised, resample
+from mgsflow.posterior import prior_ratio
+from mgsflow.posterior.posterior import Posterior
+from mgsflow.posterior.prior_ratio import effective_sizes, normalised, resample
 
 OLD, NEW = Population(), Population(mean=1.2, std=0.6)
 REDSHIFT = ["redshift"]

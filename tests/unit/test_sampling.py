@@ -11,9 +11,9 @@ from mgsflow.config.models import Posteriors
 from mgsflow.config.sample import Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import write_table
-from mgsflow.evaluation.draws import PosteriorSet, read_posterior, write_posteriors
-from mgsflow.evaluation.sampling import sample_posteriors, summarise
-from mgsflow.models.posterior import Posterior
+from mgsflow.inference.draws import PosteriorSet, read_posterior, write_posteriors
+from mgsflow.inference.sample_posteriors import sample_posteriors, summarise
+from mgsflow.posterior.posterior import Posterior
 
 TARGETS = Targets()
 

@@ -17,8 +17,8 @@ from skyserver_replies import FIRST_SPECOBJID, reply_text, served_rows
 
 from mgsflow.config import Network, Sdss, Selection
 from mgsflow.core.errors import UserError
+from mgsflow.sky.query_sdss import query, query_sdss
 from mgsflow.sky.reply import read_reply
-from mgsflow.sky.sdss import query, query_sdss
 from mgsflow.sky.skyserver import SkyServer
 
 ROWS = served_rows(23)

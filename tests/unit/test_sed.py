@@ -14,13 +14,14 @@ from mgsflow.config.evaluation import Sed
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import read_json, write_json
 from mgsflow.core.tables import read_notes, read_table, write_table
-from mgsflow.evaluation.draws import PosteriorSet, write_posteriors
+from mgsflow.evaluation.sed import fit_sed as fit
+from mgsflow.evaluation.sed import nested
+from mgsflow.evaluation.sed.compare_speed import compare_speed
+from mgsflow.evaluation.sed.galaxies import choose
+from mgsflow.evaluation.sed.templates import TemplateFitter
+from mgsflow.inference.draws import PosteriorSet, write_posteriors
 from mgsflow.report.table_sed import table_sed
 from mgsflow.report.writing import read_markdown
-from mgsflow.sed import fit, nested
-from mgsflow.sed.compare import compare_speed
-from mgsflow.sed.galaxies import choose
-from mgsflow.sed.templates import TemplateFitter
 from mgsflow.sky.simulated.population import distance_modulus
 from mgsflow.sky.simulated.seds import YOUNG, sed_grid
 

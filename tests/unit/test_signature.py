@@ -25,7 +25,7 @@ def test_the_declaration_of_a_stage_is_the_functions(stage):
 
 def test_what_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(LookupError, match="no function fly"):
-        read_declaration("mgsflow.evaluation.umap", "fly")
+        read_declaration("mgsflow.evaluation.latent.umap", "fly")
     with pytest.raises(ModuleNotFoundError):
         read_declaration("mgsflow.evaluation.fly", "fly")
 

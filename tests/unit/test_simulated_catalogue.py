@@ -13,7 +13,7 @@ from mgsflow.core.tables import read_notes, read_table
 from mgsflow.sky.fields import frame_path, shard_of_fields
 from mgsflow.sky.simulated.contaminants import KINDS
 from mgsflow.sky.simulated.placement import field_wcs, object_identifiers, spectrum_identifiers
-from mgsflow.sky.simulated.serve import REPLY_COLUMNS, make_reply, simulate_catalogue
+from mgsflow.sky.simulated.simulate_catalogue import REPLY_COLUMNS, make_reply, simulate_catalogue
 
 REAL = Path(os.environ.get("MGSFLOW_REAL_DATA", "../shared/real"))
 REAL_GALAXIES = REAL / "skyserver_dr14_ugriz_redshift.csv"

@@ -17,14 +17,14 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table
 from mgsflow.sky.fields import frame_path, shard_of_fields
 from mgsflow.sky.simulated import drawing
+from mgsflow.sky.simulated.background import observe
 from mgsflow.sky.simulated.camera import CAMERA, PIXEL_SCALE
 from mgsflow.sky.simulated.drawing import View, draw_field
 from mgsflow.sky.simulated.frame_file import sky_on_pixels
-from mgsflow.sky.simulated.frames import frame_bytes, simulate_frames
-from mgsflow.sky.simulated.images import observe
 from mgsflow.sky.simulated.placement import field_wcs
 from mgsflow.sky.simulated.scene import Sky
-from mgsflow.sky.simulated.serve import make_objects
+from mgsflow.sky.simulated.simulate_catalogue import make_objects
+from mgsflow.sky.simulated.simulate_frames import frame_bytes, simulate_frames
 
 SETTINGS = Simulated(galaxies=36, galaxies_per_field=12)
 BANDS = ["g", "r"]

@@ -14,12 +14,13 @@ from mgsflow.core.errors import UserError
 from mgsflow.sample.cutting import FrameCutter
 from mgsflow.sample.frames import Frame, MissingFrameError
 from mgsflow.sky.fields import frame_path
-from mgsflow.sky.simulated import frames, scene
+from mgsflow.sky.simulated import scene
+from mgsflow.sky.simulated import simulate_frames as frames
 from mgsflow.sky.simulated.camera import CAMERA
-from mgsflow.sky.simulated.frames import frame_bytes, noiseless_frame, simulate_frames
 from mgsflow.sky.simulated.placement import field_wcs
 from mgsflow.sky.simulated.scene import Sky
-from mgsflow.sky.simulated.serve import make_objects
+from mgsflow.sky.simulated.simulate_catalogue import make_objects
+from mgsflow.sky.simulated.simulate_frames import frame_bytes, noiseless_frame, simulate_frames
 
 SETTINGS = Simulated(galaxies=36, galaxies_per_field=12)
 FIRST, MIDDLE, LAST = ((752, 1, field) for field in (11, 12, 13))

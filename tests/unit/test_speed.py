@@ -17,11 +17,11 @@ from mgsflow.core.files import read_json, write_json
 from mgsflow.core.tables import write_table
 from mgsflow.evaluation.speed import _Work, speed
 from mgsflow.models.branch import Architecture, Branch
-from mgsflow.models.posterior import Posterior
+from mgsflow.models.encoders.vae import TrainedVae, load_vae
 from mgsflow.models.standardise import Standardiser
 from mgsflow.models.storage import save_model
-from mgsflow.models.vae import TrainedVae, load_vae
-from mgsflow.sample.index import index_stamps
+from mgsflow.posterior.posterior import Posterior
+from mgsflow.sample.index_stamps import index_stamps
 from mgsflow.sample.shards import create_shard
 
 IMAGES, PHOTOMETRY = "images_photometry-observed", "photometry-observed"

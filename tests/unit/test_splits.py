@@ -12,7 +12,7 @@ from mgsflow.config import Photometry, Splits, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import read_account
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.sample.blocks import sky_blocks
+from mgsflow.sample.sky_blocks import sky_blocks
 from mgsflow.sample.splits import splits
 
 FIRST = 1237648674532688079

@@ -6,10 +6,11 @@ import torch
 from synthetic_stamps import LAYOUT, write_run
 from torch.distributions import Normal, kl_divergence
 
+from mgsflow.baselines.conditional_vae_fitting import objective, read_middles, seen_side
 from mgsflow.config.evaluation import ConditionalVae
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table
-from mgsflow.models.target_vae import (
+from mgsflow.models.conditional_vae import (
     ORIENTATIONS,
     TargetVae,
     oriented,
@@ -18,7 +19,6 @@ from mgsflow.models.target_vae import (
 )
 from mgsflow.sample.shards import StampSet, create_shard
 from mgsflow.sample.stretch import Stretch
-from mgsflow.training.target_vae import objective, read_middles, seen_side
 
 TARGETS, FREE = 3, 2
 

@@ -11,13 +11,13 @@ from synthetic_stamps import write_run
 
 from mgsflow.config import Compute, Stamps, Vae
 from mgsflow.core.errors import UserError
+from mgsflow.models.encoders.vae import load_vae
 from mgsflow.models.storage import load_tensors
-from mgsflow.models.vae import load_vae
 from mgsflow.sample.shards import Layout, StampSet
 from mgsflow.sample.stretch import Stretch
 from mgsflow.training import loop as loop_module
 from mgsflow.training.batches import Batches, stretch_tensor
-from mgsflow.training.vae import train_vae
+from mgsflow.training.train_vae import train_vae
 
 SETTINGS = Vae(
     latent=4, channels=[8, 8, 8], epochs=4, batch_size=16, learning_rate=3e-3, precision="float32"
@@ -207,7 +207,7 @@ def test_training_ends_when_nothing_gets_better_and_keeps_the_best(run, tmp_path
 
 def test_divergence_is_named(run, tmp_path, monkeypatch):
     diverged = {"validation_loss": float("nan")}
-    monkeypatch.setattr("mgsflow.training.vae.VaeEpochs.validate", lambda self: diverged)
+    monkeypatch.setattr("mgsflow.training.train_vae.VaeEpochs.validate", lambda self: diverged)
     with pytest.raises(UserError, match="learning_rate"):
         _train(run, tmp_path)
 
@@ -216,7 +216,7 @@ def test_too_large_a_batch_is_the_users(run, tmp_path, monkeypatch):
     def full(epochs, epoch):
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB.")
 
-    monkeypatch.setattr("mgsflow.training.vae.VaeEpochs.train", full)
+    monkeypatch.setattr("mgsflow.training.train_vae.VaeEpochs.train", full)
     with pytest.raises(UserError, match=r"vae\.batch_size = 16: CUDA out of memory"):
         _train(run, tmp_path)
 

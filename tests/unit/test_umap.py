@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from mgsflow.config import Evaluation, Photometry, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.evaluation import umap as module
+from mgsflow.evaluation.latent import umap as module
 
 N = 90
 SETTINGS = Evaluation(umap_points=70, umap_neighbours=8, umap_targets=["log_stellar_mass"])

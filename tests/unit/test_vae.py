@@ -6,14 +6,14 @@ import torch
 
 from mgsflow.config import Vae
 from mgsflow.core.errors import UserError
-from mgsflow.models.storage import save_model
-from mgsflow.models.vae import (
+from mgsflow.models.encoders.vae import (
     VariationalAutoencoder,
     describe,
     kl_divergence,
     load_vae,
     reconstruction_error,
 )
+from mgsflow.models.storage import save_model
 from mgsflow.sample.shards import Layout
 from mgsflow.sample.stretch import Stretch
 

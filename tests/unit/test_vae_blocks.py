@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mgsflow.models.blocks import (
+from mgsflow.models.encoders.vae import VariationalAutoencoder, reconstruction_error
+from mgsflow.models.encoders.vae_blocks import (
     block_error,
     block_shape,
     fill_channels,
@@ -11,7 +12,6 @@ from mgsflow.models.blocks import (
     inside,
     to_blocks,
 )
-from mgsflow.models.vae import VariationalAutoencoder, reconstruction_error
 
 
 def network(bands=3, size=32, channels=(32, 8, 16)):

@@ -8,7 +8,7 @@ from synthetic_stamps import write_run
 
 from mgsflow.config import Compute, Vae
 from mgsflow.core.errors import UserError
-from mgsflow.models.vae import VariationalAutoencoder
+from mgsflow.models.encoders.vae import VariationalAutoencoder
 from mgsflow.sample.shards import Layout, StampSet
 from mgsflow.sample.stretch import Stretch
 from mgsflow.training import batches as batches_module

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mgsflow.archive.crate import archive
+from mgsflow.archive.archive import archive
 from mgsflow.archive.manifest import MANIFEST, format_manifest, is_safe, parse_manifest
 from mgsflow.archive.verify import verify
 from mgsflow.cli import main

@@ -9,12 +9,12 @@ from synthetic_features import make_features, train
 
 from mgsflow.config.sample import Targets
 from mgsflow.core.errors import UserError
-from mgsflow.models import posterior as posterior_module
 from mgsflow.models.input_density import InputDensity
-from mgsflow.models.noise import galaxy_noise
-from mgsflow.models.posterior import Posterior
 from mgsflow.models.standardise import Standardiser
-from mgsflow.models.widening import Magnitudes
+from mgsflow.posterior import posterior as posterior_module
+from mgsflow.posterior.noise import galaxy_noise
+from mgsflow.posterior.posterior import Posterior
+from mgsflow.posterior.widening import Magnitudes
 from mgsflow.training.input_density import fit_input_density
 
 BANDS = ("g", "r", "i")

@@ -181,7 +181,7 @@ def test_another_family_of_flows_trains_its_own_alone(tiny, below):
 @pytest.mark.parametrize(
     ("module", "own"),
     [
-        ("models/vae.py", "train_vae"),
+        ("models/encoders/vae.py", "train_vae"),
         ("sample/splits.py", "splits"),
         ("evaluation/scores.py", "scores"),
         ("report/figure2.py", "figure2a"),

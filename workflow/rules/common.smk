@@ -16,7 +16,7 @@ from mgsflow.core.code import code_digest
 from mgsflow.core.errors import UserError
 from mgsflow.core.job import hand_into_containers
 from mgsflow.core.variants import inputs_of
-from mgsflow.plan import describe
+from mgsflow.estimate import describe
 from mgsflow.site.deployment import EVERY_RUN
 from mgsflow.site.start import check_programs, check_start, too_many_threads
 from mgsflow.stages import STAGES

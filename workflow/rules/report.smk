@@ -571,18 +571,18 @@ rule figure4:
 
 
 # Ranks and coverage with their bands.
-rule figure_calibration:
+rule figure_ranks:
     input:
         curves=f"{RUN}/evaluation/calibration-curves.parquet",
     output:
         pdf=report(f"{RUN}/figures/ranks.pdf", caption="../report/ranks.rst", category="Figures"),
         png=f"{RUN}/figures/ranks.png",
     params:
-        code=code("figure-calibration"),
+        code=code("figure-ranks"),
     log:
-        f"{RUN}/logs/figure_calibration.log",
+        f"{RUN}/logs/figure_ranks.log",
     benchmark:
-        f"{RUN}/benchmarks/figure_calibration.tsv"
+        f"{RUN}/benchmarks/figure_ranks.tsv"
     threads: 1
     resources:
         mem_mb=growing(4000),
@@ -594,12 +594,12 @@ rule figure_calibration:
     message:
         "Figure of the calibration"
     shell:
-        "mgsflow figure-calibration --curves {input.curves:q} --out {output.pdf:q} "
+        "mgsflow figure-ranks --curves {input.curves:q} --out {output.pdf:q} "
         "--threads {threads} 2>&1 | tee {log:q}"
 
 
 # Exact posteriors of three galaxies under the flows'.
-rule figure_oracle:
+rule figure_contours:
     input:
         examples=f"{RUN}/evaluation/oracle-examples.h5",
     output:
@@ -608,11 +608,11 @@ rule figure_oracle:
         ),
         png=f"{RUN}/figures/contours.png",
     params:
-        code=code("figure-oracle"),
+        code=code("figure-contours"),
     log:
-        f"{RUN}/logs/figure_oracle.log",
+        f"{RUN}/logs/figure_contours.log",
     benchmark:
-        f"{RUN}/benchmarks/figure_oracle.tsv"
+        f"{RUN}/benchmarks/figure_contours.tsv"
     threads: 1
     resources:
         mem_mb=growing(4000),
@@ -624,23 +624,23 @@ rule figure_oracle:
     message:
         "Figure of the exact posteriors"
     shell:
-        "mgsflow figure-oracle --examples {input.examples:q} --out {output.pdf:q} "
+        "mgsflow figure-contours --examples {input.examples:q} --out {output.pdf:q} "
         "--threads {threads} 2>&1 | tee {log:q}"
 
 
 # ROC curves of the flag of unusual galaxies.
-rule figure_out_of_distribution:
+rule figure_roc:
     input:
         scores=f"{RUN}/evaluation/out-of-distribution-scores.parquet",
     output:
         pdf=report(f"{RUN}/figures/roc.pdf", caption="../report/roc.rst", category="Figures"),
         png=f"{RUN}/figures/roc.png",
     params:
-        code=code("figure-out-of-distribution"),
+        code=code("figure-roc"),
     log:
-        f"{RUN}/logs/figure_out_of_distribution.log",
+        f"{RUN}/logs/figure_roc.log",
     benchmark:
-        f"{RUN}/benchmarks/figure_out_of_distribution.tsv"
+        f"{RUN}/benchmarks/figure_roc.tsv"
     threads: 1
     resources:
         mem_mb=growing(4000),
@@ -652,7 +652,7 @@ rule figure_out_of_distribution:
     message:
         "Figure of unusual galaxies"
     shell:
-        "mgsflow figure-out-of-distribution --scores {input.scores:q} --out {output.pdf:q} "
+        "mgsflow figure-roc --scores {input.scores:q} --out {output.pdf:q} "
         "--threads {threads} 2>&1 | tee {log:q}"
 
 

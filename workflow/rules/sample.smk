@@ -11,7 +11,7 @@ rule resolved_config:
     log:
         f"{RUN}/logs/resolved-config.log",
     benchmark:
-        f"{RUN}/benchmarks/resolved-config.tsv"
+        f"{RUN}/studies/resolved-config.tsv"
     threads: 1
     resources:
         mem_mb=growing(2000),
@@ -170,7 +170,7 @@ rule photometry:
     log:
         f"{RUN}/logs/photometry.log",
     benchmark:
-        f"{RUN}/benchmarks/photometry.tsv"
+        f"{RUN}/studies/photometry.tsv"
     threads: THREADS["threads"]
     resources:
         mem_mb=growing(8000),

@@ -13,9 +13,9 @@ from mgsflow.core.files import write_json
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import METALLICITY
 from mgsflow.core.seeds import derive_seed
-from mgsflow.evaluation.draws import PosteriorSet
 from mgsflow.evaluation.metrics import bootstrap_interval
-from mgsflow.evaluation.variants import each_variant
+from mgsflow.inference.draws import PosteriorSet
+from mgsflow.inference.variants import each_variant
 
 SET = "test"
 THRESHOLD = 0.5

@@ -18,9 +18,9 @@ from mgsflow.core.tables import read_table, write_table
 from mgsflow.core.variants import inputs_of, with_inputs
 from mgsflow.evaluation import metrics
 from mgsflow.evaluation.ceiling import ceiling, target_errors
-from mgsflow.evaluation.draws import PosteriorSet
-from mgsflow.evaluation.variants import each_variant
-from mgsflow.sample.blocks import BY_GALAXY
+from mgsflow.inference.draws import PosteriorSet
+from mgsflow.inference.variants import each_variant
+from mgsflow.sample.sky_blocks import BY_GALAXY
 
 SET = "test"
 CEILING = "ceiling"

@@ -18,8 +18,8 @@ from mgsflow.core.files import read_json, write_json
 from mgsflow.core.progress import say, track
 from mgsflow.core.seeds import derive_seed, hash_uniform
 from mgsflow.core.tables import read_table
-from mgsflow.models.posterior import Posterior
-from mgsflow.models.vae import TrainedVae, load_vae
+from mgsflow.models.encoders.vae import TrainedVae, load_vae
+from mgsflow.posterior.posterior import Posterior
 from mgsflow.sample.shards import StampSet
 from mgsflow.training.loop import choose_device
 from mgsflow.training.telemetry import Telemetry

@@ -12,8 +12,8 @@ import pandas as pd
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.tables import write_table
-from mgsflow.evaluation.draws import PosteriorSet
-from mgsflow.evaluation.variants import each_variant
+from mgsflow.inference.draws import PosteriorSet
+from mgsflow.inference.variants import each_variant
 
 SET = "validation"  # the paper's Table 2
 _OWN = "in the target's unit, lines in ln(1 + F)"

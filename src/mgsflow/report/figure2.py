@@ -16,9 +16,9 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import LINES, PROPERTIES, label
 from mgsflow.core.tables import read_table
-from mgsflow.evaluation.draws import PosteriorSet
 from mgsflow.evaluation.metrics import r2
-from mgsflow.evaluation.variants import each_variant
+from mgsflow.inference.draws import PosteriorSet
+from mgsflow.inference.variants import each_variant
 from mgsflow.models.inputs import LABELS
 from mgsflow.report import style
 

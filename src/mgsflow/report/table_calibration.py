@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from mgsflow.core.tables import read_table
-from mgsflow.evaluation.calibration import words
+from mgsflow.evaluation.calibration import verdict_names
 from mgsflow.models.inputs import variant_label
 from mgsflow.report.writing import MISSING, SHORT, show, show_interval, write_tables
 
@@ -19,7 +19,7 @@ GROUPS = {
     "lines": "Lines, jointly",
 }
 NAMES = SHORT | GROUPS
-FINE = (words.CALIBRATED, words.UNDECIDED)
+FINE = (verdict_names.CALIBRATED, verdict_names.UNDECIDED)
 PRIOR = "no better than the prior"
 _NARROW_SPREAD = 0.05  # of intervals that two digits would hide
 
@@ -35,15 +35,17 @@ def table_calibration(*, calibration: Path, out: Path) -> None:
 
 
 def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
-    whole = numbers[numbers["slice"] == words.ALL]
+    whole = numbers[numbers["slice"] == verdict_names.ALL]
     recalibrated = whole["recalibration"].nunique() > 1
     rows = []
     for row in whole.to_dict("records"):
         same = [numbers[name] == row[name] for name in ("variant", "recalibration", "target")]
-        parts = numbers[same[0] & same[1] & same[2] & (numbers["slice"] != words.ALL)]
+        parts = numbers[same[0] & same[1] & same[2] & (numbers["slice"] != verdict_names.ALL)]
         head = {"Method": variant_label(row["variant"])}
         if recalibrated:
-            head["Draws"] = "raw" if row["recalibration"] == words.RAW else row["recalibration"]
+            head["Draws"] = (
+                "raw" if row["recalibration"] == verdict_names.RAW else row["recalibration"]
+            )
         rows.append(head | _cells(row) | {"Slices": _slices(parts)})
     return pd.DataFrame(rows)
 
@@ -65,22 +67,22 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
 def phrase(row: dict[str, Any]) -> str:
     """The verdict of a row with the size of each fault."""
     sizes = {
-        words.HIGH: lambda: f"{row['bias']:+.2f} σ",
-        words.LOW: lambda: f"{row['bias']:+.2f} σ".replace("-", "−"),
-        words.NARROW: lambda: f"×{row['width']:.2f}",
-        words.WIDE: lambda: f"×{row['width']:.2f}",
-        words.LOCAL: lambda: f"R² {max(row['local_bias_r2'], row['local_width_r2']):.2f}",
-        words.COVERAGE: lambda: f"68% hold {100 * row['coverage_68']:.0f}%",
-        words.CORRELATIONS: lambda: _correlation(row),
-        words.CLASSIFIER: lambda: f"AUC {row['classifier_auc']:.2f}",
+        verdict_names.HIGH: lambda: f"{row['bias']:+.2f} σ",
+        verdict_names.LOW: lambda: f"{row['bias']:+.2f} σ".replace("-", "−"),
+        verdict_names.NARROW: lambda: f"×{row['width']:.2f}",
+        verdict_names.WIDE: lambda: f"×{row['width']:.2f}",
+        verdict_names.LOCAL: lambda: f"R² {max(row['local_bias_r2'], row['local_width_r2']):.2f}",
+        verdict_names.COVERAGE: lambda: f"68% hold {100 * row['coverage_68']:.0f}%",
+        verdict_names.CORRELATIONS: lambda: _correlation(row),
+        verdict_names.CLASSIFIER: lambda: f"AUC {row['classifier_auc']:.2f}",
     }
     parts = [
         f"{part} ({sizes[part]()})" if part in sizes else part
-        for part in row["verdict"].split(words.JOINER)
+        for part in row["verdict"].split(verdict_names.JOINER)
     ]
     if row.get("informative") is False:
         parts.append(PRIOR)
-    return words.JOINER.join(parts)
+    return verdict_names.JOINER.join(parts)
 
 
 def _correlation(row: dict[str, Any]) -> str:

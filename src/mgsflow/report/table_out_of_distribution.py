@@ -7,17 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from mgsflow.core.tables import read_table
+from mgsflow.evaluation.out_of_distribution import anomaly_names
 from mgsflow.report.names import inputs_name
 from mgsflow.report.writing import show_interval, write_tables
-from mgsflow.sample.anomalies import words
 
 ANOMALIES = {
-    words.PATCHED: "Control: the galaxy itself",
-    words.BLANK: "Empty stamp",
-    words.SWAPPED: "g and i exchanged",
-    words.STAR: "Star",
-    words.DISTANT: "Galaxy at z = 0.5",
-    words.DISTANT_BRIGHT: "Galaxy at z = 0.5, as bright as the sample",
+    anomaly_names.PATCHED: "Control: the galaxy itself",
+    anomaly_names.BLANK: "Empty stamp",
+    anomaly_names.SWAPPED: "g and i exchanged",
+    anomaly_names.STAR: "Star",
+    anomaly_names.DISTANT: "Galaxy at z = 0.5",
+    anomaly_names.DISTANT_BRIGHT: "Galaxy at z = 0.5, as bright as the sample",
 }
 
 

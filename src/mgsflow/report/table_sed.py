@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from mgsflow.evaluation.sed.method_names import ALL, FITTED, NESTED, TEMPLATES
 from mgsflow.report.names import inputs_name
 from mgsflow.report.published import SED_FITTING
 from mgsflow.report.reading import read_facts
 from mgsflow.report.writing import MISSING, SHORT, show, show_seconds, write_tables
-from mgsflow.sed.words import ALL, FITTED, NESTED, TEMPLATES
 
 TARGETS = ("log_stellar_mass", "log_sfr")
 FIGURES = ("bias", "scatter", "r2", "coverage_68")

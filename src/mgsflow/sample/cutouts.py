@@ -11,7 +11,13 @@ import pandas as pd
 from mgsflow.config import Network, Sdss, Stamps
 from mgsflow.core.errors import UserError
 from mgsflow.core.fingerprint import fingerprint
-from mgsflow.sample.images import NoImageError, RefusedError, UnreadableError, read_fits, read_jpeg
+from mgsflow.sample.image_formats import (
+    NoImageError,
+    RefusedError,
+    UnreadableError,
+    read_fits,
+    read_jpeg,
+)
 from mgsflow.sample.provider import Batch, Cut, batches_of, finite_cut
 from mgsflow.sample.shards import Layout
 from mgsflow.sky.client import BadReplyError, Client, MissingError

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mgsflow.config import Catalogue, Stamps
 from mgsflow.core.errors import UserError
-from mgsflow.sample.images import (
+from mgsflow.sample.image_formats import (
     JPEG_CHANNELS,
     RefusedError,
     UnreadableError,

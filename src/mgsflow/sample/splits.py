@@ -14,7 +14,7 @@ from mgsflow.core.progress import say
 from mgsflow.core.quantities import METALLICITY, Quantity
 from mgsflow.core.seeds import derive_seed, hash_uniform
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.sample.blocks import BY_GALAXY, BY_SKY, blocks_of
+from mgsflow.sample.sky_blocks import BY_GALAXY, BY_SKY, blocks_of
 
 VAE_SETS = ("vae_train", "vae_validation")
 FLOW_SETS = ("train", "validation", "test")

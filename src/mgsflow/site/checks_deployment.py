@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mgsflow.core.errors import UserError
-from mgsflow.plan import human
-from mgsflow.site import images
+from mgsflow.estimate import human
+from mgsflow.site import containers as images
 from mgsflow.site.commands import Answer, ask
 from mgsflow.site.deployment import IMAGES, image, is_not_made
 from mgsflow.site.findings import Finding, failure, ok, warning

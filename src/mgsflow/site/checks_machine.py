@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mgsflow.config import Settings
 from mgsflow.core.disk import free_space
-from mgsflow.plan import estimate, human
+from mgsflow.estimate import estimate, human
 from mgsflow.site.findings import Finding, failure, ok, warning
 from mgsflow.site.profile import Site
 

@@ -26,9 +26,9 @@ from mgsflow.site.checks_slurm import (
 )
 from mgsflow.site.deployment import used_environments
 from mgsflow.site.findings import Finding, look, warning
+from mgsflow.site.plan_table import plan_table
 from mgsflow.site.probe import ask_service
 from mgsflow.site.profile import Site, environments, read_site
-from mgsflow.site.rules import plan_table
 
 SIGNS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failure": ("FAILURE", "red")}
 Check = tuple[str, Callable[[], Iterable[Finding]]]

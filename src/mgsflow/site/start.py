@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mgsflow.core.errors import UserError
+from mgsflow.site.containers import check
 from mgsflow.site.deployment import container_command
-from mgsflow.site.images import check
 
 ACTIVE = "MGSFLOW_ENVIRONMENT"
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mgsflow.core.progress import say
-from mgsflow.models.blocks import block_shape, to_blocks
+from mgsflow.models.encoders.vae_blocks import block_shape, to_blocks
 from mgsflow.sample.shards import StampSet
 from mgsflow.sample.stretch import Stretch
 

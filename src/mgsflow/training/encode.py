@@ -12,7 +12,7 @@ from mgsflow.config import Compute
 from mgsflow.core.progress import say, track
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.models.vae import TrainedVae, load_vae
+from mgsflow.models.encoders.vae import TrainedVae, load_vae
 from mgsflow.sample.shards import StampSet
 from mgsflow.training.loop import choose_device
 

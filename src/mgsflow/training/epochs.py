@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mgsflow.config import Vae
 from mgsflow.core.seeds import derive_seed, generator
-from mgsflow.models.vae import VariationalAutoencoder
+from mgsflow.models.encoders.vae import VariationalAutoencoder
 from mgsflow.training.batches import Batches
 from mgsflow.training.loop import Losses
 from mgsflow.training.replay import on_side_stream, record_graph

@@ -17,13 +17,13 @@ from torch import Tensor
 from mgsflow.config import Compute
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
-from mgsflow.models.blocks import block_error, fill_channels, forward_blocks, inside
-from mgsflow.models.vae import (
+from mgsflow.models.encoders.vae import (
     VariationalAutoencoder,
     autocast,
     kl_divergence,
     reconstruction_error,
 )
+from mgsflow.models.encoders.vae_blocks import block_error, fill_channels, forward_blocks, inside
 from mgsflow.sample.stretch import Stretch
 from mgsflow.training.batches import stretch_tensor
 from mgsflow.training.replay import Replay, Work

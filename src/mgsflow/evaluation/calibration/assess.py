@@ -11,7 +11,8 @@ from mgsflow.config.evaluation import Calibration
 from mgsflow.core.quantities import CORE_PROPERTIES, LINES, PROPERTIES
 from mgsflow.core.seeds import derive_seed, generator
 from mgsflow.evaluation import metrics
-from mgsflow.evaluation.calibration import classifier, joint, marginal, scores, verdict
+from mgsflow.evaluation.calibration import classifier, joint, marginal, verdict
+from mgsflow.evaluation.calibration import proper_scores as scores
 from mgsflow.evaluation.calibration.bands import Kind, band, shares
 from mgsflow.evaluation.calibration.coordinates import (
     Coordinates,
@@ -20,7 +21,7 @@ from mgsflow.evaluation.calibration.coordinates import (
 )
 from mgsflow.evaluation.calibration.pit import central_coverage, pit
 from mgsflow.evaluation.calibration.resampling import Bootstrap, Estimate
-from mgsflow.evaluation.calibration.words import ALL, UNDECIDED
+from mgsflow.evaluation.calibration.verdict_names import ALL, UNDECIDED
 
 Row = dict[str, Any]
 LEVELS = {"coverage_68": 0.68, "coverage_95": 0.95}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from mgsflow.evaluation.calibration.scores import shuffled
+from mgsflow.evaluation.calibration.proper_scores import shuffled
 
 _RIDGE = 0.01  # added to the claimed correlations' diagonal: few draws make them singular
 _CHUNK = 1 << 22

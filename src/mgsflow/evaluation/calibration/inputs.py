@@ -7,7 +7,7 @@ import pandas as pd
 
 from mgsflow.core.errors import UserError
 from mgsflow.core.quantities import BANDS
-from mgsflow.evaluation.calibration.words import ALL
+from mgsflow.evaluation.calibration.verdict_names import ALL
 from mgsflow.models.inputs import input_columns
 
 NAMES = {

@@ -7,7 +7,7 @@ import math
 from mgsflow.evaluation.calibration.classifier import Classified
 from mgsflow.evaluation.calibration.joint import Joint
 from mgsflow.evaluation.calibration.marginal import Marginal
-from mgsflow.evaluation.calibration.words import (
+from mgsflow.evaluation.calibration.verdict_names import (
     CALIBRATED,
     CLASSIFIER,
     CORRELATIONS,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mgsflow.baselines.baselines import predictions
 from mgsflow.config import Baselines
 from mgsflow.core.seeds import derive_seed
-from mgsflow.evaluation.baselines import predictions
 from mgsflow.evaluation.leakage.lines import FAILED, PASSED, UNDECIDED, Line, line
 from mgsflow.evaluation.metrics import r2
 

@@ -18,8 +18,8 @@ from mgsflow.evaluation.oracle.density import (
     rank,
     spread,
 )
-from mgsflow.evaluation.oracle.exact import Exact
 from mgsflow.evaluation.oracle.observe import on_atom
+from mgsflow.evaluation.oracle.posterior import Exact
 from mgsflow.sky.simulated.relations import Array
 
 JOINT = "joint"

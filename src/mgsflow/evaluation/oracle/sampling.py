@@ -17,9 +17,9 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.progress import track
 from mgsflow.core.quantities import BANDS
 from mgsflow.core.seeds import generator
-from mgsflow.evaluation.oracle.exact import Exact
 from mgsflow.evaluation.oracle.match import REACH, Matcher
 from mgsflow.evaluation.oracle.observe import Observed, observe
+from mgsflow.evaluation.oracle.posterior import Exact
 from mgsflow.evaluation.oracle.prior import CAUSES, CHUNK, Prior
 from mgsflow.evaluation.oracle.reservoir import Reservoir
 from mgsflow.evaluation.oracle.weights import propose

@@ -1,0 +1,167 @@
+"""The stage that judges whether the posteriors of the test set mean what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mgsflow.config.evaluation import Calibration
+from mgsflow.config.models import LEAST_DRAWS
+from mgsflow.core.errors import UserError
+from mgsflow.core.progress import say
+from mgsflow.core.seeds import derive_seed, generator, hash_uniform
+from mgsflow.core.tables import read_table, write_table
+from mgsflow.core.tabular import blocks
+from mgsflow.evaluation.calibration.assess import Assessed, assess
+from mgsflow.evaluation.calibration.columns import CURVES, QUANTITIES
+from mgsflow.evaluation.calibration.inputs import components, rows_of, slices
+from mgsflow.evaluation.calibration.recalibrate import learn
+from mgsflow.evaluation.calibration.verdict_names import PRIOR, RAW
+from mgsflow.inference.draws import PosteriorSet, read_posterior
+from mgsflow.inference.variants import each_variant
+from mgsflow.posterior.prior_ratio import FEW, PriorRatio, effective_sizes, resample
+
+SET, LEARNT_ON = "test", "validation"
+WEIGHTED_AT_ONCE = 2**22  # draws, whose weights are 32 MB
+LEAST_SHARE = 0.25  # of the draws that are effective after reweighting, if that is less than FEW
+
+
+def calibration(
+    *,
+    features: Path,
+    posteriors: list[Path],
+    variants: list[str],
+    calibration: Calibration,
+    seed: int,
+    out: Path,
+    curves: Path,
+) -> None:
+    """Judge the test set's posteriors: one row for each variant, target or group, and slice.
+
+    Ranks with their bands, coverage, TARP, correlations, L-C2ST, scores and verdicts go to --out;
+    what the figure draws, curves and histograms, goes to --curves. docs/calibration.md explains the
+    figures. With `calibration.recalibrate`, draws recalibrated on the validation set, or reweighted
+    to the test set's population, are judged beside the raw ones.
+    """
+    table = read_table(features).set_index("objid")
+    found: list[pd.DataFrame] = []
+    drawn: list[pd.DataFrame] = []
+    paths = dict(zip(variants, posteriors, strict=False))
+    for variant, posterior in each_variant(posteriors, variants, SET):
+        _check(posterior, paths[variant])
+        rows = rows_of(table, posterior.objid, features)
+        for name, given, notes in _versions(
+            posterior, table, rows, paths[variant], calibration, seed
+        ):
+            say(f"calibration: {variant}, recalibration: {name}, {len(given.truth)} galaxies")
+            own, points = assess(given, calibration, seed)
+            own = pd.DataFrame(own).assign(variant=variant, recalibration=name, **notes)
+            found.append(own)
+            drawn.append(pd.DataFrame(points).assign(variant=variant, recalibration=name))
+    _write(out, found, QUANTITIES)
+    _write(curves, drawn, CURVES)
+
+
+def _check(posterior: PosteriorSet, path: Path) -> None:
+    count = posterior.pooled.shape[1]
+    if count < LEAST_DRAWS:
+        raise UserError(
+            f"{path}: {count} draws a galaxy are too few to judge a posterior by; give at least "
+            f"{LEAST_DRAWS} (posteriors.draws)."
+        )
+    if not np.isfinite(posterior.draws).all():
+        row = int(np.argmin(np.isfinite(posterior.draws).all(axis=(1, 2, 3))))
+        raise UserError(
+            f"{path}: draws of galaxy {posterior.objid[row]} are not finite. Sample the posteriors "
+            "again, and look at the training's history if it stays."
+        )
+
+
+def _versions(
+    posterior: PosteriorSet,
+    table: pd.DataFrame,
+    rows: pd.DataFrame,
+    path: Path,
+    settings: Calibration,
+    seed: int,
+) -> Iterator[tuple[str, Assessed, dict[str, float]]]:
+    """The posteriors as they are, then recalibrated if that is asked for; columns of their own."""
+    pooled, redshift = posterior.pooled, None
+    if "redshift" in posterior.targets:
+        redshift = pooled[..., posterior.column("redshift")].mean(axis=1, dtype=np.float64)
+    inputs = components(rows, posterior.variant, settings.components)
+    given = Assessed(pooled, posterior.truth, posterior.targets, inputs, slices(rows, redshift))
+    yield RAW, given, {}
+    if settings.recalibrate == PRIOR:
+        draws, effective = _reweighted(posterior, table, settings, seed)
+        starved = effective < min(FEW, LEAST_SHARE * pooled.shape[1])
+        # a galaxy without its truth does not count, and keeps the draws that it had
+        draws[starved] = pooled[starved]
+        truth = np.where(starved[:, None], np.nan, given.truth)
+        notes = _told(effective, starved, pooled.shape[1])
+        yield PRIOR, replace(given, draws=draws, truth=truth), notes
+    elif settings.recalibrate != RAW:
+        mended = _recalibrated(pooled, read_posterior(path, LEARNT_ON), settings.recalibrate, seed)
+        yield settings.recalibrate, replace(given, draws=mended), {}
+
+
+def _reweighted(
+    posterior: PosteriorSet, table: pd.DataFrame, settings: Calibration, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The draws under the test set's own population, and how many of each galaxy's are effective.
+
+    The population is learnt without the truths.
+    """
+    targets = [name for name in settings.prior_targets if name in posterior.targets]
+    if not targets:
+        raise UserError(
+            "calibration.prior_targets: the posteriors infer none of "
+            f"{', '.join(settings.prior_targets)}; name one of {', '.join(posterior.targets)}."
+        )
+    pooled, train = posterior.pooled, table[table["set"] == "train"]
+    ratio = PriorRatio.of_draws(train, pooled, posterior.targets, targets)
+    uniform = hash_uniform(posterior.objid, derive_seed(seed, "calibration", PRIOR))
+    count = pooled.shape[1]
+    draws, effective = np.empty_like(pooled), np.empty(len(pooled))
+    for part in blocks(len(pooled), max(1, WEIGHTED_AT_ONCE // count)):
+        weights = ratio.weights(pooled[part], posterior.targets)
+        draws[part] = resample(pooled[part], weights, count, uniform[part])
+        effective[part] = effective_sizes(weights)
+    return draws, effective
+
+
+def _told(effective: np.ndarray, starved: np.ndarray, draws: int) -> dict[str, float]:
+    """The effective numbers of draws (n,) in the log, and as columns."""
+    low, median = np.quantile(effective, (0.05, 0.5))
+    say(
+        f"calibration: {median:.0f} of {draws} draws effective after reweighting, {low:.0f} at "
+        f"the 5% quantile; {starved.sum()} of {len(starved)} galaxies have too few and are left out"
+    )
+    return {
+        "effective_median": float(median),
+        "effective_q05": float(low),
+        "starved": float(starved.mean()),
+    }
+
+
+def _recalibrated(
+    pooled: np.ndarray, learnt_on: PosteriorSet, method: str, seed: int
+) -> np.ndarray:
+    result = np.empty_like(pooled)
+    for column, target in enumerate(learnt_on.targets):
+        truth = learnt_on.truth[:, column]
+        known = np.isfinite(truth)
+        random = generator(seed, "calibration", "recalibrate", target)
+        mend = learn(method, learnt_on.pooled[known, :, column], truth[known], random)
+        result[..., column] = mend(pooled[..., column])
+    return result
+
+
+def _write(path: Path, parts: list[pd.DataFrame], quantities: tuple) -> None:
+    columns = [quantity.name for quantity in quantities]
+    table = pd.concat([part.reindex(columns=columns) for part in parts], ignore_index=True)
+    write_table(path, table, quantities, {"set": SET})

@@ -1,0 +1,238 @@
+"""The stage that asks whether the posteriors know unusual galaxies for such."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import torch
+
+from mgsflow.config import Compute, Evaluation
+from mgsflow.core.files import read_json
+from mgsflow.core.progress import say
+from mgsflow.core.quantities import Quantity
+from mgsflow.core.seeds import derive_seed
+from mgsflow.core.tables import read_table, write_table
+from mgsflow.evaluation.metrics import bootstrap_interval
+from mgsflow.evaluation.out_of_distribution.anomaly_names import USUAL
+from mgsflow.models.encoders.vae import TrainedVae, load_vae
+from mgsflow.posterior.posterior import Posterior
+from mgsflow.training.loop import choose_device
+
+SET = "test"
+ENCODED_AT_ONCE = 256
+SCORES = ("atypicality", "epistemic_spread")
+
+_INTERVAL = "end of its 95% bootstrap interval over the test set's galaxies"
+_FIGURES = {
+    "auc": "Area under the ROC curve of the atypicality, anomalies against the test set",
+    "auc_epistemic": "The same of the epistemic spread; NaN with one member",
+    "true_positive_rate": "Share of the anomalies that are flagged",
+    "false_positive_rate": "Share of the test set that is flagged",
+    "epistemic_ratio": "Median epistemic spread of the anomalies over the test set's",
+}
+TABLE = (
+    Quantity("variant", "", "Variant of the flows' inputs"),
+    Quantity("anomaly", "", "What was put in the galaxies' place"),
+    Quantity("n", "", "Anomalies"),
+    Quantity("n_test", "", "Galaxies of the test set"),
+    *(
+        Quantity(f"{name}{end}", "", text if not end else f"{word} {_INTERVAL}")
+        for name, text in _FIGURES.items()
+        for end, word in (("", ""), ("_low", "Lower"), ("_high", "Upper"))
+    ),
+)
+PER_GALAXY = (
+    Quantity("variant", "", "Variant of the flows' inputs"),
+    Quantity("anomaly", "", f"What was put in the galaxy's place; `{USUAL}`: nothing"),
+    Quantity("objid", "", "The galaxy of the test set"),
+    Quantity("atypicality", "", "Nats by which ln p(inputs) is below the flag's threshold"),
+    Quantity("epistemic_spread", "", "Spread of the members' heads, in the targets' own spread"),
+)
+
+
+def out_of_distribution(
+    *,
+    features: Path,
+    anomalies: Path,
+    stamps: Path,
+    vae_model: Path | None = None,
+    vae_description: Path | None = None,
+    models: list[Path],
+    evaluation: Evaluation,
+    compute: Compute,
+    seed: int,
+    out: Path,
+    scores: Path,
+) -> None:
+    """Judge the flag of unusual galaxies on those of the stage anomalies, variant by variant.
+
+    `models` are the model.json of all flows. --out has the ROC's area, the share that is flagged
+    and how much the members' disagreement grows, a row a variant and anomaly; --scores the two
+    scores of each galaxy. An anomaly that a variant cannot see, such as an empty stamp without
+    images, has no row.
+    """
+    torch.set_num_threads(compute.flow_threads)
+    device = choose_device(compute)
+    table = read_table(features)
+    usual = table[table["set"] == SET].reset_index(drop=True)
+    unusual = read_table(anomalies)
+    if vae_model is not None and vae_description is not None:
+        unusual = _encoded(unusual, stamps, load_vae(vae_model, vae_description, device))
+    found = []
+    for variant, posterior in _posteriors(models, device):
+        say(f"out-of-distribution: {variant}")
+        found.append(_scored(posterior, variant, usual, unusual))
+    each = pd.concat(found, ignore_index=True)
+    write_table(scores, each, PER_GALAXY, {"set": SET})
+    rows = [
+        row
+        for variant, part in each.groupby("variant", sort=False)
+        for row in _judge(str(variant), part, evaluation, seed)
+    ]
+    columns = [quantity.name for quantity in TABLE]
+    write_table(out, pd.DataFrame(rows, columns=columns), TABLE, {"set": SET})
+
+
+def _posteriors(models: list[Path], device: torch.device) -> Iterator[tuple[str, Posterior]]:
+    """Each variant's posterior, both flows together, one at a time in memory."""
+    folders: dict[str, list[Path]] = {}
+    for path in models:
+        folders.setdefault(str(read_json(path)["variant"]), []).append(path.parent)
+    for variant, parts in folders.items():
+        yield variant, Posterior.load(*parts).to(device)
+
+
+def _encoded(unusual: pd.DataFrame, stamps: Path, vae: TrainedVae) -> pd.DataFrame:
+    """The anomalies with the latents of their stamps; NaN where there is none."""
+    rows = unusual["stamp"].to_numpy()
+    has = np.flatnonzero(rows >= 0)
+    latent = vae.network.architecture["latent"]
+    values = np.full((2, len(unusual), latent), np.nan, np.float32)
+    with h5py.File(stamps, "r") as file:
+        for start in range(0, len(has), ENCODED_AT_ONCE):
+            part = has[start : start + ENCODED_AT_ONCE]
+            values[:, part] = vae.encode(file["stamps"][rows[part]])
+    names = [f"latent_{kind}_{k:02d}" for kind in ("mean", "std") for k in range(latent)]
+    columns = np.concatenate(values, axis=1)
+    return pd.concat([unusual, pd.DataFrame(columns, columns=names)], axis=1)
+
+
+def _scored(
+    posterior: Posterior, variant: str, usual: pd.DataFrame, unusual: pd.DataFrame
+) -> pd.DataFrame:
+    """Both scores of the test set and of the anomalies that this variant can see."""
+    parts = {USUAL: usual}
+    for name, part in unusual.groupby("anomaly", sort=False):
+        if _sees(posterior, part):
+            parts[str(name)] = _finite(part, posterior.inputs, f"{variant}, {name}")
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "variant": variant,
+                    "anomaly": name,
+                    "objid": part["objid"].to_numpy(),
+                    "atypicality": posterior.atypicality(part),
+                    "epistemic_spread": posterior.epistemic_spread(part),
+                }
+            )
+            for name, part in parts.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def _finite(part: pd.DataFrame, inputs: list[str], what: str) -> pd.DataFrame:
+    """Those whose inputs can be had: of some stars no template gives rest-frame colours."""
+    good = np.isfinite(part[inputs].to_numpy(np.float64)).all(axis=1)
+    if not good.all():
+        say(f"out-of-distribution: {what}: {(~good).sum()} of {len(good)} have no such inputs")
+    return part[good]
+
+
+def _sees(posterior: Posterior, part: pd.DataFrame) -> bool:
+    """Whether any of the inputs is the anomaly's, and all can be had."""
+    images = any(name.startswith("latent_") for name in posterior.inputs)
+    photometry = any(not name.startswith("latent_") for name in posterior.inputs)
+    has_stamp, has_photometry = bool((part["stamp"] >= 0).all()), bool(part["photometry"].all())
+    if images and not has_stamp:
+        return False
+    return images or (photometry and has_photometry)
+
+
+def _judge(
+    variant: str, scores: pd.DataFrame, evaluation: Evaluation, seed: int
+) -> Iterator[dict[str, object]]:
+    """The rows of a variant, an anomaly each.
+
+    A galaxy that was drawn for a resample brings what was put in its place with it: the two are
+    alike in what was kept, such as the magnitudes of an empty stamp.
+    """
+    usual = scores[scores["anomaly"] == USUAL]
+    for name, part in scores[scores["anomaly"] != USUAL].groupby("anomaly", sort=False):
+        arrays = _paired(usual, part)
+        row: dict[str, object] = {"variant": variant, "anomaly": name}
+        row |= {"n": len(part), "n_test": len(usual)}
+        own_seed = derive_seed(seed, "out-of-distribution", variant, name)
+        for figure, function in FIGURES.items():
+            paired = _of_pairs(function)
+            low, high = bootstrap_interval(paired, arrays, evaluation.bootstrap, own_seed)
+            row |= {figure: paired(*arrays), f"{figure}_low": low, f"{figure}_high": high}
+        yield row
+
+
+def _paired(usual: pd.DataFrame, unusual: pd.DataFrame) -> tuple[np.ndarray, ...]:
+    """A row a test galaxy, (n,): whether an anomaly took its place, its scores, the anomaly's."""
+    own = unusual.set_index("objid")[list(SCORES)].reindex(usual["objid"])
+    scores = [table[name].to_numpy(np.float64) for table in (usual, own) for name in SCORES]
+    return usual["objid"].isin(unusual["objid"]).to_numpy(), *scores
+
+
+def _of_pairs(figure: Callable[..., float]) -> Callable[..., float]:
+    """A figure of (unusual, *scores) as one of the arrays of `_paired`."""
+
+    def paired(has: np.ndarray, *scores: np.ndarray) -> float:
+        count = len(scores) // 2
+        unusual = np.arange(has.sum() + len(has)) < has.sum()
+        joined = [
+            np.r_[other[has], own]
+            for own, other in zip(scores[:count], scores[count:], strict=True)
+        ]
+        return figure(unusual, *joined)
+
+    return paired
+
+
+def auc(unusual: np.ndarray, score: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that an unusual galaxy scores above a usual one.
+
+    Ties count half (Mann & Whitney 1947); NaN without any of either, or where a score is NaN.
+    """
+    usual, others = np.sort(score[~unusual]), score[unusual]
+    if not len(usual) or not len(others) or np.isnan(score).any():
+        return float("nan")
+    below, up_to = (np.searchsorted(usual, others, side) for side in ("left", "right"))
+    return float((below + up_to).mean() / (2 * len(usual)))
+
+
+def _share(flagged: np.ndarray) -> float:
+    return float(flagged.mean()) if len(flagged) else float("nan")
+
+
+def _ratio(unusual: np.ndarray, epistemic: np.ndarray) -> float:
+    if unusual.all() or not unusual.any():
+        return float("nan")
+    return float(np.median(epistemic[unusual]) / np.median(epistemic[~unusual]))
+
+
+FIGURES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
+    "auc": lambda unusual, atypicality, _: auc(unusual, atypicality),
+    "auc_epistemic": lambda unusual, _, epistemic: auc(unusual, epistemic),
+    "true_positive_rate": lambda unusual, atypicality, _: _share(atypicality[unusual] > 0),
+    "false_positive_rate": lambda unusual, atypicality, _: _share(atypicality[~unusual] > 0),
+    "epistemic_ratio": lambda unusual, _, epistemic: _ratio(unusual, epistemic),
+}

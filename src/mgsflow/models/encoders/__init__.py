@@ -1,0 +1,1 @@
+"""Image encoders: networks that turn a stamp into a few numbers."""

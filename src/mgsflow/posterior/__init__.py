@@ -1,0 +1,1 @@
+"""Joint posteriors of galaxies, also of another population and of larger errors."""

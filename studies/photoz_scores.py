@@ -1,0 +1,91 @@
+"""Figures of studies/photometric_redshift.py: of each method, and of differences by bootstrap.
+
+All are of the galaxies of all outer test folds together. A figure is a function of its method's
+arrays, which hold a row a galaxy, so that one resample serves all methods (paired bootstrap).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.stats import kstest
+
+from mgsflow.core.seeds import generator
+from mgsflow.evaluation.calibration.bands import uniformity
+from mgsflow.evaluation.calibration.pit import central_coverage, pit
+from mgsflow.evaluation.metrics import crps_each, photo_z, r2
+
+Arrays = dict[str, np.ndarray]  # of one method: truth, point; of a posterior log_density, pit, crps
+
+POINT: dict[str, Callable[[Arrays], float]] = {
+    "r2": lambda a: r2(a["truth"], a["point"]),
+    "sigma_mad": lambda a: photo_z(a["truth"], a["point"]).sigma_mad,
+    "bias": lambda a: photo_z(a["truth"], a["point"]).bias,
+    "outliers": lambda a: photo_z(a["truth"], a["point"]).outliers,
+}
+POSTERIOR: dict[str, Callable[[Arrays], float]] = {
+    "log_density": lambda a: float(a["log_density"].mean()),
+    "crps": lambda a: float(a["crps"].mean()),
+    "coverage_68": lambda a: float(central_coverage(a["pit"], 0.68).mean()),
+    "coverage_95": lambda a: float(central_coverage(a["pit"], 0.95).mean()),
+    "sigma_mad_median": lambda a: photo_z(a["truth"], a["median"]).sigma_mad,
+}
+
+
+def arrays_of(predicted: Any, truth: np.ndarray, seed: int) -> Arrays:
+    """A row a test galaxy, of what the figures need."""
+    found = {"truth": truth, "point": predicted.point}
+    if predicted.draws is not None:
+        found["log_density"] = predicted.log_density(truth)
+        found["pit"] = pit(predicted.draws, truth, generator(seed, "pit"))
+        found["crps"] = crps_each(predicted.draws, truth)
+        found["median"] = np.median(predicted.draws, axis=1)
+    return found
+
+
+def figures(arrays: Arrays) -> dict[str, float]:
+    """All figures of one method, and of a posterior the tests that its PIT is uniform."""
+    found = {name: figure(arrays) for name, figure in _figures(arrays).items()}
+    if "pit" in arrays:
+        found["pit_ks"] = float(kstest(arrays["pit"], "uniform").statistic)
+        found["pit_ks_p"] = float(kstest(arrays["pit"], "uniform").pvalue)
+        found["pit_band_p"] = uniformity(arrays["pit"])
+    return found
+
+
+def differences(
+    ours: Arrays, other: Arrays, resamples: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """`ours` minus `other` in each figure that both have, with the 95% interval of a bootstrap.
+
+    Galaxies are drawn with replacement, the same ones for both methods. Of a coverage the figure
+    is its distance from the level.
+    """
+    shared = {name: f for name, f in _figures(ours).items() if name in _figures(other)}
+    random, rows = generator(seed, "bootstrap"), len(ours["truth"])
+    drawn = []
+    for _ in range(resamples):
+        chosen = random.integers(0, rows, rows)
+        parts = [{k: v[chosen] for k, v in arrays.items()} for arrays in (ours, other)]
+        drawn.append([_missed(name, f(parts[0])) - _missed(name, f(parts[1])) for name, f in
+                      shared.items()])  # fmt: skip
+    low, high = np.quantile(np.array(drawn), (0.025, 0.975), axis=0)
+    return {
+        name: {
+            "difference": _missed(name, f(ours)) - _missed(name, f(other)),
+            "low": float(low[i]),
+            "high": float(high[i]),
+        }
+        for i, (name, f) in enumerate(shared.items())
+    }
+
+
+def _figures(arrays: Arrays) -> dict[str, Callable[[Arrays], float]]:
+    return POINT | POSTERIOR if "pit" in arrays else POINT
+
+
+def _missed(name: str, value: float) -> float:
+    levels = {"coverage_68": 0.68, "coverage_95": 0.95, "bias": 0.0}
+    return abs(value - levels[name]) if name in levels else value
