@@ -59,7 +59,8 @@ def estimated_hours(settings: Settings, requests: Iterable[Request]) -> dict[str
     """Hours of one job of a rule, for a run on SDSS's services: arithmetic, not a measurement.
 
     Cutting stamps by mgsflow.estimate, its core seconds by the job's threads, downloads not
-    counted; training at the paper's rates, on an A100 and a T4; sampling at the rate of docs/performance.md.
+    counted; training at the paper's rates, on an A100 and a T4; sampling at the rate of
+    docs/performance.md.
     """
     if settings.sky != "sdss":
         return {}
