@@ -13,7 +13,10 @@ include: "workflow/rules/sample.smk"
 include: "workflow/rules/stamps.smk"
 include: "workflow/rules/vae.smk"
 include: "workflow/rules/flows.smk"
+include: "workflow/rules/baselines.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/explore.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/archive.smk"
 
@@ -25,3 +28,9 @@ rule all:
         f"{RUN}/config.yaml",
         f"{RUN}/report.html",
         f"{RUN}/archive/{config['run']}.crate.zip",
+
+
+try:
+    check_rules(workflow.rules)
+except UserError as error:
+    raise WorkflowError(str(error)) from None

@@ -185,10 +185,7 @@ def run_stage(table: pd.DataFrame, flow: str, count: int, args: argparse.Namespa
             compute=Compute(device=args.device, flow_threads=args.threads),
             seed=SEED,
             checkpoints=folder / "checkpoints",
-            out=folder / "members.safetensors",
-            description=folder / "model.json",
-            history=folder / "history.csv",
-            telemetry=folder / "telemetry.json",
+            out=folder,
         )
         seconds = now(torch.device(args.device)) - start
         history = pd.read_csv(folder / "history.csv")

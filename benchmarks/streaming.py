@@ -48,10 +48,7 @@ def train(folder: Path, table: pd.DataFrame, settings: Flows) -> None:
             compute=Compute(device="cpu", flow_threads=1),
             seed=SEED,
             checkpoints=folder / "checkpoints",
-            out=out / "members.safetensors",
-            description=out / "model.json",
-            history=out / "history.csv",
-            telemetry=out / "telemetry.json",
+            out=out,
         )
 
 

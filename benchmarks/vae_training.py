@@ -199,10 +199,7 @@ def run_stage(bench: Bench, folder: Path) -> dict[str, Any]:
             compute=Compute(device=bench.device.type, vae_threads=bench.args.threads),
             seed=SEED,
             checkpoints=folder / "checkpoints",
-            out=folder / "model.safetensors",
-            description=folder / "model.json",
-            history=folder / "history.csv",
-            telemetry=folder / "telemetry.json",
+            out=folder,
         )
     finally:
         Checkpoints.save = save

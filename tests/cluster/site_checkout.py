@@ -14,6 +14,10 @@ from pathlib import Path
 import yaml
 from checkout import Checkout
 
+from mgsflow.core.contract import Stage
+from mgsflow.report.contents import Item
+from mgsflow.run import job_name
+
 # What differs from profiles/slurm on a cluster whose jobs end in seconds.
 QUICK = {"slurm-init-seconds-before-status-checks": 2, "latency-wait": 10}
 LIMIT = 1500  # seconds that any run may take
@@ -78,19 +82,9 @@ def finish(process: subprocess.Popen, seconds: float = LIMIT) -> int:
     return process.wait()
 
 
-def rules(folder: Path) -> dict[str, str]:
-    """The text of each rule."""
-    found = {}
-    for path in sorted((folder / "workflow/rules").glob("*.smk")):
-        parts = re.split(r"^rule (\w+):", path.read_text(), flags=re.MULTILINE)[1:]
-        found.update(zip(parts[::2], parts[1::2], strict=True))
-    return found
-
-
-def logs_of(text: str, run: Path) -> list[Path]:
-    """The logs that jobs of a rule, given its text, have written in the results of a run."""
-    pattern = re.search(r"log:\s+f\"\{RUN\}/(logs/[^\"]+)\"", text)[1]
-    return sorted(run.glob(re.sub(r"\{\{\w+\}\}", "*", pattern)))
+def logs_of(part: Stage | Item, run: Path) -> list[Path]:
+    """The logs that the jobs of a rule have written in the results of a run."""
+    return sorted((run / "logs").glob(re.sub(r"\{\w+\}", "*", job_name(part)) + ".log"))
 
 
 def copy(repository: Path, folder: Path, variables: dict[str, str]) -> Site:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from site_checkout import Site, logs_of, rules
+from site_checkout import Site, logs_of
 
 from mgsflow.archive.source import pins
 from mgsflow.core.job import read_job_line
+from mgsflow.stages import RULES
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -27,8 +28,8 @@ def records(whole: Site) -> dict[str, list[dict]]:
     """What each job of each rule has recorded inside of it."""
     run = whole.folder / RUN
     return {
-        rule: [read_job_line(log.read_text()) for log in logs_of(text, run)]
-        for rule, text in rules(whole.folder).items()
+        rule: [read_job_line(log.read_text()) for log in logs_of(part, run)]
+        for rule, part in RULES.items()
     }
 
 
@@ -61,8 +62,8 @@ def test_every_job_says_that_it_ran_on_its_node_with_its_gpu_alone(whole, plan, 
 
 
 def test_every_job_ran_in_its_image_with_the_locked_versions(whole, plan, records):
-    for rule, text in rules(whole.folder).items():
-        name = re.search(r"images/(\w+)\.sif", text)[1]
+    for rule, part in RULES.items():
+        name = part.environment
         lock = pins(whole.folder)[name]
         for record in records[rule]:
             assert Path(record["container"]) == whole.folder / "envs/images" / f"{name}.sif", rule

@@ -16,11 +16,10 @@ LAYOUT = Layout("frames", ("g", "r", "i"), 16, 0.396, "float16")
 STRETCH = Stretch(0.1, 5.0)
 
 
-def save_small_vae(folder: Path, layout: Layout = LAYOUT) -> tuple[Path, Path]:
-    """Paths of its weights and its description."""
+def save_small_vae(folder: Path, layout: Layout = LAYOUT) -> Path:
+    """A model's folder with a small VAE in it."""
     torch.manual_seed(5)
     network = VariationalAutoencoder(len(layout.bands), layout.size, LATENT, [4, 6, 8])
-    paths = folder / "model.safetensors", folder / "model.json"
     facts = describe(network, STRETCH, layout) | {"settings": {"precision": "float32"}}
-    save_model(*paths, network.state_dict(), facts)
-    return paths
+    save_model(folder, network.state_dict(), facts)
+    return folder

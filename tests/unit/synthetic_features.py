@@ -78,9 +78,6 @@ def train(
         compute=COMPUTE,
         seed=seed,
         checkpoints=folder / "checkpoints",
-        out=model / "members.safetensors",
-        description=model / "model.json",
-        history=model / "history.csv",
-        telemetry=model / "telemetry.json",
+        out=model,
     )
     return model

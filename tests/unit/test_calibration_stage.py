@@ -67,7 +67,6 @@ def run(folder: Path, tests: list[Toy], settings: Calibration = SETTINGS, **chan
     calibration(
         features=write_features(folder, tests[0]),
         posteriors=files,
-        variants=VARIANTS[: len(files)],
         calibration=settings,
         seed=3,
         out=folder / "calibration.parquet",
@@ -250,7 +249,6 @@ def other_population(folder: Path, n: int) -> dict:
     return {
         "features": folder / "features.parquet",
         "posteriors": [write_posterior(folder / "p.h5", VARIANTS[1], NAMES, test=test)],
-        "variants": VARIANTS[1:],
         "calibration": SETTINGS.model_copy(update={"recalibrate": "prior"}),
         "seed": 3,
         "out": folder / "calibration.parquet",

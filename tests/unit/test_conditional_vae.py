@@ -59,11 +59,8 @@ def _train(sky, out, table=None, settings=SETTINGS, seed=1, vae=VAE):
         compute=Compute(device="cpu", vae_threads=1),
         seed=seed,
         checkpoints=out / "checkpoints",
-        out=out / "model.safetensors",
+        out=out,
         predictions=out / "predictions.parquet",
-        description=out / "model.json",
-        history=out / "history.csv",
-        telemetry=out / "telemetry.json",
     )
     return read_table(out / "predictions.parquet")
 

@@ -18,7 +18,6 @@ from mgsflow.archive.archive import archive
 from mgsflow.archive.manifest import MANIFEST
 from mgsflow.archive.metadata import METADATA
 from mgsflow.archive.source import pins, source_files
-from mgsflow.config import Archive, Settings
 from mgsflow.config.write import config_text
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import sha256
@@ -29,7 +28,7 @@ RESULTS = {
     "tables/table1.csv": b"method,r2\nflow,0.8\n",
     "tables/scores.md": b"| a |\n",
     "figures/figure2a.pdf": b"%PDF-1.4",
-    "flows/property/photometry-observed/members.safetensors": bytes(range(256)),
+    "flows/property/photometry-observed/model.safetensors": bytes(range(256)),
     "posteriors/photometry-observed.h5": b"\x89HDF\r\n\x1a\n",
     "posteriors/photometry-observed.fits": b"SIMPLE  =",
     "stamps/shard-000.h5": b"\x89HDF\r\n\x1a\n1",
@@ -51,11 +50,8 @@ def _files(root: Path) -> list[Path]:
     return [root / name for name in RESULTS]
 
 
-def _pack(root: Path, repository: Path, out: Path, **settings: bool) -> Path:
-    settings = {"posteriors": True, "stamps": True} | settings
-    archive(
-        files=_files(root), root=root, repository=repository, archive=Archive(**settings), out=out
-    )
+def _pack(root: Path, repository: Path, out: Path, files: list[Path] | None = None) -> Path:
+    archive(files=files or _files(root), root=root, repository=repository, out=out)
     return out
 
 
@@ -78,8 +74,7 @@ def test_equal_runs_give_equal_bytes(packed, results, repository, tmp_path):
         os.utime(path, (1e9, 1e9))
     again = tmp_path / "again.zip"
     reverse = [*reversed(_files(elsewhere)), elsewhere / "config.yaml"]
-    settings = Archive(posteriors=True, stamps=True)
-    archive(files=reverse, root=elsewhere, repository=repository, archive=settings, out=again)
+    archive(files=reverse, root=elsewhere, repository=repository, out=again)
     assert again.read_bytes() == packed.read_bytes()
 
 
@@ -88,7 +83,6 @@ def test_another_process_gives_the_same_bytes(packed, results, repository, tmp_p
     options = {"--root": results, "--repository": repository, "--out": again}
     command = [sys.executable, "-m", "mgsflow.cli", "archive", "--files", *_files(results)]
     command += [str(part) for pair in options.items() for part in pair]
-    command += ["--archive", '{"posteriors": true, "stamps": true}']
     environment = os.environ | {
         "PYTHONPATH": str(repository / "src"),
         "PYTHONHASHSEED": "7",
@@ -137,8 +131,12 @@ def test_the_metadata_say_what_the_run_was(unpacked, repository):
     assert crate.version == "1.1"
     assert crate.license.id == "https://spdx.org/licenses/MIT"
     assert "paper" in crate.name and "SDSS Main Galaxy Sample" in crate.description
-    assert crate.get("results/tables/table1.csv")["name"] == "Table 1 (csv)"
-    assert crate.get("results/figures/figure2a.pdf")["name"] == "Figure 2a (pdf)"
+    assert (
+        crate.get("results/tables/table1.csv")["name"]
+        == "Table 1. Accuracy by method and quantity (csv)"
+    )
+    figure = crate.get("results/figures/figure2a.pdf")
+    assert figure["name"] == "Figure 2a. Properties, predicted against true (pdf)"
     (action,) = crate.get_by_type("CreateAction")
     assert crate.root_dataset["mentions"] == [action]
     assert action["instrument"] is crate.mainEntity
@@ -178,8 +176,9 @@ def _names(path: Path) -> set[str]:
         return set(crate.namelist())
 
 
-def test_draws_and_stamps_are_left_out_where_the_settings_say_so(results, repository, tmp_path):
-    out = _pack(results, repository, tmp_path / "x.zip", posteriors=False, stamps=False)
+def test_the_readme_names_the_draws_and_stamps_that_are_not_held(results, repository, tmp_path):
+    held = [path for path in _files(results) if path.suffix != ".h5"]
+    out = _pack(results, repository, tmp_path / "x.zip", held)
     left_out = {"results/posteriors/photometry-observed.h5", "results/stamps/shard-000.h5"}
     assert {f"results/{name}" for name in RESULTS} - _names(out) == left_out
     with zipfile.ZipFile(out) as crate:
@@ -235,7 +234,6 @@ def test_files_outside_the_run_are_refused(results, repository, tmp_path):
                 files=[results / "config.yaml", path],
                 root=results,
                 repository=repository,
-                archive=Archive(),
                 out=tmp_path / "x.zip",
             )
     assert not (tmp_path / "x.zip").exists()
@@ -259,7 +257,6 @@ def test_wrong_files_are_named(results, repository, tmp_path, name, text, words)
             files=[results / "config.yaml", results / name],
             root=results,
             repository=repository,
-            archive=Archive(),
             out=tmp_path / "x.zip",
         )
 
@@ -270,7 +267,6 @@ def test_a_run_without_its_settings_is_refused(results, repository, tmp_path):
             files=[results / "report.html"],
             root=results,
             repository=repository,
-            archive=Settings().archive,
             out=tmp_path / "x.zip",
         )
 

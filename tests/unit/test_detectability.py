@@ -21,7 +21,6 @@ def _judge(tmp_path, probability, measured, variant="images", targets=None, keep
     path = write_posterior(tmp_path / "p.h5", variant, targets or TARGETS, test=toy)
     module.detectability(
         posteriors=[path],
-        variants=[variant],
         evaluation=Evaluation(bootstrap=100),
         seed=1,
         out=tmp_path / "d.json",

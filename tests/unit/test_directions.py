@@ -83,13 +83,12 @@ def sky() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _decode(folder, sky, layout=LAYOUT, **settings):
-    model, description = save_small_vae(folder, layout)
+    save_small_vae(folder, layout)
     write_table(folder / "features.parquet", sky[0])
     write_table(folder / "latents.parquet", sky[1])
     evaluation = {"direction_targets": ["redshift", "metallicity"], "direction_steps": 5}
     directions(
-        model=model,
-        description=description,
+        encoder=folder,
         latents=folder / "latents.parquet",
         features=folder / "features.parquet",
         evaluation=Evaluation(**evaluation | settings),
@@ -104,7 +103,7 @@ def _decode(folder, sky, layout=LAYOUT, **settings):
 def decoded(sky, tmp_path_factory):
     folder = tmp_path_factory.mktemp("directions")
     with _decode(folder, sky, direction_range=2.0) as file:
-        yield file, load_vae(folder / "model.safetensors", folder / "model.json")
+        yield file, load_vae(folder)
 
 
 def test_the_dimensions_are_those_that_made_the_redshift(decoded):

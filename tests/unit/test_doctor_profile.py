@@ -10,7 +10,7 @@ from fake_site import REPOSITORY, request, site, training
 
 from mgsflow.core.errors import UserError
 from mgsflow.site import checks_profile
-from mgsflow.site.profile import Gpus, environments, largest, read_site
+from mgsflow.site.profile import Gpus, largest, read_site
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +62,6 @@ def test_the_last_attempt_asks_for_more(tiny_site):
     last = {request.rule: request for request in tiny_site.last}
     assert first.keys() == last.keys()
     assert last["train_vae"].memory == 3 * first["train_vae"].memory  # two retries
-
-
-def test_every_rule_has_an_environment(tiny_site):
-    rules = [request.rule for request in tiny_site.requests]
-    found = environments(rules, REPOSITORY / "workflow/rules")
-    assert found.keys() == set(rules)
-    assert found["train_vae"] == "train"
-    assert found["stamps"] == "data"
-    assert found["table1"] == "report"
 
 
 @pytest.mark.slow
@@ -184,15 +175,6 @@ def test_a_gpu_asked_for_in_sbatchs_own_words_needs_nv_as_well():
 def test_what_concerns_clusters_is_not_asked_of_one_machine():
     found = site(executor="local", slurm_status_command=None, retries=0, latency_wait=5)
     assert [finding.status for finding in checks_profile.check_profile(found)] == ["ok"]
-
-
-def test_retries_on_a_rule_are_a_failure(tmp_path):
-    (tmp_path / "good.smk").write_text("rule one:\n    threads: 1\n")
-    assert list(checks_profile._retries_of_rules(tmp_path)) == []
-    (tmp_path / "bad.smk").write_text("rule two:\n    threads: 1\n    retries: 2\n")
-    (found,) = checks_profile._retries_of_rules(tmp_path)
-    assert found.status == "failure"
-    assert "bad.smk" in found.seen
 
 
 def test_gpus_are_read_however_the_profile_asks_for_them():

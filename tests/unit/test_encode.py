@@ -21,17 +21,15 @@ from mgsflow.training.encode import encode
 def _model(folder, layout):
     network = VariationalAutoencoder(3, 16, 4, [4, 6, 8])
     facts = describe(network, Stretch(0.1, 5.0), layout) | {"settings": Vae().model_dump()}
-    model, description = folder / "model.safetensors", folder / "model.json"
-    save_model(model, description, network.state_dict(), facts)
-    return model, description
+    save_model(folder / "vae", network.state_dict(), facts)
+    return folder / "vae"
 
 
-def _encode(folder, paths, model, description):
+def _encode(folder, paths, encoder):
     encode(
         shards=paths,
         index=folder / "index.parquet",
-        model=model,
-        description=description,
+        encoder=encoder,
         compute=Compute(device="cpu", vae_threads=1),
         out=folder / "latents.parquet",
     )
@@ -41,10 +39,8 @@ def _encode(folder, paths, model, description):
 def test_every_galaxy_has_its_own_latents(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BATCH", 7)  # batches that end within a shard, and a short last one
     paths, truth = write_run(tmp_path, count=30, shards=3)
-    model, description = _model(
-        tmp_path, StampSet(paths, pd.read_parquet(tmp_path / "index.parquet")).layout
-    )
-    latents = _encode(tmp_path, paths, model, description)
+    encoder = _model(tmp_path, StampSet(paths, pd.read_parquet(tmp_path / "index.parquet")).layout)
+    latents = _encode(tmp_path, paths, encoder)
     assert latents["objid"].dtype == np.int64
     assert sorted(latents["objid"]) == sorted(truth["objid"])
     assert list(latents)[1:] == [f"latent_{k}_{n:02d}" for k in ("mean", "std") for n in range(4)]
@@ -52,7 +48,7 @@ def test_every_galaxy_has_its_own_latents(tmp_path, monkeypatch):
     index = pd.read_parquet(tmp_path / "index.parquet")
     stamps = StampSet(paths, index)
     row = 17
-    mean, std = load_vae(model, description).encode(stamps.raw([row]))
+    mean, std = load_vae(encoder).encode(stamps.raw([row]))
     found = latents.set_index("objid").loc[index["objid"][row]].to_numpy()
     assert found == pytest.approx(np.concatenate([mean[0], std[0]]), abs=1e-2)  # bfloat16
     schema = pq.read_schema(tmp_path / "latents.parquet")

@@ -67,7 +67,7 @@ def test_a_variants_name_chooses_the_family_of_all_its_flows(families):
 
 def test_families_on_the_same_inputs_differ_in_their_flows_alone(families):
     """Their encoders and heads have the same seeds: what differs in a table is the flows' doing."""
-    tensors = {f: load_tensors(path / "members.safetensors") for f, path in families.items()}
+    tensors = {f: load_tensors(path / "model.safetensors") for f, path in families.items()}
     heads = [name for name in tensors["spline"] if ".heads." in name]
     assert heads
     for name in heads:

@@ -20,7 +20,8 @@ LAYERS = [
     ("inference",),
     ("baselines",),
     ("evaluation",),
-    ("report", "archive", "site"),
+    ("report",),
+    ("archive", "site"),
 ]
 FLOOR = {package: i for i, layer in enumerate(LAYERS) for package in layer}
 

@@ -66,7 +66,7 @@ def check(folder, features, catalogue=None, sets=None, model=None, stamps=STAMPS
     (folder / "model.json").write_text(json.dumps(model or model_of(train)))
     leakage(
         **{name: folder / f"{name}.parquet" for name in files},
-        models=[folder / "model.json"],
+        models=[folder],
         predictions=folder / "baselines.parquet",
         stamps=stamps,
         targets=TARGETS,

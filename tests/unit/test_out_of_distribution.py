@@ -26,7 +26,7 @@ def run(tmp_path_factory):
     """Trained flows, and anomalies of the test set: g and i exchanged, and nothing at all."""
     folder = tmp_path_factory.mktemp("run")
     table = make_features(600)
-    models = [train(folder, table, flow, Targets()) / "model.json" for flow in ("property", "line")]
+    models = [train(folder, table, flow, Targets()) for flow in ("property", "line")]
     test = table[table["set"] == "test"]
     swapped = test.assign(mag_g=test["mag_i"], mag_i=test["mag_g"])
     for blue, red in ("ug", "gr", "ri", "iz"):

@@ -9,7 +9,8 @@ import pytest
 
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import write_json
-from mgsflow.report.report import TITLES, report
+from mgsflow.report.contents import ITEMS
+from mgsflow.report.report import report
 from mgsflow.report.summary import summary
 from mgsflow.report.table_cost import TOTAL
 from mgsflow.report.writing import write_tables
@@ -33,8 +34,10 @@ def page(tmp_path, repository):
 
     def make(**changes):
         arguments = {
-            "tables": [tmp_path / "tables" / "table1.csv"],
-            "figures": [tmp_path / "figure1.pdf"],
+            "shown": [
+                *(tmp_path / "tables" / f"table1.{suffix}" for suffix in ("csv", "md", "tex")),
+                *(tmp_path / f"figure1.{suffix}" for suffix in ("pdf", "png")),
+            ],
             "captions": captions,
             "config": tmp_path / "config.yaml",
             "run": "toy",
@@ -80,8 +83,10 @@ def test_every_entry_of_the_contents_leads_somewhere(page):
 
 def test_versions_are_the_models_and_disagreements_show(page, tmp_path):
     for name, torch in (("a", "2.13.0"), ("b", "2.14.0")):
-        write_json(tmp_path / f"{name}.json", {"software": {"torch": torch, "python": "3.11.7"}})
-    text = page(models=[tmp_path / "a.json", tmp_path / "b.json"])
+        write_json(
+            tmp_path / name / "model.json", {"software": {"torch": torch, "python": "3.11.7"}}
+        )
+    text = page(encoder=tmp_path / "a", flows=[tmp_path / "b"])
     assert "Models: python 3.11.7, torch 2.13.0 and 2.14.0." in text
     assert "Tables and figures: mgsflow" in text
 
@@ -91,12 +96,12 @@ def test_a_table_without_caption_or_title_is_refused(page, tmp_path):
         page(captions=[])
     (tmp_path / "stranger.md").write_text("| a |\n| :-- |\n| b |\n")
     with pytest.raises(UserError, match="stranger"):
-        page(tables=[tmp_path / "stranger.csv"])
+        page(shown=[tmp_path / "stranger.md"])
 
 
 def test_every_title_has_a_caption_and_every_caption_a_title(repository):
     captions = {path.stem for path in (repository / "workflow/report").glob("*.rst")}
-    assert captions == set(TITLES)
+    assert captions == set(ITEMS)
 
 
 def test_captions_are_plain_for_snakemake_and_for_the_page(repository):

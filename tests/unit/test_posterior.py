@@ -200,7 +200,7 @@ def test_masked_and_missing_values_are_refused_as_nan(posterior, table):
 def test_one_of_the_two_models_is_enough(folders, posterior, table):
     both = posterior.sample(table, 10, 1)
     properties = Posterior.load(folders[0])
-    lines = Posterior.load(None, folders[1] / "model.json")
+    lines = Posterior.load(None, folders[1])
     np.testing.assert_array_equal(properties.sample(table, 10, 1), both[..., :5])
     np.testing.assert_array_equal(lines.sample(table, 10, 1), both[..., 5:])
     assert lines.measurable(table) is None

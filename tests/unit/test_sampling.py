@@ -27,12 +27,11 @@ def run_folder(tmp_path_factory):
     return folder
 
 
-def sample(folder, name, variant=VARIANT, property_model="property", **settings):
+def sample(folder, name, property_model="property", **settings):
     sample_posteriors(
         features=folder / "features.parquet",
-        property_model=property_model and folder / property_model / VARIANT / "model.json",
+        property_model=property_model and folder / property_model / VARIANT,
         line_model=folder / "line" / VARIANT,
-        variant=variant,
         posteriors=Posteriors(**({"draws": 30, "chunk": 20} | settings)),
         compute=COMPUTE,
         seed=4,
@@ -126,12 +125,6 @@ def test_without_the_property_flow_there_is_no_detectability(run_folder):
     assert found.targets == TARGETS.lines and found.measurable is None
     names = Table.read(run_folder / "lines.fits").colnames
     assert "metallicity_measurable" not in names and "redshift_mean" not in names
-
-
-def test_a_model_of_another_variant_is_refused(run_folder):
-    with pytest.raises(UserError, match="trained on photometry-observed, not on images"):
-        sample(run_folder, "wrong", variant="images")
-    assert not (run_folder / "wrong.h5").exists()
 
 
 def test_quantiles_of_a_known_distribution():

@@ -61,14 +61,13 @@ def _baseline(method: str, objid: np.ndarray, values: np.ndarray) -> pd.DataFram
     return long.sample(frac=1, random_state=0)
 
 
-def _score(folder, files, variants=(PHOTOMETRY, IMAGES), catalogue=None) -> None:
+def _score(folder, files, catalogue=None) -> None:
     objid = read_table(folder / "features.parquet")[["objid"]]
     write_table(folder / "selected.parquet", objid if catalogue is None else catalogue)
     scores(
         features=folder / "features.parquet",
         selected=folder / "selected.parquet",
         posteriors=files,
-        variants=list(variants),
         baselines=sorted(folder.glob("baselines*.parquet")),
         targets=RUN,
         evaluation=Evaluation(bootstrap=60),
@@ -139,14 +138,14 @@ def test_the_gain_of_rest_frame_colours_is_that_of_the_same_galaxies(tmp_path):
     write_table(tmp_path / "features.parquet", features)
     nobody = _baseline("x", posterior["objid"], truth[:, [0] * 4])[:0]
     write_table(tmp_path / "baselines.parquet", nobody)
-    _score(tmp_path, files, variants)
+    _score(tmp_path, files)
     rest, observed = read_table(tmp_path / "scores.parquet").to_dict("records")
     assert rest["r2_gain"] == pytest.approx(rest["r2"] - observed["r2"])
     assert 0 < rest["r2_gain_low"] < rest["r2_gain"] < rest["r2_gain_high"]
     # paired, the interval is much narrower than the two intervals suggest
     assert rest["r2_gain_high"] - rest["r2_gain_low"] < (rest["r2_high"] - rest["r2_low"])
     assert np.isnan(observed["r2_gain"])
-    _score(tmp_path, files[:1], variants[:1])
+    _score(tmp_path, files[:1])
     (alone,) = read_table(tmp_path / "scores.parquet").to_dict("records")
     assert np.isnan(alone["r2_gain"])
 
@@ -197,11 +196,10 @@ def test_photometric_redshift_figures_are_the_redshifts_alone(run):
     assert run.query("target != 'redshift'")[columns].isna().all(axis=None)
 
 
-def test_variants_in_another_order_than_their_files_are_refused(run):
-    with pytest.raises(UserError, match=r"a\.h5: holds the posteriors of photometry-observed"):
-        _score(run.attrs["folder"], run.attrs["files"], [IMAGES, PHOTOMETRY])
-    with pytest.raises(UserError, match="2 files and --variants 1"):
-        _score(run.attrs["folder"], run.attrs["files"], [IMAGES])
+def test_two_files_of_one_variant_are_refused(run):
+    file, _ = run.attrs["files"]
+    with pytest.raises(UserError, match=r"a\.h5: holds the posteriors of photometry-observed, as"):
+        _score(run.attrs["folder"], [file, file])
 
 
 def test_a_baseline_without_a_galaxy_is_refused(run, tmp_path):

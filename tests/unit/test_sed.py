@@ -269,7 +269,6 @@ def compared(tmp_path) -> dict:
         "truth": tmp_path / "truth.parquet",
         "speed": tmp_path / "speed.json",
         "posteriors": paths,
-        "variants": [VARIANT, TOLD],
         "out": tmp_path / "comparison.json",
     }
 

@@ -51,8 +51,8 @@ def _save_flow(folder: Path, targets: list[str], variant: str) -> Path:
         "architecture": architecture.to_json(),
         "standardisation": scales,
     }
-    save_model(folder / "members.safetensors", folder / "model.json", tensors, description)
-    return folder / "model.json"
+    save_model(folder, tensors, description)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def run(tmp_path_factory) -> Path:
         out=folder / "index.parquet",
         dropped=folder / "dropped-index.parquet",
     )
-    save_small_vae(folder)
+    save_small_vae(folder / "vae")
     features = pd.DataFrame({"objid": np.sort(objid), "set": "test"})
     features.loc[:9, "set"] = "train"
     features[MAGNITUDES] = random.normal(size=(N, len(MAGNITUDES)))
@@ -85,7 +85,6 @@ def run(tmp_path_factory) -> Path:
             facts = {"stage": "train-flow", "device": "a card", "threads": 3}
             facts |= {"wall_seconds": 7.5, "cpu_seconds": 20.0}
             write_json(folder / flow / variant / "telemetry.json", facts | {"epochs": 9})
-    (folder / "vae").mkdir()
     facts = {"stage": "train-vae", "device": "a card", "threads": 8}
     facts |= {"wall_seconds": 99.0, "cpu_seconds": 500.0}
     write_json(folder / "vae" / "telemetry.json", facts)
@@ -97,16 +96,9 @@ def _time(run: Path, out: Path, variant: str = IMAGES, **changes) -> dict:
         "features": run / "features.parquet",
         "shards": sorted(run.glob("shard-*.h5")),
         "index": run / "index.parquet",
-        "vae_model": run / "model.safetensors",
-        "vae_description": run / "model.json",
-        "property_model": run / "property" / variant / "model.json",
-        "line_model": run / "line" / variant / "model.json",
-        "variant": variant,
-        "training": [
-            run / "vae" / "telemetry.json",
-            run / "property" / variant / "telemetry.json",
-            run / "line" / variant / "telemetry.json",
-        ],
+        "encoder": run / "vae",
+        "property_model": run / "property" / variant,
+        "line_model": run / "line" / variant,
         "evaluation": Evaluation(speed_galaxies=GALAXIES, speed_draws=DRAWS),
         "compute": Compute(device="cpu", flow_threads=1),
         "seed": 1,
@@ -173,7 +165,7 @@ def test_what_is_timed_is_the_real_way_of_test_galaxies(run, tmp_path, sampled):
     assert (inputs["set"] == "test").all()
     assert inputs["objid"].is_unique
     rows = (inputs["objid"] - 1237648720000000000).to_numpy()
-    vae = load_vae(run / "model.safetensors", run / "model.json")
+    vae = load_vae(run / "vae")
     mean, std = vae.encode(np.load(run / "stamps.npy")[rows])
     np.testing.assert_allclose(inputs[LATENTS], np.hstack([mean, std]), rtol=1e-4, atol=1e-5)
 
@@ -194,11 +186,11 @@ def test_the_seconds_are_those_of_the_slow_step_in_the_fastest_pass(run, tmp_pat
 
 
 def test_a_variant_without_images_only_samples(run, tmp_path, sampled):
-    nothing = {"index": None, "vae_model": None, "vae_description": None}
-    result = _time(run, tmp_path, PHOTOMETRY, shards=[], training=[], **nothing)
+    nothing = {"shards": [], "index": None, "encoder": None}
+    result = _time(run, tmp_path, PHOTOMETRY, **nothing)
     assert result["batch"]["reading"] is result["batch"]["encoding"] is None
     assert result["batch"]["total"] == result["batch"]["sampling"] > 0
-    assert result["training"] == {}
+    assert set(result["training"]) == {f"{flow}/{PHOTOMETRY}" for flow in ("property", "line")}
 
 
 def test_one_branch_alone(run, tmp_path):
@@ -216,6 +208,6 @@ def test_what_cannot_be_timed_is_said(run, tmp_path):
         _time(run, tmp_path, shards=[])
     with pytest.raises(UserError, match="no flow to time"):
         _time(run, tmp_path, property_model=None, line_model=None)
-    other = run / "property" / PHOTOMETRY / "model.json"
-    with pytest.raises(UserError, match="is of photometry-observed, not images_photometry"):
-        _time(run, tmp_path, property_model=other, line_model=None)
+    other = run / "property" / PHOTOMETRY
+    with pytest.raises(UserError, match="two models of the same variant"):
+        _time(run, tmp_path, property_model=other)

@@ -59,27 +59,27 @@ def test_absent_and_broken_files_are_the_users(tmp_path):
 
 
 def test_description_is_sorted_json_bound_to_its_weights(tmp_path):
-    weights, description = tmp_path / "m.safetensors", tmp_path / "m.json"
-    save_model(weights, description, _tensors(), {"units": ["mag"], "architecture": {"latent": 2}})
+    weights, description = tmp_path / "model.safetensors", tmp_path / "model.json"
+    save_model(tmp_path, _tensors(), {"units": ["mag"], "architecture": {"latent": 2}})
     text = json.loads(description.read_text())
     assert list(text) == sorted(text)
     assert text["software"] == software_versions()
     assert text["architecture"] == {"latent": 2}
-    assert load_model(weights, description)[1]["units"] == ["mag"]
+    assert load_model(tmp_path)[1]["units"] == ["mag"]
 
     save_tensors(weights, _tensors())  # others, with other random numbers
     with pytest.raises(UserError, match="not the weights that"):
-        load_model(weights, description)
+        load_model(tmp_path)
 
 
 def test_description_that_is_absent_or_not_json_is_the_users(tmp_path):
-    weights, description = tmp_path / "m.safetensors", tmp_path / "m.json"
+    weights, description = tmp_path / "model.safetensors", tmp_path / "model.json"
     save_tensors(weights, _tensors())
     with pytest.raises(UserError, match="no such file"):
-        load_model(weights, description)
+        load_model(tmp_path)
     description.write_text("{")
     with pytest.raises(UserError, match="not JSON"):
-        load_model(weights, description)
+        load_model(tmp_path)
 
 
 def test_fingerprint_tells_type_shape_and_division_apart():

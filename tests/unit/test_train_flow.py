@@ -21,7 +21,7 @@ from mgsflow.training.members import PHASES, fit_member
 from mgsflow.training.residuals import divide, training_means
 
 TARGETS = Targets()
-ALL = ["members.safetensors", "model.json", "history.csv"]
+ALL = ["model.safetensors", "model.json", "history.csv"]
 
 
 def bytes_of(model):
@@ -139,7 +139,7 @@ def test_any_subset_of_the_properties(tmp_path, properties, missing, parts):
 
 
 def flow_stage_tensors(model):
-    return list(load_tensors(model / "members.safetensors"))
+    return list(load_tensors(model / "model.safetensors"))
 
 
 @pytest.mark.parametrize("lines", [TARGETS.lines[:1], TARGETS.lines[1:3]])

@@ -46,10 +46,7 @@ def _train(run, out, settings=SETTINGS, code="", seed=1, size=16, **compute):
         compute=Compute(**{"device": "cpu", "vae_threads": 1} | compute),
         seed=seed,
         checkpoints=out / "checkpoints",
-        out=out / "model.safetensors",
-        description=out / "model.json",
-        history=out / "history.csv",
-        telemetry=out / "telemetry.json",
+        out=out,
         code=code,
     )
 
@@ -81,7 +78,7 @@ def test_it_learns_and_says_what_it_did(run, tmp_path):
 def test_latents_know_flux_and_size(run, tmp_path):
     """A collapsed posterior, or one of noise, would know neither."""
     _train(run, tmp_path, SETTINGS.model_copy(update={"epochs": 60, "kl_weight": 0.1}))
-    vae = load_vae(tmp_path / "model.safetensors", tmp_path / "model.json")
+    vae = load_vae(tmp_path)
     folder, paths, truth = run
     stamps = StampSet(paths, pd.read_parquet(folder / "index.parquet"))
     mean, std = vae.encode(stamps.raw(np.arange(len(stamps))))

@@ -50,9 +50,7 @@ def test_the_table_is_of_the_validation_set_in_the_targets_units(tmp_path, capsy
         write_posterior(tmp_path / "a.h5", "images", targets, validation=right, test=wrong),
         write_posterior(tmp_path / "b.h5", "photometry-observed", targets, validation=alone),
     ]
-    uncertainty(
-        posteriors=files, variants=["images", "photometry-observed"], out=tmp_path / "u.parquet"
-    )
+    uncertainty(posteriors=files, out=tmp_path / "u.parquet")
     table = read_table(tmp_path / "u.parquet").set_index(["variant", "target"])
     assert table["n"].to_list() == [N, N // 4, N, N // 4]
     ensemble = table.loc["images"]
@@ -71,7 +69,7 @@ def test_a_target_that_nobody_has_is_nan_not_an_error(tmp_path):
     centres = np.zeros((20, 1))
     toy = gaussian_set(centres, np.full((20, 1), np.nan))
     path = write_posterior(tmp_path / "a.h5", "images", ["metallicity"], validation=toy)
-    uncertainty(posteriors=[path], variants=["images"], out=tmp_path / "u.parquet")
+    uncertainty(posteriors=[path], out=tmp_path / "u.parquet")
     (row,) = read_table(tmp_path / "u.parquet").to_dict("records")
     assert row["n"] == 0
     assert np.isnan(row["aleatoric"])

@@ -82,13 +82,13 @@ def test_extreme_stamps_give_finite_losses():
 
 def _save(folder, network, **changes):
     facts = describe(network, STRETCH, LAYOUT) | {"settings": Vae(precision="float32").model_dump()}
-    save_model(folder / "m.safetensors", folder / "m.json", network.state_dict(), facts | changes)
-    return folder / "m.safetensors", folder / "m.json"
+    save_model(folder, network.state_dict(), facts | changes)
+    return folder
 
 
 def test_loaded_vae_encodes_and_decodes_as_the_saved_one(tmp_path):
     network = VariationalAutoencoder(3, 16, 4, [4, 6, 8])
-    vae = load_vae(*_save(tmp_path, network))
+    vae = load_vae(_save(tmp_path, network))
     raw = np.random.default_rng(0).normal(0, 1, (5, 3, 16, 16)).astype(np.float16)
     mean, std = vae.encode(raw)
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_loaded_vae_encodes_and_decodes_as_the_saved_one(tmp_path):
 
 
 def test_stamps_of_another_kind_are_refused(tmp_path):
-    vae = load_vae(*_save(tmp_path, VariationalAutoencoder(3, 16, 4, [4, 6, 8])))
+    vae = load_vae(_save(tmp_path, VariationalAutoencoder(3, 16, 4, [4, 6, 8])))
     vae.check(LAYOUT)
     with pytest.raises(UserError, match="not of the kind"):
         vae.check(Layout("files", ("g", "r", "i"), 16, 0.396, "uint8"))
@@ -112,6 +112,6 @@ def test_description_of_something_else_is_the_users(tmp_path):
     network = VariationalAutoencoder(3, 16, 4, [4, 6, 8])
     wider = {"kind": "vae", **network.architecture, "latent": 5}
     with pytest.raises(UserError, match="describes no VAE"):
-        load_vae(*_save(tmp_path, network, architecture=wider))
+        load_vae(_save(tmp_path, network, architecture=wider))
     with pytest.raises(UserError, match="describes no VAE"):
-        load_vae(*_save(tmp_path, network, inputs={}))
+        load_vae(_save(tmp_path, network, inputs={}))

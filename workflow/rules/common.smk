@@ -1,7 +1,8 @@
-# What all rules share: the checked settings, where the results lie, and which parts the run has.
+# What all rules share: the checked settings, what the run consists of, and what a rule is made of.
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,12 +14,13 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from mgsflow.config import validate
 from mgsflow.core.code import code_digest
+from mgsflow.core.contract import Model
 from mgsflow.core.errors import UserError
 from mgsflow.core.job import hand_into_containers
-from mgsflow.core.variants import inputs_of
 from mgsflow.estimate import describe
+from mgsflow.run import Run, job_name
 from mgsflow.site.deployment import EVERY_RUN
-from mgsflow.site.start import check_programs, check_start, too_many_threads
+from mgsflow.site.start import check_programs, check_rules, check_start, too_many_threads
 from mgsflow.stages import STAGES
 
 try:
@@ -29,17 +31,23 @@ except UserError as error:
 
 hand_into_containers(os.environ)
 
-# What a run on SDSS's services asks for, said before it starts and in a dry run.
+# What the run consists of, and where its results lie.
+run = Run(settings)
+RUN = run.folder
+ENVS = f"{workflow.basedir}/envs"
+THREADS = config["compute"]
+
+# What a run on SDSS's services asks for, printed before it starts and in a dry run.
 if workflow.is_main_process and settings.sky == "sdss":
     print(describe(settings), file=sys.stderr)
 
-# How rules get their environments, held before the first job; jobs on the nodes do not ask again.
+# How rules get their environments, checked before the first job; jobs on the nodes do not ask again.
 DEPLOYMENT = {method.name.lower() for method in workflow.deployment_settings.deployment_method}
 
 
 def check_environments(remote):
     """Raise UserError unless each rule of the run gets the environment that it names."""
-    names = [*EVERY_RUN, *(["sed"] if HAS_SED else [])]
+    names = [*EVERY_RUN, *(["sed"] if run.has_sed else [])]
     check_start(DEPLOYMENT, remote, names, Path(ENVS), os.environ)
 
 
@@ -48,9 +56,6 @@ if workflow.is_main_process:
         check_programs(DEPLOYMENT, Path(workflow.basedir))
     except UserError as error:
         raise WorkflowError(str(error)) from None
-
-
-RUN = f"results/{config['run']}"
 
 
 def section(name, *keys):
@@ -66,14 +71,76 @@ def code(stage):
     return code_digest(STAGES[stage].module)
 
 
-def only_if(condition, path):
-    """`path` as an input if the run has it, else no input."""
-    return path if condition else []
+def inputs(part):
+    """The files that a stage, or a table or figure, reads in this run, by name."""
+    return run.inputs_of(part)
 
 
-def flow_files(flow, name):
-    """A file of one branch's model, if the run has that branch."""
-    return only_if(flow in FLOWS, f"{RUN}/flows/{flow}/{{variant}}/{name}")
+def models(part):
+    """The folders of the models among the inputs of a stage, or of a table or figure: params."""
+    names = [name for name, paths in part.reads.items() if isinstance(paths, Model)]
+    return {name: _folders(name) for name in names}
+
+
+def _folders(name):
+    return lambda wildcards, input: list(dict.fromkeys(map(os.path.dirname, input[name])))
+
+
+def outputs(stage):
+    """The files that a stage writes, by name."""
+    return {name: _declared(output) for name, output in stage.outputs.items()}
+
+
+def _declared(output):
+    path = run.path(output.path)
+    path = directory(path) if output.folder else path
+    return temp(path) if output.temporary else path
+
+
+def shown_outputs(item):
+    """The files of a table or figure by name; Snakemake's own report shows the first of them."""
+    paths = {name: f"{RUN}/{path}" for name, path in item.writes.items()}
+    first = next(iter(paths))
+    caption = f"../report/{item.name}.rst"
+    return paths | {first: report(paths[first], caption=caption, category=item.category)}
+
+
+def shown_command(item):
+    """The command of a table or figure, a rule's param.
+
+    A rule's shell string is read when the job runs, long after a loop over rules has ended: it
+    must not name the loop's variable.
+    """
+    options = run.options_of(item)
+    folders = models(item)
+
+    def command(wildcards, input, output):
+        taken = {name: folders[name](wildcards, input) for name in folders}
+        taken = {name: taken.get(name, input[name]) for name in item.reads} | options
+        taken["out"] = output[0]
+        words = ["mgsflow", item.command]
+        for name, value in taken.items():
+            values = [value] if isinstance(value, str) else value
+            words += [f"--{name.replace('_', '-')}", *values]
+        return shlex.join(words)
+
+    return command
+
+
+def log_of(part):
+    return f"{RUN}/logs/{job_name(part)}.log"
+
+
+def benchmark_of(part):
+    return f"{RUN}/benchmarks/{job_name(part)}.tsv"
+
+
+def conda_of(part):
+    return f"{ENVS}/{part.environment}.yaml"
+
+
+def image_of(part):
+    return f"{ENVS}/images/{part.environment}.sif"
 
 
 def growing(amount):
@@ -81,60 +148,15 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-# What the run has. A part that is left out has no jobs at all.
-SKY = config["sky"]
-TARGETS = config["targets"]
-VARIANTS = config["flows"]["variants"]
-HAS_STAMPS = config["stamps"]["provider"] != "none"
-# Whether the images come over the network, and not from a simulated sky or from files.
-FROM_SERVICES = SKY != "simulated" and config["stamps"]["provider"] in ("frames", "legacy", "jpeg")
-HAS_BANDS = bool(config["photometry"]["bands"])
-HAS_REDSHIFT = "redshift" in TARGETS["properties"]
-HAS_METALLICITY = "metallicity" in TARGETS["properties"]
-# What the variants see, each once: affine and spline flows may share their inputs.
-INPUTS = sorted({inputs_of(variant) for variant in VARIANTS})
-HAS_CONDITIONAL_VAE = HAS_STAMPS and "conditional_vae" in config["baselines"]["methods"]
-REST_FRAME = any(inputs.endswith("rest_frame") for inputs in INPUTS)
-# Exact posteriors can be had of a simulated sky, by photometry whose likelihood is known; they are
-# set beside the first variant that sees it.
-ORACLE_OF = next((v for v in VARIANTS if inputs_of(v) == "photometry-observed"), None)
-HAS_ORACLE = (
-    SKY == "simulated"
-    and ORACLE_OF is not None
-    and config["oracle"]["galaxies"] > 0
-    and config["photometry"]["deredden"]
-    and config["photometry"]["bands"] == ["u", "g", "r", "i", "z"]
-)
-# Fits of the spectral energy distribution are judged by a simulated sky's truth.
-HAS_SED = (
-    SKY == "simulated"
-    and config["sed"]["galaxies"] > 0
-    and config["photometry"]["deredden"]
-    and config["photometry"]["bands"] == ["u", "g", "r", "i", "z"]
-)
-FLOWS = [f for f, t in (("property", TARGETS["properties"]), ("line", TARGETS["lines"])) if t]
-SHARDS = [f"{i:03d}" for i in range(config["stamps"]["shards"])] if HAS_STAMPS else []
-ENVS = f"{workflow.basedir}/envs"
-THREADS = config["compute"]
-# The cuts that SkyServer makes; a change in another asks it for nothing again.
-QUERY_CUTS = ("redshift_min", "redshift_max", "legacy_primary", "target_bits", "reliable")
-# What the stamps of a shard depend on: neither on the cut of the index, nor on other services.
-PROVIDER = config["stamps"]["provider"]
-OWN_IMAGES = PROVIDER == "files"
-CUT = [key for key in config["stamps"] if key != "masked_max"]
-SERVICE = {"legacy": ("legacy_url",), "jpeg": ("jpeg_url",)}.get(
-    PROVIDER, ("data_release", "sas_url")
-)
-IMAGE_FILES = ("stamp_folder", "stamp_format")
-# Of a job that cuts stamps [MB]: frames of the fields in work and their neighbours, unpacked
-STAMP_MEMORY = 1000 + 40 * (config["network"]["downloads"] + 3) + 40 * THREADS["stamp_threads"]
 # How the services are asked: a resource, not a param, since it changes no result and reruns nothing.
 NETWORK = section("network")
+# Work in progress lies outside of what rules declare, since Snakemake deletes that.
+CHECKPOINTS = f"{RUN}/checkpoints"
 
 
 wildcard_constraints:
     shard=r"\d+",
-    variant="|".join(map(re.escape, VARIANTS)),
+    variant="|".join(map(re.escape, run.variants)),
     flow="property|line",
 
 

@@ -4,48 +4,42 @@
 # Inputs and targets of the flows' galaxies, side by side.
 rule features:
     input:
-        splits=f"{RUN}/catalogue/splits.parquet",
-        targets_table=f"{RUN}/catalogue/targets.parquet",
-        photometry_table=only_if(HAS_BANDS, f"{RUN}/catalogue/photometry.parquet"),
-        latents=only_if(HAS_STAMPS, f"{RUN}/vae/latents.parquet"),
+        **inputs(STAGES["features"]),
     output:
-        f"{RUN}/flows/features.parquet",
+        **outputs(STAGES["features"]),
     params:
         targets=section("targets"),
         photometry=section("photometry"),
         # the inputs alone: another family of flows on them joins nothing again
-        flows=json.dumps({"variants": INPUTS}),
+        flows=json.dumps({"variants": run.inputs}),
         code=code("features"),
     log:
-        f"{RUN}/logs/features.log",
+        log_of(STAGES["features"]),
     benchmark:
-        f"{RUN}/benchmarks/features.tsv"
+        benchmark_of(STAGES["features"])
     threads: THREADS["threads"]
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
     conda:
-        f"{ENVS}/train.yaml"
+        conda_of(STAGES["features"])
     container:
-        f"{ENVS}/images/train.sif"
+        image_of(STAGES["features"])
     message:
         "Join the inputs and targets of the flows"
     shell:
         "mgsflow features --splits {input.splits:q} --targets-table {input.targets_table:q} "
         "--photometry-table {input.photometry_table:q} --latents {input.latents:q} "
         "--targets {params.targets:q} --photometry {params.photometry:q} "
-        "--flows {params.flows:q} --out {output:q} --threads {threads} 2>&1 | tee {log:q}"
+        "--flows {params.flows:q} --out {output.features:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 # All members of one branch's ensemble on one variant's inputs. A T4 on the cluster.
 rule train_flow:
     input:
-        features=f"{RUN}/flows/features.parquet",
+        **inputs(STAGES["train-flow"]),
     output:
-        members=f"{RUN}/flows/{{flow}}/{{variant}}/members.safetensors",
-        description=f"{RUN}/flows/{{flow}}/{{variant}}/model.json",
-        history=f"{RUN}/flows/{{flow}}/{{variant}}/history.csv",
-        telemetry=f"{RUN}/flows/{{flow}}/{{variant}}/telemetry.json",
+        **outputs(STAGES["train-flow"]),
     params:
         # without the variants: one more does not train the others again
         flows=section("flows", *(key for key in config["flows"] if key != "variants")),
@@ -53,20 +47,21 @@ rule train_flow:
         photometry=section("photometry"),
         compute=section("compute"),
         seed=config["seed"],
-        checkpoints=f"{RUN}/checkpoints/flows",
+        folder=subpath(output.weights, parent=True),
+        checkpoints=f"{CHECKPOINTS}/flows",
         code=code("train-flow"),
     log:
-        f"{RUN}/logs/train-flow-{{flow}}-{{variant}}.log",
+        log_of(STAGES["train-flow"]),
     benchmark:
-        f"{RUN}/benchmarks/train-flow-{{flow}}-{{variant}}.tsv"
+        benchmark_of(STAGES["train-flow"])
     threads: THREADS["flow_threads"]
     resources:
         mem_mb=growing(16000),
         runtime=growing(240),
     conda:
-        f"{ENVS}/train.yaml"
+        conda_of(STAGES["train-flow"])
     container:
-        f"{ENVS}/images/train.sif"
+        image_of(STAGES["train-flow"])
     message:
         "Train the {wildcards.flow} flow on {wildcards.variant}"
     shell:
@@ -74,42 +69,37 @@ rule train_flow:
         "--variant {wildcards.variant} --flows {params.flows:q} --targets {params.targets:q} "
         "--photometry {params.photometry:q} --compute {params.compute:q} --seed {params.seed} "
         "--checkpoints {params.checkpoints:q} --code {params.code} "
-        "--out {output.members:q} --description {output.description:q} "
-        "--history {output.history:q} --telemetry {output.telemetry:q} 2>&1 | tee {log:q}"
+        "--out {params.folder:q} 2>&1 | tee {log:q}"
 
 
 # Joint draws for the validation and test galaxies, and the published catalogue.
 rule sample_posteriors:
     input:
-        features=f"{RUN}/flows/features.parquet",
-        property_members=flow_files("property", "members.safetensors"),
-        property_model=flow_files("property", "model.json"),
-        line_members=flow_files("line", "members.safetensors"),
-        line_model=flow_files("line", "model.json"),
+        **inputs(STAGES["sample-posteriors"]),
     output:
-        draws=f"{RUN}/posteriors/{{variant}}.h5",
-        catalogue=f"{RUN}/posteriors/{{variant}}.fits",
+        **outputs(STAGES["sample-posteriors"]),
     params:
+        **models(STAGES["sample-posteriors"]),
         posteriors=section("posteriors"),
         compute=section("compute"),
         seed=config["seed"],
         code=code("sample-posteriors"),
     log:
-        f"{RUN}/logs/sample-posteriors-{{variant}}.log",
+        log_of(STAGES["sample-posteriors"]),
     benchmark:
-        f"{RUN}/benchmarks/sample-posteriors-{{variant}}.tsv"
+        benchmark_of(STAGES["sample-posteriors"])
     threads: THREADS["flow_threads"]
     resources:
         mem_mb=growing(16000),
         runtime=growing(60),
     conda:
-        f"{ENVS}/train.yaml"
+        conda_of(STAGES["sample-posteriors"])
     container:
-        f"{ENVS}/images/train.sif"
+        image_of(STAGES["sample-posteriors"])
     message:
         "Draw from the posteriors, {wildcards.variant}"
     shell:
-        "mgsflow sample-posteriors --features {input.features:q} --variant {wildcards.variant} "
-        "--property-model {input.property_model:q} --line-model {input.line_model:q} "
+        "mgsflow sample-posteriors --features {input.features:q} "
+        "--property-model {params.property_model:q} --line-model {params.line_model:q} "
         "--posteriors {params.posteriors:q} --compute {params.compute:q} --seed {params.seed} "
         "--out {output.draws:q} --catalogue {output.catalogue:q} 2>&1 | tee {log:q}"

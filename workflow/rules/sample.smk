@@ -1,25 +1,27 @@
 # Sky and sample: from a catalogue of galaxies to targets, photometry and disjoint sets.
+# The cuts that SkyServer makes; a change in another asks it for nothing again.
+QUERY_CUTS = ("redshift_min", "redshift_max", "legacy_primary", "target_bits", "reliable")
 
 
 # The settings of the run, every key explicit, beside its results.
 rule resolved_config:
     output:
-        f"{RUN}/config.yaml",
+        **outputs(STAGES["resolved-config"]),
     params:
         config=yaml.safe_dump(config, sort_keys=False),
         code=code("resolved-config"),
     log:
-        f"{RUN}/logs/resolved-config.log",
+        log_of(STAGES["resolved-config"]),
     benchmark:
-        f"{RUN}/studies/resolved-config.tsv"
+        benchmark_of(STAGES["resolved-config"])
     threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
     conda:
-        f"{ENVS}/data.yaml"
+        conda_of(STAGES["resolved-config"])
     container:
-        f"{ENVS}/images/data.sif"
+        image_of(STAGES["resolved-config"])
     message:
         "Settings of run {config[run]}"
     shell:
@@ -30,24 +32,23 @@ rule resolved_config:
 # A simulated sky, served as SkyServer would answer.
 rule simulate_catalogue:
     output:
-        reply=directory(f"{RUN}/sky/reply"),
-        truth=f"{RUN}/sky/truth.parquet",
+        **outputs(STAGES["simulate-catalogue"]),
     params:
         simulated=section("simulated"),
         seed=config["seed"],
         code=code("simulate-catalogue"),
     log:
-        f"{RUN}/logs/simulate-catalogue.log",
+        log_of(STAGES["simulate-catalogue"]),
     benchmark:
-        f"{RUN}/benchmarks/simulate-catalogue.tsv"
+        benchmark_of(STAGES["simulate-catalogue"])
     threads: THREADS["threads"]
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
     conda:
-        f"{ENVS}/data.yaml"
+        conda_of(STAGES["simulate-catalogue"])
     container:
-        f"{ENVS}/images/data.sif"
+        image_of(STAGES["simulate-catalogue"])
     message:
         "Simulate the catalogue"
     shell:
@@ -59,25 +60,25 @@ rule simulate_catalogue:
 # The Main Galaxy Sample from SkyServer, in chunks.
 rule query_sdss:
     output:
-        reply=directory(f"{RUN}/sky/served"),
+        **outputs(STAGES["query-sdss"]),
     params:
         sdss=section("sdss", "data_release", "skyserver_url", "chunk_rows"),
         selection=section("selection", *QUERY_CUTS),
-        partial=f"{RUN}/checkpoints/query-sdss",
+        partial=f"{CHECKPOINTS}/query-sdss",
         code=code("query-sdss"),
     log:
-        f"{RUN}/logs/query-sdss.log",
+        log_of(STAGES["query-sdss"]),
     benchmark:
-        f"{RUN}/benchmarks/query-sdss.tsv"
+        benchmark_of(STAGES["query-sdss"])
     threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(600),
         network=NETWORK,
     conda:
-        f"{ENVS}/data.yaml"
+        conda_of(STAGES["query-sdss"])
     container:
-        f"{ENVS}/images/data.sif"
+        image_of(STAGES["query-sdss"])
     message:
         "Ask SkyServer for the sample"
     shell:
@@ -90,33 +91,27 @@ rule query_sdss:
 # The sample's galaxies, each cut counted.
 rule select:
     input:
-        reply={
-            "simulated": f"{RUN}/sky/reply",
-            "sdss": config["sdss"]["reply_file"] or f"{RUN}/sky/served",
-            "catalogue": [],
-        }[SKY],
-        source=only_if(SKY == "catalogue", config["catalogue"]["path"]),
+        **inputs(STAGES["select"]),
     output:
-        table=f"{RUN}/catalogue/selected.parquet",
-        dropped=f"{RUN}/catalogue/dropped/select.parquet",
+        **outputs(STAGES["select"]),
     params:
-        sky=SKY,
+        sky=config["sky"],
         catalogue=section("catalogue"),
         selection=section("selection"),
         seed=config["seed"],
         code=code("select"),
     log:
-        f"{RUN}/logs/select.log",
+        log_of(STAGES["select"]),
     benchmark:
-        f"{RUN}/benchmarks/select.tsv"
+        benchmark_of(STAGES["select"])
     threads: THREADS["threads"]
     resources:
         mem_mb=growing(8000),
         runtime=growing(30),
     conda:
-        f"{ENVS}/data.yaml"
+        conda_of(STAGES["select"])
     container:
-        f"{ENVS}/images/data.sif"
+        image_of(STAGES["select"])
     message:
         "Select the sample"
     shell:
@@ -129,25 +124,24 @@ rule select:
 # Properties and line fluxes to infer.
 rule targets:
     input:
-        selected=f"{RUN}/catalogue/selected.parquet",
+        **inputs(STAGES["targets"]),
     output:
-        table=f"{RUN}/catalogue/targets.parquet",
-        dropped=f"{RUN}/catalogue/dropped/targets.parquet",
+        **outputs(STAGES["targets"]),
     params:
         targets=section("targets"),
         code=code("targets"),
     log:
-        f"{RUN}/logs/targets.log",
+        log_of(STAGES["targets"]),
     benchmark:
-        f"{RUN}/benchmarks/targets.tsv"
+        benchmark_of(STAGES["targets"])
     threads: THREADS["threads"]
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
     conda:
-        f"{ENVS}/data.yaml"
+        conda_of(STAGES["targets"])
     container:
-        f"{ENVS}/images/data.sif"
+        image_of(STAGES["targets"])
     message:
         "Derive the targets"
     shell:
@@ -159,26 +153,25 @@ rule targets:
 # Magnitudes and colours, observed and rest-frame.
 rule photometry:
     input:
-        selected=f"{RUN}/catalogue/selected.parquet",
+        **inputs(STAGES["photometry"]),
     output:
-        table=f"{RUN}/catalogue/photometry.parquet",
-        dropped=f"{RUN}/catalogue/dropped/photometry.parquet",
+        **outputs(STAGES["photometry"]),
     params:
         photometry=section("photometry"),
-        rest_frame="--rest-frame" if REST_FRAME else "--no-rest-frame",
+        rest_frame="--rest-frame" if run.has_rest_frame else "--no-rest-frame",
         code=code("photometry"),
     log:
-        f"{RUN}/logs/photometry.log",
+        log_of(STAGES["photometry"]),
     benchmark:
-        f"{RUN}/studies/photometry.tsv"
+        benchmark_of(STAGES["photometry"])
     threads: THREADS["threads"]
     resources:
         mem_mb=growing(8000),
         runtime=growing(60),
     conda:
-        f"{ENVS}/data.yaml"
+        conda_of(STAGES["photometry"])
     container:
-        f"{ENVS}/images/data.sif"
+        image_of(STAGES["photometry"])
     message:
         "Derive magnitudes and colours"
     shell:
@@ -190,13 +183,9 @@ rule photometry:
 # Disjoint sets for the VAE and the flows.
 rule splits:
     input:
-        targets_table=f"{RUN}/catalogue/targets.parquet",
-        photometry_table=only_if(HAS_BANDS, f"{RUN}/catalogue/photometry.parquet"),
-        index=only_if(HAS_STAMPS, f"{RUN}/stamps/index.parquet"),
-        selected=only_if(config["splits"]["by"] == "sky", f"{RUN}/catalogue/selected.parquet"),
+        **inputs(STAGES["splits"]),
     output:
-        table=f"{RUN}/catalogue/splits.parquet",
-        dropped=f"{RUN}/catalogue/dropped/splits.parquet",
+        **outputs(STAGES["splits"]),
     params:
         targets=section("targets"),
         photometry=section("photometry"),
@@ -204,17 +193,17 @@ rule splits:
         seed=config["seed"],
         code=code("splits"),
     log:
-        f"{RUN}/logs/splits.log",
+        log_of(STAGES["splits"]),
     benchmark:
-        f"{RUN}/benchmarks/splits.tsv"
+        benchmark_of(STAGES["splits"])
     threads: THREADS["threads"]
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
     conda:
-        f"{ENVS}/data.yaml"
+        conda_of(STAGES["splits"])
     container:
-        f"{ENVS}/images/data.sif"
+        image_of(STAGES["splits"])
     message:
         "Divide the galaxies into sets"
     shell:
@@ -230,31 +219,25 @@ rule splits:
 # Every galaxy that left, with its stage and reason.
 rule account:
     input:
-        f"{RUN}/catalogue/dropped/select.parquet",
-        f"{RUN}/catalogue/dropped/targets.parquet",
-        only_if(HAS_BANDS, f"{RUN}/catalogue/dropped/photometry.parquet"),
-        expand(f"{RUN}/catalogue/dropped/stamps-{{shard}}.parquet", shard=SHARDS),
-        only_if(HAS_STAMPS, f"{RUN}/catalogue/dropped/index-stamps.parquet"),
-        f"{RUN}/catalogue/dropped/splits.parquet",
+        **inputs(STAGES["account"]),
     output:
-        table=f"{RUN}/catalogue/dropped.parquet",
-        totals=f"{RUN}/catalogue/account.json",
+        **outputs(STAGES["account"]),
     params:
         code=code("account"),
     log:
-        f"{RUN}/logs/account.log",
+        log_of(STAGES["account"]),
     benchmark:
-        f"{RUN}/benchmarks/account.tsv"
+        benchmark_of(STAGES["account"])
     threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(10),
     conda:
-        f"{ENVS}/data.yaml"
+        conda_of(STAGES["account"])
     container:
-        f"{ENVS}/images/data.sif"
+        image_of(STAGES["account"])
     message:
         "Account for the galaxies that left"
     shell:
-        "mgsflow account --parts {input:q} --out {output.table:q} --totals {output.totals:q} "
+        "mgsflow account --parts {input.parts:q} --out {output.table:q} --totals {output.totals:q} "
         "--threads {threads} 2>&1 | tee {log:q}"

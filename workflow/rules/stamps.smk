@@ -1,69 +1,74 @@
 # Images: SAS frames, the stamps cut from them, sharded by field.
+# What the stamps of a shard depend on: neither on the cut of the index, nor on other services.
+PROVIDER = config["stamps"]["provider"]
+CUT = [key for key in config["stamps"] if key != "masked_max"]
+SERVICE = {"legacy": ("legacy_url",), "jpeg": ("jpeg_url",)}.get(
+    PROVIDER, ("data_release", "sas_url")
+)
+IMAGE_FILES = ("stamp_folder", "stamp_format")
+# Of a job that cuts stamps [MB]: frames of the fields in work and their neighbours, unpacked
+STAMP_MEMORY = 1000 + 40 * (config["network"]["downloads"] + 3) + 40 * THREADS["stamp_threads"]
 
 
 # A simulated sky's frames in SAS layout, shard by shard; gone once the stamps are cut.
 rule simulate_frames:
     input:
-        selected=f"{RUN}/catalogue/selected.parquet",
-        truth=f"{RUN}/sky/truth.parquet",
+        **inputs(STAGES["simulate-frames"]),
     output:
-        temp(directory(f"{RUN}/sky/sas/{{shard}}")),
+        **outputs(STAGES["simulate-frames"]),
     params:
         stamps=section("stamps", *CUT),
         simulated=section("simulated"),
         seed=config["seed"],
         code=code("simulate-frames"),
     log:
-        f"{RUN}/logs/simulate-frames-{{shard}}.log",
+        log_of(STAGES["simulate-frames"]),
     benchmark:
-        f"{RUN}/benchmarks/simulate-frames-{{shard}}.tsv"
+        benchmark_of(STAGES["simulate-frames"])
     threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),
     conda:
-        f"{ENVS}/data.yaml"
+        conda_of(STAGES["simulate-frames"])
     container:
-        f"{ENVS}/images/data.sif"
+        image_of(STAGES["simulate-frames"])
     message:
         "Simulate frames, shard {wildcards.shard}"
     shell:
         "mgsflow simulate-frames --selected {input.selected:q} --truth {input.truth:q} "
         "--shard {wildcards.shard} --stamps {params.stamps:q} --simulated {params.simulated:q} "
-        "--seed {params.seed} --out {output:q} --threads {threads} 2>&1 | tee {log:q}"
+        "--seed {params.seed} --out {output.frames:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 # The stamps of a shard's galaxies, from frames, a cutout service or image files.
 rule stamps:
     input:
-        selected=f"{RUN}/catalogue/selected.parquet",
-        frames=only_if(SKY == "simulated", f"{RUN}/sky/sas/{{shard}}"),
-        folder=only_if(OWN_IMAGES, config["catalogue"]["stamp_folder"]),
+        **inputs(STAGES["stamps"]),
     output:
-        shard=f"{RUN}/stamps/shard-{{shard}}.h5",
-        dropped=f"{RUN}/catalogue/dropped/stamps-{{shard}}.parquet",
+        **outputs(STAGES["stamps"]),
     params:
         stamps=section("stamps", *CUT),
-        sky=SKY,
+        sky=config["sky"],
         sdss=section("sdss", *SERVICE),
         catalogue=section("catalogue", *IMAGE_FILES),
-        partial=f"{RUN}/checkpoints/stamps/{{shard}}",
+        partial=f"{CHECKPOINTS}/stamps/{{shard}}",
         downloads=f"{RUN}/downloads",
         code=code("stamps"),
     log:
-        f"{RUN}/logs/stamps-{{shard}}.log",
+        log_of(STAGES["stamps"]),
     benchmark:
-        f"{RUN}/benchmarks/stamps-{{shard}}.tsv"
+        benchmark_of(STAGES["stamps"])
     threads: THREADS["stamp_threads"]
     resources:
         mem_mb=growing(STAMP_MEMORY),
         runtime=growing(240),
-        downloads=int(FROM_SERVICES),
+        downloads=int(run.downloads_images),
         network=NETWORK,
     conda:
-        f"{ENVS}/data.yaml"
+        conda_of(STAGES["stamps"])
     container:
-        f"{ENVS}/images/data.sif"
+        image_of(STAGES["stamps"])
     message:
         "Cut stamps, shard {wildcards.shard}"
     shell:
@@ -78,28 +83,27 @@ rule stamps:
 # Which shard and row holds which galaxy.
 rule index_stamps:
     input:
-        expand(f"{RUN}/stamps/shard-{{shard}}.h5", shard=SHARDS),
+        **inputs(STAGES["index-stamps"]),
     output:
-        index=f"{RUN}/stamps/index.parquet",
-        dropped=f"{RUN}/catalogue/dropped/index-stamps.parquet",
+        **outputs(STAGES["index-stamps"]),
     params:
         masked_max=config["stamps"]["masked_max"],
         code=code("index-stamps"),
     log:
-        f"{RUN}/logs/index-stamps.log",
+        log_of(STAGES["index-stamps"]),
     benchmark:
-        f"{RUN}/benchmarks/index-stamps.tsv"
+        benchmark_of(STAGES["index-stamps"])
     threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),
     conda:
-        f"{ENVS}/data.yaml"
+        conda_of(STAGES["index-stamps"])
     container:
-        f"{ENVS}/images/data.sif"
+        image_of(STAGES["index-stamps"])
     message:
         "Index the stamps"
     shell:
-        "mgsflow index-stamps --shards {input:q} --masked-max {params.masked_max} "
+        "mgsflow index-stamps --shards {input.shards:q} --masked-max {params.masked_max} "
         "--out {output.index:q} --dropped {output.dropped:q} --threads {threads} "
         "2>&1 | tee {log:q}"

@@ -31,14 +31,13 @@ from mgsflow.archive.metadata import (
 )
 from mgsflow.archive.readme import readme
 from mgsflow.archive.source import licence_year, pins, project, source_files
-from mgsflow.config import Archive
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
 from mgsflow.core.progress import say, track
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
-# What the settings can leave out: the large files of a folder of results.
-_OPTIONAL = {"posteriors": "posteriors/*.h5", "stamps": "stamps/*"}
+# What a reader may look for, and the settings of a run can leave out, by its name in words.
+_OPTIONAL = {"the posterior draws": "posteriors/*.h5", "the stamps": "stamps/*"}
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,15 @@ class _Text:
         return io.BytesIO(self.data)
 
 
-def archive(
-    *, files: list[Path], root: Path, repository: Path, archive: Archive, out: Path
-) -> None:
+def archive(*, files: list[Path], root: Path, repository: Path, out: Path) -> None:
     """Pack the results `files` of the folder `root`, results/RUN, and their source into `out`.
 
     The archive is an RO-Crate 1.1 in a zip: the files lie below results/ as they lie below
     `root`, the source and the locks of its environments below source/, as in `repository`.
-    manifest-sha256.txt lists the SHA-256 of each. The settings `archive` leave posterior draws or
-    stamps out. root/config.yaml, the run's settings, must be among the files.
+    manifest-sha256.txt lists the SHA-256 of each. root/config.yaml, the run's settings, must be
+    among the files.
     """
-    held = _results(files, root, archive)
+    held = _results(files, root)
     held |= {f"{SOURCES}/{p.as_posix()}": repository / p for p in source_files(repository)}
     _check_names(held)
     run = _describe(root, held[CONFIG], repository)
@@ -77,7 +74,7 @@ def archive(
     say(f"archive: {len(contents)} files, {out.stat().st_size / 1e6:.1f} MB")
 
 
-def _results(files: list[Path], root: Path, settings: Archive) -> dict[str, Path]:
+def _results(files: list[Path], root: Path) -> dict[str, Path]:
     """The results to be held, by their name in the archive."""
     inside = {_relative(path, root): path for path in files}
     if Path("config.yaml") not in inside:
@@ -85,12 +82,6 @@ def _results(files: list[Path], root: Path, settings: Archive) -> dict[str, Path
             f"--files: {root}/config.yaml, the run's settings, is not among them; without it the "
             "run cannot be repeated. Name it as well."
         )
-    for key, pattern in _OPTIONAL.items():
-        if not getattr(settings, key):
-            left_out = [path for path in inside if path.match(pattern) and len(path.parts) == 2]
-            inside = {path: inside[path] for path in inside if path not in left_out}
-            if left_out:
-                say(f"archive: archive.{key} is false: {len(left_out)} files left out")
     return {f"{RESULTS}/{path.as_posix()}": inside[path] for path in inside}
 
 
@@ -142,10 +133,9 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 def _absent(held: Mapping[str, Path]) -> list[str]:
     """What a reader may look for and not find, in words."""
-    words = {"posteriors": "the posterior draws", "stamps": "the stamps"}
     return [
-        words[key]
-        for key, pattern in _OPTIONAL.items()
+        words
+        for words, pattern in _OPTIONAL.items()
         if not any(Path(name).match(f"{RESULTS}/{pattern}") for name in held)
     ]
 

@@ -6,7 +6,6 @@ https://www.researchobject.org/workflow-run-crate/profiles/workflow_run_crate
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -15,6 +14,7 @@ from rocrate.model import ComputationalWorkflow, ContextEntity, Entity, File, So
 from rocrate.rocrate import ROCrate
 
 from mgsflow.archive.manifest import MANIFEST
+from mgsflow.report.contents import ITEMS
 
 METADATA = "ro-crate-metadata.json"
 README = "README.md"
@@ -121,13 +121,10 @@ def _add_file(crate: ROCrate, member: Member) -> File:
 
 
 def file_title(name: str) -> str:
-    """What a file of the archive is called: Table 1 (csv), Figure 2a (pdf), or its own name."""
+    """What a file of the archive is called: the title of a table or figure, or its own name."""
     path = PurePosixPath(name)
-    numbered = re.fullmatch(r"(table|figure)(\d+[a-z]?)", path.stem)
-    if path.parts[:2] in ((RESULTS, "tables"), (RESULTS, "figures")):
-        kind = path.parts[1][:-1].capitalize()
-        label = f"{kind} {numbered[2]}" if numbered else f"{kind}: {path.stem}"
-        return f"{label} ({path.suffix[1:]})"
+    if path.parts[:2] in ((RESULTS, "tables"), (RESULTS, "figures")) and path.stem in ITEMS:
+        return f"{ITEMS[path.stem].title} ({path.suffix[1:]})"
     return _TITLES.get(name, name)
 
 

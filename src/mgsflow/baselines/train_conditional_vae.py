@@ -15,6 +15,7 @@ from mgsflow.baselines.conditional_vae_fitting import NAME, TargetVaeEpochs, pre
 from mgsflow.baselines.predictions import LEAST_MEASURED, NO_BLOCK, QUANTITIES, SETS, long
 from mgsflow.config import Baselines, Compute, Targets, Vae
 from mgsflow.config.evaluation import ConditionalVae
+from mgsflow.core.contract import HISTORY, TELEMETRY
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.core.seeds import derive_seed
@@ -46,16 +47,14 @@ def train_conditional_vae(
     checkpoints: Path,
     out: Path,
     predictions: Path,
-    description: Path,
-    history: Path,
-    telemetry: Path,
     code: str = "",
 ) -> None:
     """Train the conditional VAE on the flows' training stamps and predict the other two sets.
 
     Of the settings `vae` it has the convolutions' channels and the stretch; all else stands in
     `baselines.conditional_vae`. The weights with the least error on the validation set are kept.
-    The table --predictions has the columns of the stage baselines. Interrupted, it goes on from the
+    --out is the folder of the model, as that of train-vae. The table --predictions has the columns
+    of the stage baselines. Interrupted, it goes on from the
     last epoch's checkpoint, as train-vae does. Raises UserError where a galaxy has no stamp, or its
     stamp a pixel that is no number.
     """
@@ -88,9 +87,9 @@ def train_conditional_vae(
     tables = [_predictions(network, pixels[name], data, name, settings) for name in SETS[1:]]
     write_table(predictions, pd.concat(tables, ignore_index=True), QUANTITIES)
     facts = _facts(network, fit, data, settings, vae, compute)
-    save_model(out, description, network.state_dict(), facts)
-    write_history(history, fit.history)
-    cost.write(telemetry)
+    save_model(out, network.state_dict(), facts)
+    write_history(out / HISTORY, fit.history)
+    cost.write(out / TELEMETRY)
     kept.clear()
 
 

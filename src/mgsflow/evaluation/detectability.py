@@ -14,8 +14,7 @@ from mgsflow.core.progress import say
 from mgsflow.core.quantities import METALLICITY
 from mgsflow.core.seeds import derive_seed
 from mgsflow.evaluation.metrics import bootstrap_interval
-from mgsflow.inference.draws import PosteriorSet
-from mgsflow.inference.variants import each_variant
+from mgsflow.inference.draws import PosteriorSet, each_variant
 
 SET = "test"
 THRESHOLD = 0.5
@@ -24,7 +23,6 @@ THRESHOLD = 0.5
 def detectability(
     *,
     posteriors: list[Path],
-    variants: list[str],
     evaluation: Evaluation,
     seed: int,
     out: Path,
@@ -38,7 +36,7 @@ def detectability(
     modelled: {"absent": reason}.
     """
     result = {}
-    for variant, posterior in each_variant(posteriors, variants, SET):
+    for variant, posterior in each_variant(posteriors, SET):
         reason = _absent(posterior)
         if reason:
             say(f"detectability: {variant}: {reason}")

@@ -18,8 +18,7 @@ from mgsflow.core.tables import read_table, write_table
 from mgsflow.core.variants import inputs_of, with_inputs
 from mgsflow.evaluation import metrics
 from mgsflow.evaluation.ceiling import ceiling, target_errors
-from mgsflow.inference.draws import PosteriorSet
-from mgsflow.inference.variants import each_variant
+from mgsflow.inference.draws import PosteriorSet, each_variant
 from mgsflow.sample.sky_blocks import BY_GALAXY
 
 SET = "test"
@@ -68,7 +67,6 @@ def scores(
     features: Path,
     selected: Path,
     posteriors: list[Path],
-    variants: list[str],
     baselines: list[Path],
     targets: Targets,
     evaluation: Evaluation,
@@ -84,7 +82,7 @@ def scores(
     """
     rows: list[dict[str, object]] = []
     means: dict[str, pd.DataFrame] = {}
-    for variant, posterior in each_variant(posteriors, variants, SET):
+    for variant, posterior in each_variant(posteriors, SET):
         say(f"scores: {variant}")
         rows += [
             _score_posterior(variant, posterior, target, evaluation, seed)

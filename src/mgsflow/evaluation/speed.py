@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from mgsflow.config import Compute, Evaluation
+from mgsflow.core.contract import TELEMETRY
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import read_json, write_json
 from mgsflow.core.progress import say, track
@@ -38,21 +39,21 @@ def speed(
     property_model: Path | None = None,
     line_model: Path | None = None,
     index: Path | None = None,
-    vae_model: Path | None = None,
-    vae_description: Path | None = None,
-    variant: str,
-    training: list[Path],
+    encoder: Path | None = None,
     evaluation: Evaluation,
     compute: Compute,
     seed: int,
     out: Path,
 ) -> None:
-    """Time `variant` from stamp and magnitudes to `speed_draws` joint draws of every target.
+    """Time the way from stamp and magnitudes to `speed_draws` joint draws of every target.
+
+    --property-model and --line-model are the folders of the two flows of one variant, --encoder
+    that of the encoder whose latents they see.
 
     Three steps are timed: reading the stamps from their shards (from the page cache, as the first
     pass has read them), encoding them, the stretch included, and sampling both flows. For
     `speed_galaxies` test galaxies together, and for one alone. A variant without images only
-    samples. The trainings' time (their telemetry files) stands apart: it is paid once.
+    samples. The trainings' time, by the telemetry beside the models, stands apart: it is paid once.
 
     JSON: `batch` and `single` each have `galaxies`, and `reading`, `encoding`, `sampling` and
     `total` in seconds a galaxy, null where a step does not exist, and `core_seconds` of the whole
@@ -62,14 +63,14 @@ def speed(
     torch.set_num_threads(compute.flow_threads)
     device = choose_device(compute)
     with Telemetry("speed", device) as cost:
-        stamps, vae = _open_images(variant, shards, index, vae_model, vae_description, device)
+        posterior = _load_posterior(property_model, line_model).to(device)
+        stamps, vae = _open_images(posterior.variant, shards, index, encoder, device)
         galaxies = _choose(features, stamps, evaluation.speed_galaxies, seed)
-        posterior = _load_posterior(variant, property_model, line_model).to(device)
         work = _Work(galaxies, posterior, stamps, vae, device, evaluation.speed_draws, seed)
         batch, single = work.best(len(galaxies)), work.best(1)
     facts = cost.summary()
     result = {
-        "variant": variant,
+        "variant": posterior.variant,
         "device": facts["device"],
         "device_type": device.type,
         "threads": facts["threads"],
@@ -79,7 +80,7 @@ def speed(
         "passes": _PASSES,
         "batch": batch,
         "single": single,
-        "training": {name: value for path in training for name, value in [_training(path)]},
+        "training": dict(_training(path) for path in (encoder, property_model, line_model) if path),
     }
     for name, timed in (("batch", batch), ("single", single)):
         say(f"speed: {name} of {timed['galaxies']}: {timed['total']:.3g} s a galaxy")
@@ -155,18 +156,14 @@ def _open_images(
     variant: str,
     shards: list[Path],
     index: Path | None,
-    model: Path | None,
-    description: Path | None,
+    encoder: Path | None,
     device: torch.device,
 ) -> tuple[StampSet | None, TrainedVae | None]:
     if not variant.startswith("images"):
         return None, None
-    if not shards or index is None or model is None or description is None:
-        raise UserError(
-            f"{variant} starts from stamps: give --shards, --index, --vae-model and "
-            "--vae-description."
-        )
-    vae = load_vae(model, description, device)
+    if not shards or index is None or encoder is None:
+        raise UserError(f"{variant} starts from stamps: give --shards, --index and --encoder.")
+    vae = load_vae(encoder, device)
     stamps = StampSet(shards, read_table(index, ["objid", "shard", "row"]), vae.stretch)
     vae.check(stamps.layout)
     return stamps, vae
@@ -187,22 +184,14 @@ def _choose(features: Path, stamps: StampSet | None, count: int, seed: int) -> p
     return table.iloc[order[:count]].reset_index(drop=True)
 
 
-def _load_posterior(
-    variant: str, property_model: Path | None, line_model: Path | None
-) -> Posterior:
+def _load_posterior(property_model: Path | None, line_model: Path | None) -> Posterior:
     if property_model is None and line_model is None:
         raise UserError("There is no flow to time: give --property-model, --line-model or both.")
-    posterior = Posterior.load(property_model, line_model)
-    if posterior.variant != variant:
-        raise UserError(
-            f"{property_model or line_model}: is of {posterior.variant}, not {variant}."
-        )
-    return posterior
+    return Posterior.load(property_model, line_model)
 
 
-def _training(path: Path) -> tuple[str, dict[str, Any]]:
+def _training(folder: Path) -> tuple[str, dict[str, Any]]:
     """Name of a model, and what its training took: `property/VARIANT`, or `vae`."""
-    facts = read_json(path)
-    folder = path.parent
+    facts = read_json(folder / TELEMETRY)
     name = f"{folder.parent.name}/{folder.name}" if facts["stage"] == "train-flow" else folder.name
     return name, {key: facts[key] for key in ("wall_seconds", "cpu_seconds", "device", "threads")}

@@ -12,8 +12,7 @@ import pandas as pd
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.tables import write_table
-from mgsflow.inference.draws import PosteriorSet
-from mgsflow.inference.variants import each_variant
+from mgsflow.inference.draws import PosteriorSet, each_variant
 
 SET = "validation"  # the paper's Table 2
 _OWN = "in the target's unit, lines in ln(1 + F)"
@@ -43,7 +42,7 @@ class Variances:
         return self.aleatoric + self.epistemic
 
 
-def uncertainty(*, posteriors: list[Path], variants: list[str], out: Path) -> None:
+def uncertainty(*, posteriors: list[Path], out: Path) -> None:
     """Split the spread of each target into aleatoric and epistemic sigma on the validation set.
 
     By the law of total variance over the members of the ensemble (paper, Table 2). Galaxies
@@ -51,7 +50,7 @@ def uncertainty(*, posteriors: list[Path], variants: list[str], out: Path) -> No
     epistemic and the total sigma are NaN.
     """
     rows: list[dict[str, object]] = []
-    for variant, posterior in each_variant(posteriors, variants, SET):
+    for variant, posterior in each_variant(posteriors, SET):
         if posterior.members < 2:
             say(f"uncertainty: {variant} has one member: its epistemic uncertainty is unknown")
         rows += _rows(variant, posterior)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,23 @@ def read_posterior(path: Path, set: str) -> PosteriorSet:
         raise UserError(
             f"{path}: not a readable HDF5 file ({error}). Remove it and rerun."
         ) from None
+
+
+def each_variant(paths: list[Path], set: str) -> Iterator[tuple[str, PosteriorSet]]:
+    """Variant and posteriors of `set` in each of the files, one at a time in memory.
+
+    Raises UserError where two files hold posteriors of the same variant.
+    """
+    seen: dict[str, Path] = {}
+    for path in paths:
+        posterior = read_posterior(path, set)
+        if posterior.variant in seen:
+            raise UserError(
+                f"{path}: holds the posteriors of {posterior.variant}, as does "
+                f"{seen[posterior.variant]}. Give one file for each variant."
+            )
+        seen[posterior.variant] = path
+        yield posterior.variant, posterior
 
 
 def _read_set(file: h5py.File, path: Path, set: str) -> PosteriorSet:

@@ -31,7 +31,6 @@ def sample_posteriors(
     features: Path,
     property_model: Path | None = None,
     line_model: Path | None = None,
-    variant: str,
     posteriors: Posteriors,
     compute: Compute,
     seed: int,
@@ -40,14 +39,13 @@ def sample_posteriors(
 ) -> None:
     """Draw joint posteriors for the validation and test galaxies.
 
-    --property-model and --line-model are the folders of the two flows, or their model.json.
+    --property-model and --line-model are the folders of the two flows of one variant.
     Writes the draws to --out (HDF5, docs/contracts.md) and their means, standard deviations and
     quantiles to --catalogue (FITS), with the flag of galaxies unlike the training set's.
     """
     torch.set_num_threads(compute.flow_threads)
     posterior = Posterior.load(property_model, line_model).to(choose_device(compute))
-    if posterior.variant != variant:
-        raise UserError(f"the models were trained on {posterior.variant}, not on {variant}")
+    variant = posterior.variant
     table = read_table(features, ["objid", "set", *posterior.inputs, *posterior.targets])
     summaries = []
     with atomic_path(out) as temporary, h5py.File(temporary, "w") as file:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mgsflow import __version__
+from mgsflow.core.contract import DESCRIPTION, WEIGHTS
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path, read_json, sha256, write_json
 from mgsflow.core.fingerprint import fingerprint as core_fingerprint
@@ -46,29 +47,26 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         ) from None
 
 
-def save_model(
-    weights: Path,
-    description_path: Path,
-    tensors: Mapping[str, Tensor],
-    description: dict[str, Any],
-) -> None:
-    """Write a model: `tensors` to `weights`, and beside them the JSON `description`.
+def save_model(folder: Path, tensors: Mapping[str, Tensor], description: dict[str, Any]) -> None:
+    """Write a model into `folder`: `tensors`, and beside them the JSON `description`.
 
     The description is what a reader needs to rebuild the model: architecture, standardisation,
     inputs, targets, units and data fingerprint. Versions of the software and the digest of the
     weights are added here.
     """
+    weights = folder / WEIGHTS
     save_tensors(weights, tensors)
     added = {"software": software_versions(), WEIGHTS_DIGEST: sha256(weights)}
-    write_json(description_path, description | added)
+    write_json(folder / DESCRIPTION, description | added)
 
 
-def load_model(weights: Path, description_path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the description that `save_model` wrote.
+def load_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the description that `save_model` wrote into `folder`.
 
     Raises UserError if a file is absent or broken, or if the two were not written together.
     """
-    description = _read_description(description_path)
+    weights, description_path = Path(folder) / WEIGHTS, Path(folder) / DESCRIPTION
+    description = read_description(folder)
     tensors = load_tensors(weights)
     if description.get(WEIGHTS_DIGEST) != sha256(weights):
         raise UserError(
@@ -78,7 +76,9 @@ def load_model(weights: Path, description_path: Path) -> tuple[dict[str, Tensor]
     return tensors, description
 
 
-def _read_description(path: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
+    """What the model in `folder` says of itself. Raises UserError if it is absent or broken."""
+    path = Path(folder) / DESCRIPTION
     try:
         return read_json(path)
     except FileNotFoundError:

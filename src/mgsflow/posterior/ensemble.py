@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgsflow.core.contract import DESCRIPTION
 from mgsflow.core.errors import UserError
 from mgsflow.core.seeds import derive_seed
 from mgsflow.models.branch import Architecture, Branch
@@ -18,7 +19,6 @@ from mgsflow.models.standardise import Standardiser
 from mgsflow.models.storage import load_model
 from mgsflow.posterior.noise import galaxy_noise
 
-WEIGHTS, DESCRIPTION = "members.safetensors", "model.json"
 FLOWS = ("property", "line")
 
 
@@ -36,19 +36,17 @@ class Ensemble:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """From a folder flows/FLOW/VARIANT, or a file in it.
+        """From a folder flows/FLOW/VARIANT.
 
         Raises UserError where a file is absent, broken, or of another run than the other.
         """
-        folder = Path(folder)
-        folder = folder.parent if folder.name in (WEIGHTS, DESCRIPTION) else folder
-        tensors, description = load_model(folder / WEIGHTS, folder / DESCRIPTION)
+        tensors, description = load_model(folder)
         try:
             return cls._rebuild(tensors, description)
         except (KeyError, TypeError, RuntimeError) as error:
             raise UserError(
-                f"{folder / DESCRIPTION}: does not describe a flow of this version of mgsflow "
-                f"({error}). Train it again with train-flow."
+                f"{Path(folder) / DESCRIPTION}: does not describe a flow of this version of "
+                f"mgsflow ({error}). Train it again with train-flow."
             ) from None
 
     @classmethod
@@ -180,7 +178,7 @@ def check_together(first: Ensemble, other: Ensemble) -> None:
 def find_models(folder: Path, variant: str | None = None) -> list[Path]:
     """The models' folders that `folder` stands for: its own, or all of a run's on one variant.
 
-    `folder` is a model's folder or a file in it, a run's folder flows/, which holds
+    `folder` is a model's folder, a run's folder flows/, which holds
     FLOW/VARIANT/, or the run's folder, which holds flows/. Raises UserError where `variant` is not
     there, or is left open and several are.
     """

@@ -68,8 +68,8 @@ class Posterior:
         """From a run's models, or from chosen ones.
 
         `folders` is one run's folder, results/RUN or results/RUN/flows, with `variant` if it holds
-        several; or the folders flows/property/VARIANT and flows/line/VARIANT (or a file in each),
-        of which either may be left out or None. The targets come in the order of the folders.
+        several; or the folders flows/property/VARIANT and flows/line/VARIANT, of which either may
+        be left out or None. The targets come in the order of the folders.
 
         Raises UserError where a model is absent or broken, is not of `variant`, or two were
         trained on different inputs or with different numbers of members.

@@ -20,20 +20,21 @@ _INPUTS_WIDTH = 1.12
 def figure1(
     *,
     out: Path,
-    vae: Path | None = None,
+    encoder: Path | None = None,
     property_model: Path | None = None,
     line_model: Path | None = None,
 ) -> None:
-    """Draw the architecture of the run's models (paper, Figure 1) from their model.json.
+    """Draw the architecture of the run's models (paper, Figure 1) from their descriptions.
 
-    All sizes are those of the models. Parts that the run lacks are left out.
+    --encoder, --property-model and --line-model are the models' folders. All sizes are those of
+    the models. Parts that the run lacks are left out.
     """
     branches = [
         (title, read_branch(path))
         for title, path in (("Properties", property_model), ("Emission lines", line_model))
         if path is not None
     ]
-    image = read_vae(vae) if vae is not None else None
+    image = read_vae(encoder) if encoder is not None else None
     style.save(draw(image, branches), out)
 
 

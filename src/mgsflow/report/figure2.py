@@ -17,8 +17,7 @@ from mgsflow.core.progress import say
 from mgsflow.core.quantities import LINES, PROPERTIES, label
 from mgsflow.core.tables import read_table
 from mgsflow.evaluation.metrics import r2
-from mgsflow.inference.draws import PosteriorSet
-from mgsflow.inference.variants import each_variant
+from mgsflow.inference.draws import PosteriorSet, read_posterior
 from mgsflow.models.inputs import LABELS
 from mgsflow.report import style
 
@@ -50,7 +49,6 @@ def figure2(
     *,
     posteriors: Path,
     kind: str,
-    variant: str,
     out: Path,
     scores: Path | None = None,
 ) -> None:
@@ -62,13 +60,13 @@ def figure2(
     """
     if kind not in TARGETS:
         raise UserError(f"--kind {kind}: expected {' or '.join(TARGETS)}.")
-    [(_, posterior)] = each_variant([posteriors], [variant], SET)
-    panels = _panels(posterior, kind, variant, scores)
-    style.save(draw(panels, kind, variant), out)
+    posterior = read_posterior(posteriors, SET)
+    panels = _panels(posterior, kind, scores)
+    style.save(draw(panels, kind, posterior.variant), out)
 
 
-def _panels(posterior: PosteriorSet, kind: str, variant: str, scores: Path | None) -> list[_Panel]:
-    intervals = _intervals(scores, variant)
+def _panels(posterior: PosteriorSet, kind: str, scores: Path | None) -> list[_Panel]:
+    intervals = _intervals(scores, posterior.variant)
     panels = []
     for target in TARGETS[kind]:
         if target not in posterior.targets:

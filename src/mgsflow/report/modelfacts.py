@@ -1,4 +1,4 @@
-"""What Figure 1 needs to know of the models, from the model.json beside them."""
+"""What Figure 1 needs to know of the models, from their folders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mgsflow.core.contract import DESCRIPTION
 from mgsflow.core.errors import UserError
 from mgsflow.core.quantities import METALLICITY
 from mgsflow.report.reading import read_facts
@@ -94,9 +95,9 @@ class BranchFacts:
         return _widths([self.settings["encoding"], self.settings["head_hidden"], outputs])
 
 
-def read_vae(path: Path) -> VaeFacts:
-    """The facts of a VAE. Raises UserError if `path` does not describe one."""
-    facts = read_facts(path)
+def read_vae(folder: Path) -> VaeFacts:
+    """The facts of the VAE in a model's folder. Raises UserError if it holds none."""
+    facts = read_facts(folder / DESCRIPTION)
     try:
         architecture = facts["architecture"]
         return VaeFacts(
@@ -106,12 +107,12 @@ def read_vae(path: Path) -> VaeFacts:
             int(architecture["latent"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: describes no VAE ({error!r}). Rerun train-vae.") from None
+        raise UserError(f"{folder}: describes no VAE ({error!r}). Rerun train-vae.") from None
 
 
-def read_branch(path: Path) -> BranchFacts:
-    """The facts of a flow's model. Raises UserError if `path` does not describe one."""
-    facts = read_facts(path)
+def read_branch(folder: Path) -> BranchFacts:
+    """The facts of the flow in a model's folder. Raises UserError if it holds none."""
+    facts = read_facts(folder / DESCRIPTION)
     try:
         architecture = facts["architecture"]
         return BranchFacts(
@@ -123,7 +124,7 @@ def read_branch(path: Path) -> BranchFacts:
             _members(facts),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: describes no flow ({error!r}). Rerun train-flow.") from None
+        raise UserError(f"{folder}: describes no flow ({error!r}). Rerun train-flow.") from None
 
 
 def _columns(inputs: Any) -> list[str]:

@@ -15,35 +15,13 @@ import pandas as pd
 from docutils.core import publish_parts
 
 from mgsflow import __version__
+from mgsflow.core.contract import DESCRIPTION
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import write_text
+from mgsflow.report.contents import ITEMS
 from mgsflow.report.reading import read_facts
 from mgsflow.report.writing import INTERVAL, read_markdown, text_columns
 
-TITLES = {
-    "table1": "Table 1. Accuracy by method and quantity",
-    "table2": "Table 2. Aleatoric and epistemic uncertainty",
-    "figure1": "Figure 1. Architecture",
-    "figure2a": "Figure 2a. Properties, predicted against true",
-    "figure2b": "Figure 2b. Emission lines, predicted against true",
-    "figure3a": "Figure 3a. Decoding along latent directions: first property",
-    "figure3b": "Figure 3b. Decoding along latent directions: second property",
-    "figure4": "Figure 4. UMAP of latents and photometry",
-    "detectability": "Detectability of metallicity",
-    "leakage": "Leakage",
-    "oracle": "Against the exact posteriors",
-    "contours": "Exact posteriors and the flows'",
-    "scores": "All scores",
-    "calibration": "Calibration: the verdicts",
-    "ranks": "Calibration: ranks and coverage",
-    "out_of_distribution": "Unusual galaxies: the flag",
-    "roc": "Unusual galaxies: ROC curves",
-    "speed": "Speed",
-    "sed": "Against SED fitting",
-    "cost": "Cost of the training",
-    "training": "Training curves",
-    "sample": "Sample",
-}
 SKIES = {
     "simulated": "These are results on a <strong>simulated sky</strong>. They show that the "
     "system works from end to end; they say nothing about SDSS's galaxies, and the published "
@@ -57,7 +35,7 @@ REPORT_SOFTWARE = ("matplotlib", "numpy", "pandas")
 
 
 @dataclass(frozen=True)
-class Item:
+class _Part:
     """A table or figure of the page: its file's stem, its title, its body and caption in HTML."""
 
     name: str
@@ -68,34 +46,36 @@ class Item:
 
 def report(
     *,
-    tables: list[Path],
-    figures: list[Path],
+    shown: list[Path],
     captions: list[Path],
     config: Path,
     run: str,
     sky: str,
     out: Path,
-    models: list[Path] | None = None,
+    encoder: Path | None = None,
+    flows: list[Path] | None = None,
 ) -> None:
-    """Join all tables (.csv, with their .md) and figures (.pdf, with their .png) in one page.
+    """Join all tables and figures in one page, in the order of mgsflow.report.contents.
 
-    The page needs no other file: images are embedded. `captions` are .rst files, one a table or
-    figure and named like it, which Snakemake's own report shows as well. `config` is the run's
-    resolved settings and `models` are the model.json of its models: the settings and the versions
-    of the software that trained them stand at the end.
+    `shown` are all their files. The page needs no other file: images are embedded. `captions` are
+    .rst files, one a table or figure and named like it, which Snakemake's own report shows as
+    well. `config` is the run's resolved settings; `encoder` and `flows` are the folders of its
+    models: the settings and the versions of the software that trained them stand at the end.
     """
-    bodies = {path.stem: _table(path) for path in tables}
-    bodies |= {path.stem: _figure(path) for path in figures}
-    strangers = sorted(set(bodies) - set(TITLES))
+    bodies = {path.stem: _table(path) for path in shown if path.suffix == ".md"}
+    bodies |= {path.stem: _figure(path) for path in shown if path.suffix == ".png"}
+    strangers = sorted(set(bodies) - set(ITEMS))
     if strangers:
-        raise UserError(f"report: no title for {', '.join(strangers)}: add it to report/page.py")
+        raise UserError(
+            f"--shown: {', '.join(strangers)} is no table or figure of mgsflow.report.contents."
+        )
     texts = {path.stem: path for path in captions}
     uncaptioned = sorted(set(bodies) - set(texts))
     if uncaptioned:
         raise UserError(f"--captions: none for {', '.join(uncaptioned)}; each has its NAME.rst")
     items = [
-        Item(name, title, bodies[name], _caption(texts[name]))
-        for name, title in TITLES.items()
+        _Part(name, item.title, bodies[name], _caption(texts[name]))
+        for name, item in ITEMS.items()
         if name in bodies
     ]
     template = Template(files("mgsflow.report").joinpath("page.html").read_text(encoding="utf-8"))
@@ -105,7 +85,7 @@ def report(
         sky=_sky(sky),
         contents="\n".join(f'<li><a href="#{i.name}">{escape(i.title)}</a></li>' for i in items),
         items="\n".join(map(_section, items)),
-        versions=escape(_versions(models or [])),
+        versions=escape(_versions([*([encoder] if encoder else []), *(flows or [])])),
         config=escape(config.read_text(encoding="utf-8")),
     )
     write_text(out, page)
@@ -121,7 +101,7 @@ def _versions(models: list[Path]) -> str:
     """The software that trained the models, and that drew the figures."""
     trained: dict[str, set[str]] = {}
     for path in models:
-        for name, version in read_facts(path, "software")["software"].items():
+        for name, version in read_facts(path / DESCRIPTION, "software")["software"].items():
             trained.setdefault(name, set()).add(version)
     parts = [f"{name} {' and '.join(sorted(found))}" for name, found in sorted(trained.items())]
     here = ", ".join(f"{name} {metadata.version(name)}" for name in REPORT_SOFTWARE)
@@ -129,7 +109,7 @@ def _versions(models: list[Path]) -> str:
     return f"Models: {', '.join(parts)}. {drawn}" if parts else drawn
 
 
-def _section(item: Item) -> str:
+def _section(item: _Part) -> str:
     kind = ' class="figure"' if item.body.startswith("<img") else ""
     return (
         f'<section id="{item.name}"{kind}><h2>{escape(item.title)}</h2>\n'
@@ -138,7 +118,7 @@ def _section(item: Item) -> str:
 
 
 def _table(path: Path) -> str:
-    shown = read_markdown(path.with_suffix(".md"))
+    shown = read_markdown(path)
     kinds = _kinds(shown)
     head = _cells("th", map(str, shown.columns), kinds)
     rows = "\n".join(_row(row, kinds) for row in shown.to_numpy().tolist())
@@ -174,8 +154,9 @@ def _typeset(text: str) -> str:
 
 
 def _figure(path: Path) -> str:
-    image = base64.b64encode(path.with_suffix(".png").read_bytes()).decode()
-    return f'<img alt="{escape(TITLES.get(path.stem, ""))}" src="data:image/png;base64,{image}">'
+    image = base64.b64encode(path.read_bytes()).decode()
+    title = escape(ITEMS[path.stem].title) if path.stem in ITEMS else ""
+    return f'<img alt="{title}" src="data:image/png;base64,{image}">'
 
 
 def _caption(path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from mgsflow.core.job import HANDED
 from mgsflow.site.findings import Finding, failure, ok, warning
@@ -31,7 +30,7 @@ def check_plan(site: Site) -> Iterator[Finding]:
 
 def check_profile(site: Site) -> Iterator[Finding]:
     """Each of the settings that a run was seen to fail without."""
-    found = [*_triggers(site), *_retries_of_rules()]
+    found = [*_triggers(site)]
     if site.on_slurm:
         found += [*_cluster(site), *_container(site), *_trainings(site)]
     yield from found
@@ -49,20 +48,6 @@ def _triggers(site: Site) -> Iterator[Finding]:
             "code goes unnoticed",
             "rerun-triggers: [mtime, params, input]",
         )
-
-
-def _retries_of_rules(folder: Path = Path("workflow/rules")) -> Iterator[Finding]:
-    rules = [path.name for path in sorted(folder.glob("*.smk")) if _sets_retries(path)]
-    if rules:
-        yield failure(
-            "profile",
-            f"a rule in {', '.join(rules)} has `retries:`: it would repeat inside the job as well",
-            "Take it out; `retries:` belongs to the profile.",
-        )
-
-
-def _sets_retries(path: Path) -> bool:
-    return re.search(r"^\s+retries:", path.read_text(), re.MULTILINE) is not None
 
 
 def _cluster(site: Site) -> Iterator[Finding]:

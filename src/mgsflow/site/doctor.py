@@ -28,7 +28,8 @@ from mgsflow.site.deployment import used_environments
 from mgsflow.site.findings import Finding, look, warning
 from mgsflow.site.plan_table import plan_table
 from mgsflow.site.probe import ask_service
-from mgsflow.site.profile import Site, environments, read_site
+from mgsflow.site.profile import Site, read_site
+from mgsflow.stages import RULES
 
 SIGNS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "failure": ("FAILURE", "red")}
 Check = tuple[str, Callable[[], Iterable[Finding]]]
@@ -85,7 +86,7 @@ def examine(site: Site, submit: bool, wait: float) -> Iterator[Finding]:
 
 def checks(site: Site, submit: bool, wait: float) -> Iterator[Check]:
     """What there is to look at on such a site, the cheap things first."""
-    by_rule = environments(request.rule for request in site.requests)
+    by_rule = {request.rule: RULES[request.rule].environment for request in site.requests}
     yield "plan", lambda: check_plan(site)
     yield "profile", lambda: check_profile(site)
     yield "software", lambda: check_deployment(site, used_environments(by_rule))

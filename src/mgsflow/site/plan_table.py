@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from mgsflow.config import Settings
 from mgsflow.estimate import estimate
-from mgsflow.site.profile import Request, Site, environments
-from mgsflow.stages import STAGES
+from mgsflow.site.profile import Request, Site
+from mgsflow.stages import RULES
 
 # Seconds of one thread for 1000 galaxies with 1000 joint draws of nine quantities, reading not
 # counted: docs/performance.md, "Sampling", on an Intel Xeon
@@ -31,12 +31,11 @@ def plan_table(site: Site) -> str:
     CPUs, memory and the time limit are those of one job's first attempt; the estimate is of one job
     as well, where there is one (`estimated_hours`).
     """
-    by_rule = environments(request.rule for request in site.requests)
     hours = estimated_hours(site.settings, site.requests)
     rows: dict[tuple[str, ...], list[Request]] = {}
     for request in sorted(site.requests, key=_position):
         alone = request.rule if request.jobs > 1 or request.rule in hours else ""
-        key = (alone, *_cells(request, by_rule.get(request.rule, "–")))
+        key = (alone, *_cells(request, RULES[request.rule].environment))
         rows.setdefault(key, []).append(request)
     lines = [_row(COLUMNS), _row(["---"] * len(COLUMNS))]
     for (_, *cells), requests in rows.items():
@@ -87,11 +86,9 @@ def _cells(request: Request, environment: str) -> list[str]:
     ]
 
 
-def _position(request: Request) -> tuple[int, str]:
+def _position(request: Request) -> int:
     """The order of the DAG, which is that of the stages."""
-    names = [name.replace("-", "_") for name in STAGES]
-    exact = request.rule if request.rule in names else request.rule.rstrip("ab")
-    return (names.index(exact) if exact in names else -1), request.rule
+    return list(RULES).index(request.rule)
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
 import tempfile
@@ -196,11 +195,3 @@ def _most(jobs: list[Mapping[str, Any]], name: str) -> int | None:
     numbers = [job["resources"].get(name) for job in jobs]
     known = [number for number in numbers if isinstance(number, int)]
     return max(known, default=None)
-
-
-def environments(rules: Iterable[str], folder: Path = Path("workflow/rules")) -> dict[str, str]:
-    """Of each rule the environment that its `container:` names."""
-    text = "\n".join(path.read_text() for path in sorted(folder.glob("*.smk")))
-    blocks = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
-    found = {name: re.search(r"images/(\w+)\.sif", block) for name, block in blocks}
-    return {rule: match[1] for rule in rules if (match := found.get(rule))}

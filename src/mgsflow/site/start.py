@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from mgsflow.core.errors import UserError
 from mgsflow.site.containers import check
 from mgsflow.site.deployment import container_command
+from mgsflow.stages import RULES
 
 ACTIVE = "MGSFLOW_ENVIRONMENT"
 
@@ -36,6 +38,34 @@ def check_programs(methods: Iterable[str], folder: Path) -> None:
             f"--sdm apptainer: Snakemake takes no image whose path has a space in it: {folder}\n"
             "Move the checkout to a path without spaces."
         )
+
+
+def check_rules(rules: Iterable[Any]) -> None:
+    """Hold Snakemake's rules to the registry of stages. Raises UserError that names each fault.
+
+    Each rule belongs to a stage, in that stage's environment, keeps a log and a benchmark, and
+    leaves retries to the profile: on a rule they would repeat inside the job as well.
+    """
+    faults = []
+    for rule in rules:
+        if rule.norun:
+            continue
+        if rule.name not in RULES:
+            faults.append(f"{rule.name}: no stage of mgsflow.stages has this rule's name")
+            continue
+        environment = RULES[rule.name].environment
+        named = {Path(str(rule.conda_env)).stem, Path(str(rule.container_img)).stem}
+        if named != {environment}:
+            faults.append(
+                f"{rule.name}: names the environments {', '.join(sorted(named))}; its stage runs "
+                f"in {environment}"
+            )
+        if rule.ruleinfo.retries:
+            faults.append(f"{rule.name}: has `retries:`, which belongs to the profile")
+        if not rule.log or not rule.benchmark:
+            faults.append(f"{rule.name}: has no `log:` or no `benchmark:`")
+    if faults:
+        raise UserError("The rules do not agree with the stages:\n" + "\n".join(faults))
 
 
 def too_many_threads(compute: Mapping[str, object], cores: int) -> str:

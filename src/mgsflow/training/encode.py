@@ -23,18 +23,18 @@ def encode(
     *,
     shards: list[Path],
     index: Path,
-    model: Path,
-    description: Path,
+    encoder: Path,
     compute: Compute,
     out: Path,
 ) -> None:
     """Encode all stamps with the frozen VAE: latent means and standard deviations by objid.
 
-    The stamps stream through the shards' maps. One with a pixel that is no number is refused: it
-    has no row in the result, and the file's notes count it.
+    --encoder is the folder of the trained model. The stamps stream through the shards' maps. One
+    with a pixel that is no number is refused: it has no row in the result, and the file's notes
+    count it.
     """
     torch.set_num_threads(compute.vae_threads)
-    vae = load_vae(model, description, choose_device(compute))
+    vae = load_vae(encoder, choose_device(compute))
     table = read_table(index, ["objid", "shard", "row"])
     stamps = StampSet(shards, table, vae.stretch)
     vae.check(stamps.layout)

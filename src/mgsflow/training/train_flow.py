@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mgsflow.config.models import Compute, Flows
 from mgsflow.config.sample import Photometry, Targets
+from mgsflow.core.contract import HISTORY, TELEMETRY
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
 from mgsflow.core.quantities import METALLICITY, QUANTITIES
@@ -50,16 +51,13 @@ def train_flow(
     seed: int,
     checkpoints: Path,
     out: Path,
-    description: Path,
-    history: Path,
-    telemetry: Path,
     code: str = "",
 ) -> None:
     """Train all members of one flow (property or line) on one variant's inputs.
 
-    Writes the members' weights to --out, what a loader needs to --description (JSON), the losses
-    of every epoch to --history (CSV: member, phase, epoch, train, validation) and what it cost to
-    --telemetry (JSON). An interrupted training goes on after its last whole phase.
+    --out is the folder of the model: the members' weights and their description, history.csv with
+    the losses of every epoch (member, phase, epoch, train, validation), telemetry.json with what
+    it cost. An interrupted training goes on after its last whole phase.
     """
     torch.set_num_threads(compute.flow_threads)
     device = choose_device(compute)
@@ -79,9 +77,9 @@ def train_flow(
         density = _density(data, variant, compute, seed)
     described = _describe(data, flow, variant, flows, seed, digest)
     described["input_density"] = density.to_json()
-    save_model(out, description, tensors | density.to_tensors(), described)
-    _write_history(history, rows)
-    meter.write(telemetry)
+    save_model(out, tensors | density.to_tensors(), described)
+    _write_history(out / HISTORY, rows)
+    meter.write(out / TELEMETRY)
     keep.clear()
 
 

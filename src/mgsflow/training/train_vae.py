@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mgsflow.config import Compute, Stamps, Vae
+from mgsflow.core.contract import HISTORY, TELEMETRY
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.core.seeds import derive_seed
@@ -37,14 +38,13 @@ def train_vae(
     seed: int,
     checkpoints: Path,
     out: Path,
-    description: Path,
-    history: Path,
-    telemetry: Path,
     code: str = "",
 ) -> None:
     """Train the VAE on the sets vae_train and vae_validation of the splits (paper, section 2.2).
 
-    The weights with the least validation loss are kept. Interrupted, it goes on from the last
+    --out is the folder of the model: weights and description, history.csv with the losses of every
+    epoch, telemetry.json with what it cost. The weights with the least validation loss are kept.
+    Interrupted, it goes on from the last
     epoch's checkpoint below the folder `checkpoints`, if settings, data and `code` (a digest of
     the program) are the same; the result has the same bits.
     """
@@ -64,9 +64,9 @@ def train_vae(
         fit = _fit(network, data, vae, seed, device, modes, kept, cost)
     cost.note(epochs=fit.epoch, parameters=sum(p.numel() for p in network.parameters()))
     facts = describe(network, data.stamps.stretch, layout) | _facts(fit, data, vae, compute, modes)
-    save_model(out, description, network.state_dict(), facts)
-    write_history(history, fit.history)
-    cost.write(telemetry)
+    save_model(out, network.state_dict(), facts)
+    write_history(out / HISTORY, fit.history)
+    cost.write(out / TELEMETRY)
     kept.clear()
 
 

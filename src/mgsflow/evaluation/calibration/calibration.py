@@ -21,8 +21,7 @@ from mgsflow.evaluation.calibration.columns import CURVES, QUANTITIES
 from mgsflow.evaluation.calibration.inputs import components, rows_of, slices
 from mgsflow.evaluation.calibration.recalibrate import learn
 from mgsflow.evaluation.calibration.verdict_names import PRIOR, RAW
-from mgsflow.inference.draws import PosteriorSet, read_posterior
-from mgsflow.inference.variants import each_variant
+from mgsflow.inference.draws import PosteriorSet, each_variant, read_posterior
 from mgsflow.posterior.prior_ratio import FEW, PriorRatio, effective_sizes, resample
 
 SET, LEARNT_ON = "test", "validation"
@@ -34,7 +33,6 @@ def calibration(
     *,
     features: Path,
     posteriors: list[Path],
-    variants: list[str],
     calibration: Calibration,
     seed: int,
     out: Path,
@@ -50,13 +48,11 @@ def calibration(
     table = read_table(features).set_index("objid")
     found: list[pd.DataFrame] = []
     drawn: list[pd.DataFrame] = []
-    paths = dict(zip(variants, posteriors, strict=False))
-    for variant, posterior in each_variant(posteriors, variants, SET):
-        _check(posterior, paths[variant])
+    variants = each_variant(posteriors, SET)
+    for path, (variant, posterior) in zip(posteriors, variants, strict=True):
+        _check(posterior, path)
         rows = rows_of(table, posterior.objid, features)
-        for name, given, notes in _versions(
-            posterior, table, rows, paths[variant], calibration, seed
-        ):
+        for name, given, notes in _versions(posterior, table, rows, path, calibration, seed):
             say(f"calibration: {variant}, recalibration: {name}, {len(given.truth)} galaxies")
             own, points = assess(given, calibration, seed)
             own = pd.DataFrame(own).assign(variant=variant, recalibration=name, **notes)

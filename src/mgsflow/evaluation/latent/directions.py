@@ -54,8 +54,7 @@ class _Galaxies:
 
 def directions(
     *,
-    model: Path,
-    description: Path,
+    encoder: Path,
     latents: Path,
     features: Path,
     evaluation: Evaluation,
@@ -78,7 +77,7 @@ def directions(
     `dimensions`, `signs`, `coefficients`, and attributes `objid`, `value`, `r2`.
     """
     torch.set_num_threads(threads)
-    vae = load_vae(model, description)
+    vae = load_vae(encoder)
     wanted = [name for name in evaluation.direction_targets if name in targets.properties]
     galaxies = _read(latents, features, wanted)
     with atomic_path(out) as temporary, h5py.File(temporary, "w") as file:

@@ -10,11 +10,11 @@ import pandas as pd
 
 from mgsflow.config import Targets
 from mgsflow.core.errors import UserError
-from mgsflow.core.files import read_json
 from mgsflow.core.quantities import LINES
 from mgsflow.core.tables import read_notes
 from mgsflow.evaluation.leakage.lines import REPORTED, Line, line
 from mgsflow.models.standardise import Standardiser
+from mgsflow.models.storage import read_description
 
 SAME_ORDER = 0.999  # rank correlation from which on an input is a target by another name
 TOLERANCE = 1e-9  # of a standardisation, in standard deviations: the last bits differ by machine
@@ -29,7 +29,7 @@ _OBSERVATION = re.compile(
 
 def input_lists(models: list[Path], predictions: Path, targets: Targets) -> list[Line]:
     """The models' own lists of inputs, in which nothing but light may be."""
-    lists = {str(path): read_json(path)["inputs"] for path in models}
+    lists = {str(path): read_description(path)["inputs"] for path in models}
     baselines = read_notes(predictions).get("inputs", {})
     lists |= {f"{predictions}: {method}": names for method, names in baselines.items()}
     for where, names in lists.items():
@@ -88,7 +88,7 @@ def standardisations(models: list[Path], table: pd.DataFrame) -> list[Line]:
     """The models' standardisations are those of the training rows, computed again."""
     train, checked, wrong = table[table["set"] == "train"], 0, {}
     for path in models:
-        model = read_json(path)
+        model = read_description(path)
         for kind in ("inputs", "targets"):
             stated = Standardiser.from_json(model["standardisation"][kind])
             checked += len(stated.mean)

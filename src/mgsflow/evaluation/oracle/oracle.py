@@ -50,7 +50,7 @@ def oracle(
     """Compare the flows' posteriors by photometry with the exact ones, galaxy by galaxy.
 
     --property-model and --line-model are flows on the inputs photometry-observed, of any family
-    (folders, or their model.json). --out is a table with a row a galaxy and target: moments, ranks
+    (their folders). --out is a table with a row a galaxy and target: moments, ranks
     and log-densities of both posteriors (docs/simulated-sky.md). --examples (HDF5) holds draws of
     both for three galaxies. Galaxies whose exact posterior has too small an effective sample are
     refused and counted.

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 
 from mgsflow.config import Compute, Evaluation
-from mgsflow.core.files import read_json
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.seeds import derive_seed
@@ -19,6 +18,7 @@ from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation.metrics import bootstrap_interval
 from mgsflow.evaluation.out_of_distribution.anomaly_names import USUAL
 from mgsflow.models.encoders.vae import TrainedVae, load_vae
+from mgsflow.models.storage import read_description
 from mgsflow.posterior.posterior import Posterior
 from mgsflow.training.loop import choose_device
 
@@ -59,8 +59,7 @@ def out_of_distribution(
     features: Path,
     anomalies: Path,
     stamps: Path,
-    vae_model: Path | None = None,
-    vae_description: Path | None = None,
+    encoder: Path | None = None,
     models: list[Path],
     evaluation: Evaluation,
     compute: Compute,
@@ -70,18 +69,18 @@ def out_of_distribution(
 ) -> None:
     """Judge the flag of unusual galaxies on those of the stage anomalies, variant by variant.
 
-    `models` are the model.json of all flows. --out has the ROC's area, the share that is flagged
-    and how much the members' disagreement grows, a row a variant and anomaly; --scores the two
-    scores of each galaxy. An anomaly that a variant cannot see, such as an empty stamp without
-    images, has no row.
+    `models` are the folders of all flows, --encoder that of the encoder of the stamps. --out has
+    the ROC's area, the share that is flagged and how much the members' disagreement grows, a row a
+    variant and anomaly; --scores the two scores of each galaxy. An anomaly that a variant cannot
+    see, such as an empty stamp without images, has no row.
     """
     torch.set_num_threads(compute.flow_threads)
     device = choose_device(compute)
     table = read_table(features)
     usual = table[table["set"] == SET].reset_index(drop=True)
     unusual = read_table(anomalies)
-    if vae_model is not None and vae_description is not None:
-        unusual = _encoded(unusual, stamps, load_vae(vae_model, vae_description, device))
+    if encoder is not None:
+        unusual = _encoded(unusual, stamps, load_vae(encoder, device))
     found = []
     for variant, posterior in _posteriors(models, device):
         say(f"out-of-distribution: {variant}")
@@ -101,7 +100,7 @@ def _posteriors(models: list[Path], device: torch.device) -> Iterator[tuple[str,
     """Each variant's posterior, both flows together, one at a time in memory."""
     folders: dict[str, list[Path]] = {}
     for path in models:
-        folders.setdefault(str(read_json(path)["variant"]), []).append(path.parent)
+        folders.setdefault(str(read_description(path)["variant"]), []).append(path)
     for variant, parts in folders.items():
         yield variant, Posterior.load(*parts).to(device)
 

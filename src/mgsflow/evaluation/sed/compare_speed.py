@@ -16,7 +16,7 @@ from mgsflow.evaluation.metrics import bias, r2
 from mgsflow.evaluation.sed.fit_sed import QUANTILES
 from mgsflow.evaluation.sed.galaxies import SET
 from mgsflow.evaluation.sed.method_names import ALL, FITTED, NESTED, TEMPLATES
-from mgsflow.inference.variants import each_variant
+from mgsflow.inference.draws import each_variant
 
 TARGETS = ("log_stellar_mass", "log_sfr")
 LEAST_OF_R2 = 10  # galaxies, of fewer of which the truths' spread is chance
@@ -31,7 +31,6 @@ def compare_speed(
     truth: Path,
     speed: Path,
     posteriors: list[Path],
-    variants: list[str],
     out: Path,
 ) -> None:
     """Compare the stage speed's times, and the posteriors, with bagpipes and kcorrect.
@@ -50,7 +49,7 @@ def compare_speed(
             f"{speed} is of {facts['draws']} draws, {sed} of {notes['draws']}: times are compared "
             "at equal draws. Rerun the older of the two stages."
         )
-    summaries = [fits, *_summaries(posteriors, variants)]
+    summaries = [fits, *_summaries(posteriors)]
     result = _times(fits, notes, facts)
     true = read_table(truth, ["objid", *TARGETS]).set_index("objid")
     result["accuracy"] = _accuracies(pd.concat(summaries, ignore_index=True), true)
@@ -61,10 +60,10 @@ def compare_speed(
     write_json(out, result)
 
 
-def _summaries(posteriors: list[Path], variants: list[str]) -> list[pd.DataFrame]:
+def _summaries(posteriors: list[Path]) -> list[pd.DataFrame]:
     """Quantiles of each variant's posteriors, in the columns of the stage fit-sed."""
     found = []
-    for variant, posterior in each_variant(posteriors, variants, SET):
+    for variant, posterior in each_variant(posteriors, SET):
         for target in TARGETS:
             if target not in posterior.targets:
                 continue

@@ -177,12 +177,12 @@ def describe(network: VariationalAutoencoder, stretch: Stretch, layout: Layout) 
     }
 
 
-def load_vae(model: Path, description: Path, device: torch.device | str = "cpu") -> TrainedVae:
-    """The VAE whose weights are in `model` and whose description is in `description`, frozen.
+def load_vae(folder: Path, device: torch.device | str = "cpu") -> TrainedVae:
+    """The VAE in the folder of a model, frozen.
 
     Raises UserError if a file is absent or broken or they do not belong together.
     """
-    weights, facts = load_model(model, description)
+    weights, facts = load_model(folder)
     try:
         architecture = {k: v for k, v in facts["architecture"].items() if k != "kind"}
         inputs = {k: v for k, v in facts["inputs"].items() if k != "orientation"}
@@ -192,6 +192,6 @@ def load_vae(model: Path, description: Path, device: torch.device | str = "cpu")
         layout = Layout(**inputs | {"bands": tuple(inputs["bands"])})
         precision = facts["settings"]["precision"]
     except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{description}: describes no VAE ({error}). Rerun train-vae.") from None
+        raise UserError(f"{folder}: describes no VAE ({error}). Rerun train-vae.") from None
     network = network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     return TrainedVae(network, stretch, layout, precision, torch.device(device))

@@ -1,0 +1,83 @@
+"""How a stage declares the files that it reads and writes.
+
+Paths are relative to the folder of a run, results/RUN. Names in braces, as in
+`flows/{flow}/{variant}/history.csv`, stand for what the run has of them: see `mgsflow.run.Run`.
+A path that begins with @ is a setting that names a file of the user's, as `@catalogue.path`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# What a folder of a trained model holds.
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+HISTORY, TELEMETRY = "history.csv", "telemetry.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """The folder of a trained model, which is one option of a command."""
+
+    folder: str
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """What a reader of the model depends on."""
+        return f"{self.folder}/{WEIGHTS}", f"{self.folder}/{DESCRIPTION}"
+
+    @property
+    def written(self) -> dict[str, str]:
+        """All that its training writes, by the name of a rule's output."""
+        return {
+            "weights": f"{self.folder}/{WEIGHTS}",
+            "description": f"{self.folder}/{DESCRIPTION}",
+            "history": f"{self.folder}/{HISTORY}",
+            "telemetry": f"{self.folder}/{TELEMETRY}",
+        }
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that a stage writes, if more is to be said of it than its path.
+
+    `archived` says whether the archive of the run holds it: always, never, or as the setting
+    `archive.NAME` says. A `temporary` one is removed when all that read it are done.
+    """
+
+    path: str
+    archived: bool | str = True
+    folder: bool = False
+    temporary: bool = False
+
+
+Paths = str | Model | tuple[str | Model, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command behind a rule, or a tool without one.
+
+    `reads` and `writes` are files by the name that its rule gives them. A run has the stage unless
+    `when` names a property of the run that does not hold.
+    """
+
+    name: str
+    module: str
+    function: str
+    help: str
+    environment: str = ""
+    reads: Mapping[str, Paths] = field(default_factory=dict)
+    writes: Mapping[str, str | Output] = field(default_factory=dict)
+    when: str = ""
+
+    @property
+    def rule(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        return {
+            name: output if isinstance(output, Output) else Output(output)
+            for name, output in self.writes.items()
+        }
