@@ -165,7 +165,7 @@ def test_the_gain_is_over_observed_colours_with_the_same_family_of_flows(tmp_pat
     write_table(tmp_path / "features.parquet", features)
     nobody = _baseline("x", posterior["objid"], truth[:, [0] * 4])[:0]
     write_table(tmp_path / "baselines.parquet", nobody)
-    _score(tmp_path, files, list(scatter))
+    _score(tmp_path, files)
     rest, other, same = read_table(tmp_path / "scores.parquet").to_dict("records")
     assert rest["r2_gain"] == pytest.approx(rest["r2"] - same["r2"])
     assert same["r2"] < other["r2"] - 0.05
@@ -221,7 +221,7 @@ def test_a_run_of_one_target_without_baselines(tmp_path):
     write_table(
         tmp_path / "baselines.parquet", _baseline("x", posterior["objid"], truth[:, [0] * 4])[:0]
     )
-    _score(tmp_path, [path], [PHOTOMETRY])
+    _score(tmp_path, [path])
     (row,) = read_table(tmp_path / "scores.parquet").to_dict("records")
     assert (row["target"], row["n"]) == ("redshift", 50)
     assert row["photo_z_outliers"] == 0
@@ -244,7 +244,7 @@ def test_a_split_by_sky_has_its_own_test_set_and_draws_whole_blocks(tmp_path):
     ours = ours[ours["target"] == "redshift"]
     write_table(tmp_path / "features.parquet", features)
     write_table(tmp_path / "baselines.parquet", pd.concat([sky, alone, ours]))
-    _score(tmp_path, [], [])
+    _score(tmp_path, [])
     rows = read_table(tmp_path / "scores.parquet").set_index("method")
     assert rows["n"].to_dict() == {"boosting_sky": 1000, "as_if_alone": 1000, "x": 50}
     assert rows["split"].to_dict() == {"boosting_sky": "sky", "as_if_alone": "sky", "x": "galaxy"}
@@ -282,7 +282,7 @@ def test_the_ceiling_is_the_accuracy_of_whoever_knows_the_true_values(tmp_path):
     ).assign(split="galaxy", block=-1)
     write_table(tmp_path / "baselines.parquet", known)
     catalogue.loc[catalogue.index[::5], "redshift_err"] = -1.0  # none
-    _score(tmp_path, [], [], catalogue)
+    _score(tmp_path, [], catalogue)
     rows = read_table(tmp_path / "scores.parquet").set_index(["method", "target"])
     assert rows.loc["ceiling", "n"].to_dict() == {"redshift": 1600, "log1p_h_alpha": 2000}
     for target in true:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.config import Targets
+from mgsflow.core.contract import DESCRIPTION
 from mgsflow.core.errors import UserError
 from mgsflow.core.quantities import LINES
 from mgsflow.core.tables import read_notes
@@ -29,7 +30,7 @@ _OBSERVATION = re.compile(
 
 def input_lists(models: list[Path], predictions: Path, targets: Targets) -> list[Line]:
     """The models' own lists of inputs, in which nothing but light may be."""
-    lists = {str(path): read_description(path)["inputs"] for path in models}
+    lists = {str(path / DESCRIPTION): read_description(path)["inputs"] for path in models}
     baselines = read_notes(predictions).get("inputs", {})
     lists |= {f"{predictions}: {method}": names for method, names in baselines.items()}
     for where, names in lists.items():
@@ -97,7 +98,7 @@ def standardisations(models: list[Path], table: pd.DataFrame) -> list[Line]:
                 name = model[kind][int(np.argmax(off))]
                 all_rows = not _differs(stated, table[model[kind]]).any()
                 of_all = ", which is that of all sets" if all_rows else ""
-                wrong[f"{path}: {name}{of_all}"] = int(off.sum())
+                wrong[f"{path / DESCRIPTION}: {name}{of_all}"] = int(off.sum())
     return [
         line(
             "Standardisation by the training rows alone",
