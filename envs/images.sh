@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds envs/images/NAME.sif from envs/NAME.def and envs/NAME.lock, tests it, and writes its digest
-# and those of what it was built from into envs/images.lock, which runs are checked against.
+# Builds envs/images/NAME.sif from envs/NAME.def and envs/NAME.lock and tests it. Writes its digest
+# and the digests of its inputs into envs/images.lock, against which every run is checked.
 # Usage: envs/images.sh [--force] [NAME...]     default: data train report
-# An image that is as it was built, from inputs that have not changed, is left alone, unless --force.
-# From the environment:
-#   BASE=debian   start from Debian's Python instead of a registry's image (envs/base.def)
-#   PIP_FLAGS     for pip, e.g. --extra-index-url=https://download.pytorch.org/whl/cpu; pip's own
-#                 settings of this machine (pip config list, PIP_*) hold inside as well
-#   MIRROR        of Debian, for BASE=debian; default: that of this machine's apt
+# An image is not rebuilt if neither it nor its inputs have changed, unless --force is given.
+# Environment variables:
+#   BASE=debian   use Debian's Python as base instead of an image from a registry (envs/base.def)
+#   PIP_FLAGS     options for pip, e.g. --extra-index-url=https://download.pytorch.org/whl/cpu; the
+#                 pip settings of this machine (pip config list, PIP_*) also apply inside the image
+#   MIRROR        Debian mirror for BASE=debian; default: the mirror of this machine's apt
 set -euo pipefail
 cd "$(dirname "$0")/.."
 images=envs/images
@@ -17,8 +17,8 @@ base=$images/.base
 fail() { echo "images.sh: $*" >&2; exit 2; }
 digest() { sha256sum "$1" | cut -d' ' -f1; }
 
-# What an image is built from, as words of its line in images.lock: the files of envs that its
-# definition takes, but for check.py, which tests what is there and changes nothing of it.
+# The inputs of an image as words of its line in images.lock: the files of envs/ that its definition
+# copies, except check.py, which tests the image but does not change it.
 inputs_of() {
   local name=$1 file words=""
   for file in $(sed -n 's|^ *envs/\([^ ]*\) /.*|\1|p' "envs/$name.def" | grep -vx check.py); do
@@ -28,7 +28,7 @@ inputs_of() {
   echo "$words pip=$(digest "$work/resolved")"
 }
 
-# The mirror of Debian that this machine's apt uses, if it has one.
+# The Debian mirror of this machine's apt, if it has one.
 mirror() {
   local uri=""
   if command -v apt-get >/dev/null; then
@@ -42,10 +42,10 @@ build_base() {
   local mark=$base.digest made
   made=$(digest envs/base.def)
   [ ! -d "$base" ] || [ "$(cat "$mark" 2>/dev/null)" != "$made" ] || return 0
-  echo "$base: Debian's Python, once for all images"
+  echo "$base: building Debian's Python, once for all images"
   rm -rf "$base" "$base.new" "$mark"
   apptainer build --sandbox --build-arg "mirror=$(mirror)" "$base.new" envs/base.def \
-    >"$images/base.log" 2>&1 || { tail -n 30 "$images/base.log" >&2; fail "no base: $images/base.log"; }
+    >"$images/base.log" 2>&1 || { tail -n 30 "$images/base.log" >&2; fail "no base; log: $images/base.log"; }
   mv "$base.new" "$base"
   echo "$made" >"$mark"
 }
@@ -56,21 +56,21 @@ build() {
     || options+=(--build-arg bootstrap=localimage --build-arg "from=$base")
   while read -r bind; do options+=(--bind "$bind"); done <"$work/binds"
   rm -f "$new"
-  # zstd at its lowest level: written in a fraction of gzip's time, and read faster.
+  # zstd at its lowest level takes a fraction of gzip's time to write and is faster to read.
   apptainer build --mksquashfs-args "-comp zstd -Xcompression-level 1" --bind "$work:/mnt" \
     "${options[@]}" "$new" "envs/$name.def" >"$log" 2>&1 \
-    || { rm -f "$new"; tail -n 30 "$log" >&2; fail "$name was not built; all of it: $log"; }
+    || { rm -f "$new"; tail -n 30 "$log" >&2; fail "$name was not built; log: $log"; }
   mv -f "$new" "$images/$name.sif"
   write_line "$name" "$name.sif=$(digest "$images/$name.sif")$made"
   echo "$images/$name.sif: $(du -m --apparent-size "$images/$name.sif" | cut -f1) MB," \
     "$((SECONDS - started)) s"
 }
 
-# One image's line of images.lock is put in place of the old one.
+# Replace the line of one image in images.lock.
 write_line() {
   local new=$images/.images.lock.new
   {
-    echo "# What each image in envs/images was built from: made by \`make images\`, not by hand."
+    echo "# The inputs of each image in envs/images. Written by \`make images\`; do not edit."
     { grep -v -e '^#' -e "^$1 " "$lock" 2>/dev/null || true; echo "$1 $2"; } | sort
   } >"$new"
   mv -f "$new" "$lock"
@@ -80,14 +80,14 @@ force=""
 [ "${1:-}" != --force ] || { force=1; shift; }
 [ $# -gt 0 ] || set -- data train report
 for name in "$@"; do
-  [ -f "envs/$name.def" ] && [ -f "envs/$name.lock" ] || fail "no envs/$name.def with envs/$name.lock"
+  [ -f "envs/$name.def" ] && [ -f "envs/$name.lock" ] || fail "$name: no envs/$name.def or .lock"
 done
-case ${BASE:-} in "" | debian) ;; *) fail "BASE=$BASE: debian, or nothing for the official image" ;; esac
-command -v apptainer >/dev/null || fail "apptainer is not on PATH: load its module or install it"
+case ${BASE:-} in "" | debian) ;; *) fail "BASE=$BASE: use debian or nothing (official image)" ;; esac
+command -v apptainer >/dev/null || fail "apptainer is not on PATH; load its module or install it"
 
 mkdir -p "$images"
 exec 9>"$images/.building"
-flock --nonblock 9 || { echo "waiting for another build in $images" >&2; flock 9; }
+flock --nonblock 9 || { echo "waiting for another build in $images to finish" >&2; flock 9; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/cache"
@@ -100,7 +100,7 @@ for name in "$@"; do
   if [ -z "$force" ] && [ -f "$images/$name.sif" ] \
     && grep -qx "$name $name.sif=$(digest "$images/$name.sif")$made" "$lock" 2>/dev/null
   then
-    echo "$images/$name.sif: as it was"
+    echo "$images/$name.sif: unchanged"
     continue
   fi
   [ "${BASE:-}" != debian ] || build_base

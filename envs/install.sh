@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs the lock of the environment NAME inside an image, and nothing beside it: run by the
-# definitions' %post. The base's name (FROM) goes into the record only.
-# pip comes from the base's venv module and is removed afterwards, so that the environment holds
-# the lock's packages alone. /mnt is there during the build only: envs/images.sh binds pip's
-# settings of the machine to it.
+# Installs exactly the packages in the lock file of the environment NAME into an image. The %post
+# section of the definitions runs it as `install.sh NAME FROM`; FROM, the name of the base, is only
+# written into the record.
+# pip comes from the venv module of the base and is removed afterwards, so that the environment
+# holds only the packages of the lock file. /mnt exists only during the build: envs/images.sh binds
+# the machine's pip settings to it.
 set -eu
 name=$1
 from=$2
@@ -12,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignor
 [ ! -f /mnt/pip.conf ] || export PIP_CONFIG_FILE=/mnt/pip.conf
 if [ -d /mnt/cache ]; then export PIP_CACHE_DIR=/mnt/cache; else export PIP_NO_CACHE_DIR=1; fi
 flags=$(cat /mnt/flags 2>/dev/null || true)
-# What the CUDA build of torch brings; the CPU build has no use for it.
+# Pins of the packages that the CUDA build of torch requires; the CPU build ignores them.
 [ ! -f "$top/cuda.lock" ] || flags="$flags --constraint $top/cuda.lock"
 
 python3 -m venv "$top/pip"

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Pins each extra of pyproject.toml, with all that it pulls in, into envs/NAME.lock. One resolution
-# of everything comes first and constrains the others, so that a package has one version everywhere.
+# Pins each extra of pyproject.toml, with all its dependencies, in envs/NAME.lock. All extras are
+# first resolved together; this constrains the others, so that a package has the same version in all
+# environments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 names=(workflow data train report dev)
-apart=(studies sed) # pinned to the versions of the others, which it never moves; not in .venv
+apart=(studies sed) # use the versions of the others and never change them; not in .venv
 compile=(pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url
          --no-emit-find-links --no-emit-trusted-host --allow-unsafe)
 all=$(mktemp --suffix .txt)
@@ -14,14 +15,15 @@ for name in "${names[@]}" "${apart[@]}"; do
   lock=envs/$name.lock
   rm -f "$lock"
   "${compile[@]}" --constraint "$all" --extra "$name" --output-file "$lock" pyproject.toml
-  # The build of torch (CPU or CUDA) is the index's choice, not the lock's: 2.13.0 admits 2.13.0+cpu.
-  # What a CUDA build brings beside it is in envs/cuda.lock.
+  # The package index, not the lock, selects the build of torch (CPU or CUDA): 2.13.0 also matches
+  # 2.13.0+cpu. The packages that the CUDA build requires are in envs/cuda.lock.
   sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/' "$lock"
   sed -i "1i # Exact pins of the environment '$name': made by \`make lock\` from pyproject.toml, not by hand." "$lock"
   echo "envs/$name.lock: $(grep -c == "$lock") packages"
 done
-# The CUDA build of torch is PyPI's own: asked for alone, whatever build this machine's settings prefer.
-# (A pip that reads a package's dependencies without downloading it.)
+# The CUDA build of torch is the one on PyPI. It is resolved separately, so that the pip settings of
+# this machine do not matter. (This version of pip reads the dependencies of a package without
+# downloading it.)
 work=$(mktemp -d)
 trap 'rm -rf "$all" "$work"' EXIT
 python3 -m venv "$work/pip"

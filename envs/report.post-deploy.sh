@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Run by Snakemake from the repository's root, inside the new conda environment: the pins come from
-# the lock, and the launcher runs the code of the checkout.
+# Snakemake runs this script from the repository's root, inside the new conda environment. It
+# installs the pinned packages of the lock file and the launcher, which runs the checkout's code.
 set -euo pipefail
 python -m pip install -r envs/report.lock
 python -m pip check

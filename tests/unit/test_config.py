@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+import yaml
 
 from mgsflow.config import Settings, parse, validate
 from mgsflow.config.models import Vae
@@ -16,14 +19,16 @@ from mgsflow.core.errors import UserError
         ({"vae": {"latents": 32}}, "vae.latents: no such key"),
         ({"vae": {"learning_rate": "1e-4"}}, r"write 1.0e-04, with a decimal point"),
         ({"vae": {"latent": 3.5}}, "vae.latent"),
+        ({"flows": {"members": "3"}}, "flows.members: .* This is text: write 3, without quotes"),
+        ({"flows": {"members": "3.0e+00"}}, "This is text: write 3, without quotes"),
         ({"vae": {"latent": 0}}, "vae.latent: Input should be greater than or equal to 1"),
         ({"seed": True}, "seed"),
         ({"posteriors": {"draws": 19}}, "posteriors.draws: .*greater than or equal to 20"),
         ({"baselines": {"mlp_hidden": [64, 0]}}, "baselines.mlp_hidden"),
         ({"run": "../elsewhere"}, "run: "),
         ({"sky": "catalogue"}, "catalogue.path"),
-        ({"stamps": {"provider": "files"}}, "belongs to `sky: catalogue`"),
-        ({"sky": "simulated", "stamps": {"provider": "jpeg"}}, "has `frames` or `none`"),
+        ({"stamps": {"provider": "files"}}, "requires `sky: catalogue`"),
+        ({"sky": "simulated", "stamps": {"provider": "jpeg"}}, "offers only `frames` or `none`"),
         (
             {"sky": "catalogue", "catalogue": {"path": "x"}, "stamps": {"provider": "files"}},
             "catalogue.stamp_folder",
@@ -37,12 +42,12 @@ from mgsflow.core.errors import UserError
         ({"splits": {"train": 0.9, "validation": 0.1}}, "no test set"),
         ({"targets": {"properties": [], "lines": []}}, "nothing would be inferred"),
         ({"targets": {"properties": ["mass"]}}, "targets.properties.0"),
-        ({"catalogue": {"columns": {"mass": "M"}}}, "mass is none of our quantities"),
+        ({"catalogue": {"columns": {"mass": "M"}}}, "mass is not one of mgsflow's quantities"),
         ({"simulated": {"galaxies": -5}}, "simulated.galaxies"),
-        ({"simulated": {"redshift_min": 0.4}}, "redshift_min must be below"),
+        ({"simulated": {"redshift_min": 0.4}}, "greater than redshift_min, which is 0.4"),
         ({"selection": {"sample_size": 0}}, "selection.sample_size"),
-        ({"selection": {"target_bits": [64, 448]}}, r"\[448\] are no single bits"),
-        ({"selection": {"target_bits": [0]}}, r"\[0\] are no single bits"),
+        ({"selection": {"target_bits": [64, 448]}}, r"\[448\] are not single bits"),
+        ({"selection": {"target_bits": [0]}}, r"\[0\] are not single bits"),
         ({"selection": {"match_radius": 0.0}}, "selection.match_radius"),
         ({"selection": {"sample_by": "run"}}, "selection.sample_by"),
         ({"vae": {"kl_weight": float("nan")}}, "vae.kl_weight"),
@@ -61,6 +66,26 @@ def test_a_catalogue_may_have_its_stamps_from_sdss(provider):
         "stamps": {"provider": provider},
     }
     assert validate(config).stamps.provider == provider
+
+
+@pytest.mark.parametrize("text", ["3.5", "nan", "inf", "many"])
+def test_no_number_is_advised_for_a_text_that_spells_no_integer(text):
+    with pytest.raises(UserError) as error:
+        validate({"flows": {"members": text}})
+    assert str(error.value).endswith(f"not {text!r}.")
+
+
+@pytest.mark.parametrize("value", ["3", "1e-4"])
+def test_what_the_advice_writes_is_accepted(value):
+    """Each error names a way to write the number; written so, it is read."""
+    for section, key in (("flows", "members"), ("vae", "learning_rate")):
+        with pytest.raises(UserError) as error:
+            validate({section: {key: value}})
+        advice = re.search(r"write ([^,]+),", str(error.value))
+        if advice:
+            assert validate(yaml.safe_load(f"{section}: {{{key}: {advice[1]}}}"))
+        else:
+            assert (key, value) == ("members", "1e-4")
 
 
 def test_all_wrong_keys_are_named_at_once():

@@ -80,7 +80,7 @@ def test_images_are_built_once_and_pass_the_check_of_a_run(site):
     assert site.built() == ["data", "report"]
     check(site.envs, ["data", "report"])
     again = site.build("data", "report")
-    assert site.built() == [] and again.stdout.count("as it was") == 2
+    assert site.built() == [] and again.stdout.count("unchanged") == 2
 
 
 def test_the_train_image_is_built_from_the_lock_of_cuda_too(site):

@@ -40,8 +40,8 @@ WRONG = {
         NAN: "finite",
     },
     "redshift_max": {
-        0.01: "redshift_min must be below it and is 0.01",
-        0.005: "redshift_min must be below it and is 0.01",
+        0.01: "greater than redshift_min, which is 0.01",
+        0.005: "greater than redshift_min, which is 0.01",
         1.0: "less than 1",
         INFINITE: "finite",
     },
@@ -109,7 +109,7 @@ def test_wrong_values_are_named_together(refusal):
 
 def test_a_default_that_does_not_fit_is_refused(refusal):
     said = refusal(redshift_min=0.4)
-    assert "redshift_max: Input should be larger: redshift_min must be below it and is 0.4" in said
+    assert "redshift_max: Input should be greater than redshift_min, which is 0.4" in said
 
 
 def test_more_fields_than_there_are_are_refused(refusal):

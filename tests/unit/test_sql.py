@@ -44,7 +44,7 @@ def test_an_empty_overlay_changes_nothing(tmp_path, capsys):
     [
         ("selection: {redshift: 1}", "selection.redshift: no such key"),
         ("selection: [", "cannot be read as YAML"),
-        ("- selection", "no mapping"),
+        ("- selection", "not a mapping"),
         (None, "No such file"),
     ],
 )

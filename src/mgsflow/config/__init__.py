@@ -1,8 +1,9 @@
-"""Typed settings: every key of config.yaml, its unit and meaning; unknown keys are refused."""
+"""Typed settings: every key of config.yaml with its unit and meaning. Unknown keys are errors."""
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError, model_validator
@@ -15,18 +16,20 @@ from mgsflow.config.sky import Catalogue, Network, Sdss, Simulated
 from mgsflow.core.errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
-NATIVE_PIXEL_SCALE = 0.396  # arcsec, of SDSS's frames
+NATIVE_PIXEL_SCALE = 0.396  # arcsec, of SDSS frames
 
 
 class Settings(Section):
-    """A run. One section a stage, in the order of the DAG."""
+    """The settings of a run. The sections follow the order of the DAG."""
 
     run: str = setting(
-        "paper", "Name of the run: its results lie in results/RUN", pattern=r"^[\w.-]+$"
+        "paper", "Name of the run; its results are written to results/RUN", pattern=r"^[\w.-]+$"
     )
-    seed: int = setting(20251024, "Seed of the run; each stage derives its own from it", ge=0)
+    seed: int = setting(
+        20251024, "Seed of the run, from which each stage derives its own seed", ge=0
+    )
     sky: Literal["sdss", "catalogue", "simulated"] = setting(
-        "sdss", "Where galaxies come from: the section of this name says how"
+        "sdss", "Source of the galaxies, which is configured in the section of this name"
     )
     sdss: Sdss = Sdss()
     network: Network = Network()
@@ -53,57 +56,65 @@ class Settings(Section):
         provider = self.stamps.provider
         _check_variants(self.flows.variants, provider != "none", self.photometry.bands)
         if self.sky == "catalogue" and not self.catalogue.path:
-            raise ValueError("catalogue.path: sky is `catalogue`, so name the catalogue's file")
+            raise ValueError(
+                "catalogue.path: sky is `catalogue`, so give the path of the catalogue"
+            )
         if self.sky != "catalogue" and provider == "files":
-            raise ValueError("stamps.provider: `files` belongs to `sky: catalogue`")
+            raise ValueError("stamps.provider: `files` requires `sky: catalogue`")
         if self.sky == "simulated" and provider in ("legacy", "jpeg"):
-            raise ValueError("stamps.provider: a simulated sky has `frames` or `none`")
+            raise ValueError("stamps.provider: a simulated sky offers only `frames` or `none`")
         _check_cutouts(self.stamps)
         if self.sky == "simulated" and provider == "frames" and not self.simulated.stamps:
             raise ValueError("simulated.stamps is false: set stamps.provider to `none` as well")
         if provider == "files" and not self.catalogue.stamp_folder:
             raise ValueError(
-                "catalogue.stamp_folder: stamps.provider is `files`, so name the folder"
+                "catalogue.stamp_folder: stamps.provider is `files`, so give the images' folder"
             )
         if provider != "none" and self.splits.vae == 0:
-            raise ValueError("splits.vae: with stamps, a share of the sample must train the VAE")
+            raise ValueError(
+                "splits.vae: must be above 0 in a run with stamps, which has a VAE to train"
+            )
         return self
 
 
 def _check_cutouts(stamps: Stamps) -> None:
-    """What the cutout services can give."""
+    """Refuse stamps that the cutout services do not provide."""
     strange = [band for band in stamps.bands if band not in ("g", "r", "i")]
     if stamps.provider in ("legacy", "jpeg") and strange:
-        raise ValueError(f"stamps.bands: cutouts have the bands g, r, i, not {', '.join(strange)}")
+        raise ValueError(
+            f"stamps.bands: cutouts have the bands g, r and i, not {', '.join(strange)}"
+        )
     if stamps.provider == "jpeg" and not 64 <= stamps.size <= 2048:
-        raise ValueError("stamps.size: SkyServer draws pictures of 64 to 2048 pixels a side")
+        raise ValueError("stamps.size: SkyServer's JPEG cutouts have 64 to 2048 pixels per side")
     if stamps.provider == "legacy" and stamps.pixel_scale != NATIVE_PIXEL_SCALE:
         raise ValueError(
-            f"stamps.pixel_scale: the Legacy Surveys' viewer conserves flux at the frames' own "
-            f"{NATIVE_PIXEL_SCALE} arcsec only; other scales can be had of `provider: frames`"
+            "stamps.pixel_scale: the Legacy Surveys' viewer conserves flux only at the native "
+            f"scale of SDSS, {NATIVE_PIXEL_SCALE} arcsec; for other scales use `provider: frames`"
         )
 
 
 def _check_variants(variants: list[str], stamps: bool, bands: list[str]) -> None:
     for variant in variants:
         if "images" in variant and not stamps:
-            raise ValueError(f"flows.variants: {variant} needs stamps; stamps.provider is `none`")
+            raise ValueError(
+                f"flows.variants: {variant} needs stamps, but stamps.provider is `none`"
+            )
         if "photometry" in variant and not bands:
             raise ValueError(f"flows.variants: {variant} needs photometry.bands, which is empty")
     if len(set(variants)) != len(variants):
-        raise ValueError("flows.variants names a variant twice")
+        raise ValueError("flows.variants lists a variant twice")
 
 
 def validate(config: dict[str, Any], source: str = "the configuration") -> Settings:
-    """The settings that `config` (as YAML gave it) stands for, every key explicit.
+    """Check `config`, as read from YAML, and return the settings with every key explicit.
 
-    Raises UserError that names each wrong key, what was expected and what to do.
+    Raises UserError, which names each wrong key, the expected value and what to do.
     """
     return parse(Settings, json.dumps(config, default=str), source)
 
 
 def parse(model: type[Model], text: str, source: str) -> Model:
-    """A section of the settings from its JSON; strict, so that "3" is not 3."""
+    """Read a section of the settings from JSON, strictly: the text "3" is not the number 3."""
     try:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
@@ -115,24 +126,36 @@ def _explain(error: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     value = error["input"]
     if error["type"] == "extra_forbidden":
-        return f"{key}: no such key. See config.yaml for those there are."
+        return f"{key}: no such key. config.yaml lists all keys."
     if error["type"] == "missing":
-        return f"{key}: is not there. Copy it from config.yaml."
+        return f"{key}: missing. Copy it from config.yaml."
     message = error["msg"].removeprefix("Value error, ")
     if not key:
         return message
-    hint = ""
-    if isinstance(value, str) and _is_number(value):
-        hint = (
-            f" YAML reads {value} as text: write {float(value):.1e}, with a decimal point, a "
-            "sign in the exponent and no quotes."
+    if error["type"] == "value_error" and isinstance(value, (dict, list)):
+        return f"{key}: {message}"  # the message names what is wrong in the section or list
+    return f"{key}: {message}, not {value!r}.{_hint(error['type'], value)}"
+
+
+def _hint(expected: str, value: Any) -> str:
+    """How to write a number that YAML read as text; empty for any other value."""
+    number = _number(value)
+    if number is None:
+        return ""
+    if not expected.startswith("int"):
+        return (
+            f" YAML reads {value} as text: write {number:.1e}, with a decimal point, a sign in "
+            "the exponent and no quotes."
         )
-    return f"{key}: {message}, not {value!r}.{hint}"
+    if number.is_integer():
+        return f" This is text: write {number:.0f}, without quotes."
+    return ""
 
 
-def _is_number(text: str) -> bool:
+def _number(value: Any) -> float | None:
+    """The finite number that a text spells, or None."""
     try:
-        float(text)
+        number = float(value) if isinstance(value, str) else math.nan
     except ValueError:
-        return False
-    return True
+        return None
+    return number if math.isfinite(number) else None

@@ -1,4 +1,4 @@
-"""Settings of baselines, scores, latent space, speed, report and archive."""
+"""Settings of the baselines, the evaluation and the archive."""
 
 from __future__ import annotations
 
@@ -21,43 +21,48 @@ Baseline = Literal[
 
 
 class ConditionalVae(Section):
-    """A VAE of the stamps whose first latent dimensions are the targets (the paper's ref. [29])."""
+    """VAE of the stamps whose first latent dimensions are the targets (paper, reference [29])."""
 
-    free: int = setting(2, "Latent dimensions beside the targets", ge=1)
+    free: int = setting(2, "Number of latent dimensions in addition to the targets", ge=1)
     field: int = setting(
         80,
-        "Side of the middle of a stamp that it sees; a smaller stamp is seen whole",
+        "Side length of the central part of a stamp that is used; a smaller stamp is used whole",
         "pixels",
         ge=8,
     )
-    binning: int = setting(1, "Pixels along a side that are averaged into one", ge=1)
+    binning: int = setting(1, "Number of pixels along a side that are averaged into one", ge=1)
     augment: bool = setting(
-        True, "Turn and mirror the training stamps, and predict with the mean of all orientations"
+        True,
+        "Rotate and mirror the training stamps, and average the predictions over all orientations",
     )
     reconstruction_weight: float = setting(
-        0.01, "Weight of the VAE's loss beside the squared error of the standardised targets", ge=0
+        0.01,
+        "Weight of the VAE's loss relative to the squared error of the standardised targets",
+        ge=0,
     )
     kl_weight: float = setting(
-        0.01, "Weight of the KL divergence in that loss, as vae.kl_weight", ge=0
+        0.01, "Weight of the KL divergence in the VAE's loss, as in vae.kl_weight", ge=0
     )
     learning_rate: float = setting(
-        1.0e-3, "Learning rate of Adam at the start; it falls along a cosine over the epochs", gt=0
+        1.0e-3,
+        "Initial learning rate of Adam; it decreases along a cosine over the epochs",
+        gt=0,
     )
-    batch_size: int = setting(128, "Stamps in a batch", ge=1)
-    epochs: int = setting(100, "Most epochs", ge=1)
+    batch_size: int = setting(128, "Number of stamps per batch", ge=1)
+    epochs: int = setting(100, "Maximum number of epochs", ge=1)
     patience: int = setting(
         40,
-        "Epochs without a better validation loss before training ends; the loss falls most when "
-        "the learning rate does, at the end",
+        "Number of epochs without a lower validation loss after which training stops. The loss "
+        "decreases most at the end, together with the learning rate",
         ge=1,
     )
     precision: Literal["float32", "bfloat16"] = setting(
-        "bfloat16", "Arithmetic of the convolutions; weights and losses stay float32"
+        "bfloat16", "Floating-point format of the convolutions; weights and losses stay float32"
     )
 
 
 class Baselines(Section):
-    """Other methods on the same split (paper, Table 1)."""
+    """Baselines: other methods on the same split (paper, Table 1)."""
 
     methods: list[Baseline] = setting(
         [
@@ -68,78 +73,104 @@ class Baselines(Section):
             "photometry_boosting",
             "photometry_boosting_sky",
         ],
-        "MLP on (r, g, z); MLP and k nearest neighbours on the image embedding; a VAE of the "
-        "stamps that predicts; gradient boosting on magnitudes and observed colours, and the same "
-        "on a split by blocks of sky. Those without their inputs are left out",
+        "Baselines to run: an MLP on the (r, g, z) magnitudes; an MLP and k nearest neighbours on "
+        "the image embedding; a conditional VAE of the stamps; gradient boosting on magnitudes and "
+        "observed colours, and the same on a split by blocks of sky. Baselines whose inputs the "
+        "run lacks are omitted",
     )
-    neighbours: int = setting(16, "Neighbours of the kNN", ge=1)
-    mlp_hidden: list[Annotated[int, Field(ge=1)]] = setting([128, 128], "Hidden widths of the MLPs")
-    mlp_epochs: int = setting(200, "Most epochs of the MLPs", ge=1)
-    boosting_iterations: int = setting(300, "Most trees of the boosting, with early stopping", ge=1)
+    neighbours: int = setting(16, "Number of neighbours of the kNN regression", ge=1)
+    mlp_hidden: list[Annotated[int, Field(ge=1)]] = setting(
+        [128, 128], "Widths of the hidden layers of the MLPs"
+    )
+    mlp_epochs: int = setting(200, "Maximum number of epochs of the MLPs", ge=1)
+    boosting_iterations: int = setting(
+        300, "Maximum number of trees of gradient boosting, which stops early", ge=1
+    )
     conditional_vae: ConditionalVae = ConditionalVae()
 
 
 class Evaluation(Section):
-    """Scores, latent space and speed."""
+    """Scores, permutation control, anomalies, latent space and speed."""
 
-    bootstrap: int = setting(200, "Bootstrap resamples of each interval", ge=10)
+    bootstrap: int = setting(200, "Number of bootstrap resamples per interval", ge=10)
     permutations: int = setting(
-        5, "Times that the permutation control shuffles the training targets", ge=1
+        5, "Number of times that the permutation control shuffles the training targets", ge=1
     )
     anomalies: int = setting(
-        200, "Test galaxies in whose place unusual objects are put, of each kind", ge=10
+        200, "Number of test galaxies replaced by anomalies, for each kind of anomaly", ge=10
     )
     direction_targets: list[Property] = setting(
         ["redshift", "log_sfr"],
-        "Properties whose latent directions are decoded (Figures 3a, 3b)",
+        "Properties whose directions in latent space are decoded (Figures 3a and 3b)",
         max_length=2,
     )
-    direction_dimensions: int = setting(3, "Latent dimensions moved for each", ge=1)
-    direction_steps: int = setting(7, "Decoded images along a direction", ge=3)
+    direction_dimensions: int = setting(
+        3, "Number of latent dimensions that are changed for each property", ge=1
+    )
+    direction_steps: int = setting(7, "Number of decoded images along a direction", ge=3)
     direction_range: float = setting(
-        3.0, "Farthest step, in standard deviations of the latent means", "sigma", gt=0
+        3.0,
+        "Maximum step along a direction, in standard deviations of the latent means",
+        "sigma",
+        gt=0,
     )
     umap_targets: list[Property] = setting(
         ["log_stellar_mass", "log_black_hole_mass"],
         "Properties that colour the UMAP (Figure 4)",
         max_length=2,
     )
-    umap_neighbours: int = setting(15, "Neighbours of UMAP", ge=2)
-    umap_min_dist: float = setting(0.1, "Least distance in UMAP", ge=0, le=1)
-    umap_points: int = setting(20_000, "Most galaxies in UMAP", ge=10)
-    speed_galaxies: int = setting(256, "Galaxies timed from stamp to draws", ge=1)
-    speed_draws: int = setting(1000, "Draws a galaxy in the speed table", ge=1)
+    umap_neighbours: int = setting(15, "Number of neighbours in UMAP", ge=2)
+    umap_min_dist: float = setting(
+        0.1, "Minimum distance between embedded points in UMAP", ge=0, le=1
+    )
+    umap_points: int = setting(20_000, "Maximum number of galaxies in UMAP", ge=10)
+    speed_galaxies: int = setting(
+        256, "Number of galaxies that are timed from stamp to draws", ge=1
+    )
+    speed_draws: int = setting(1000, "Number of draws per galaxy in the speed table", ge=1)
 
 
 class Calibration(Section):
-    """Whether the posteriors mean what they say (docs/calibration.md)."""
+    """Tests of the calibration of the posteriors (docs/calibration.md)."""
 
     alpha: float = setting(
         0.01,
-        "Probability at which a calibrated posterior of a target is called something else",
+        "False-alarm rate: probability that the calibrated posterior of a target gets another "
+        "verdict",
         gt=0,
         lt=0.5,
     )
-    bootstrap: int = setting(200, "Bootstrap resamples of each interval", ge=10)
+    bootstrap: int = setting(200, "Number of bootstrap resamples per interval", ge=10)
     joint_draws: int = setting(
-        400, "Most draws a galaxy in the tests and scores of several targets at once", ge=20
+        400,
+        "Maximum number of draws per galaxy in the joint tests and scores of several targets",
+        ge=20,
     )
     components: int = setting(
-        4, "Principal components of photometry, and of latents, that local tests look at", ge=1
+        4,
+        "Maximum number of principal components of the photometry, and of the latents, in the "
+        "local tests",
+        ge=1,
     )
-    classifier_galaxies: int = setting(4000, "Most galaxies of the classifier's test", ge=40)
+    classifier_galaxies: int = setting(
+        4000, "Maximum number of galaxies in the classifier test", ge=40
+    )
     classifier_nulls: int = setting(
-        40, "Trainings of the classifier with draws in the truths' place", ge=10
+        40,
+        "Number of times that the classifier is trained with draws in place of the true values, "
+        "which gives the null distribution",
+        ge=10,
     )
     recalibrate: Literal["none", "temperature", "conformal", "prior"] = setting(
         "none",
-        "Recalibration of the draws, judged beside the raw ones: on the validation set, by which "
-        "`temperature` scales them about their mean and `conformal` moves their quantiles; or "
-        "`prior`, their weights under the test set's population, learnt without its truths",
+        "Recalibration of the draws, which is tested in addition to the raw draws. `temperature` "
+        "scales the draws about their mean and `conformal` shifts their quantiles; both are fitted "
+        "to the validation set. `prior` reweights the draws to the population of the test set, "
+        "which is estimated without the true values",
     )
     prior_targets: list[Property] = setting(
         ["redshift", "log_stellar_mass"],
-        "Properties, of those inferred, in which `prior` lets the population differ",
+        "Inferred properties whose distribution may differ between the populations in `prior`",
         min_length=1,
     )
 
@@ -148,54 +179,68 @@ class Calibration(Section):
     def _all_have_them(cls, names: list[Property]) -> list[Property]:
         if METALLICITY in names:
             raise ValueError(
-                f"{METALLICITY} is known of the training galaxies where it was measured and drawn "
-                "for all: their difference is no shift of the population; leave it out"
+                f"{METALLICITY} has true values only for the training galaxies in which it was "
+                "measured, but draws for all galaxies. This difference is not a shift of the "
+                f"population; remove {METALLICITY}"
             )
         return names
 
 
 class Oracle(Section):
-    """The exact posteriors of a simulated sky by photometry alone, beside the flows'.
+    """Oracle: comparison with exact posteriors, on a simulated sky and by photometry alone.
 
-    Made where `sky` is `simulated` and `photometry-observed` is among `flows.variants`, of the
-    first of them with these inputs.
+    It runs where `sky` is `simulated` and `flows.variants` has a variant on the inputs
+    `photometry-observed`. The first such variant is compared.
     """
 
-    galaxies: int = setting(500, "Test galaxies compared; 0: no oracle", ge=0)
-    draws: int = setting(20_000_000, "Galaxies of the prior drawn past them", ge=100_000)
-    kept: int = setting(4000, "Draws kept of each posterior, those of most weight", ge=100)
-    effective_min: float = setting(
-        1000.0, "Least effective sample size; galaxies below it are refused and counted", ge=10
+    galaxies: int = setting(500, "Number of test galaxies to compare; 0: no oracle", ge=0)
+    draws: int = setting(
+        20_000_000, "Number of galaxies drawn from the prior for importance sampling", ge=100_000
     )
-    posterior_draws: int = setting(4000, "Draws of the flows' posterior of each galaxy", ge=100)
+    kept: int = setting(
+        4000,
+        "Number of draws kept for each posterior, by priority sampling, which favours large "
+        "weights",
+        ge=100,
+    )
+    effective_min: float = setting(
+        1000.0, "Minimum effective sample size. Galaxies below it are refused and counted", ge=10
+    )
+    posterior_draws: int = setting(
+        4000, "Number of draws from the flows' posterior of each galaxy", ge=100
+    )
 
     @model_validator(mode="after")
     def _keeps_enough(self) -> Oracle:
         if self.kept < 2 * self.effective_min:
             raise ValueError(
-                f"kept is {self.kept}: of so few draws no effective sample of effective_min = "
-                f"{self.effective_min:g} can be had; keep at least twice as many"
+                f"kept is {self.kept}, which is too few draws for an effective sample size of "
+                f"effective_min = {self.effective_min:g}; keep at least twice effective_min"
             )
         return self
 
 
 class Sed(Section):
-    """SED fitting, which speed and accuracy are set beside (docs/performance.md).
+    """SED fitting, for comparison of speed and accuracy (docs/performance.md).
 
-    Made where `sky` is `simulated`, with all of u, g, r, i, z: it has the truth to judge both by.
+    It runs where `sky` is `simulated` and all of u, g, r, i and z are available, because the
+    simulated sky has the true values by which both methods are judged.
     """
 
     galaxies: int = setting(
         0,
-        "Test galaxies that bagpipes fits, two to four minutes of a core each, in the environment "
-        "`sed`; 0: no comparison. Ten say how fast it is, a hundred how accurate",
+        "Number of test galaxies to fit with bagpipes, in the environment `sed`; 0: no "
+        "comparison. Each takes two to four minutes on one core. Ten galaxies show the speed, a "
+        "hundred the accuracy",
         ge=0,
     )
-    live_points: int = setting(400, "Live points of bagpipes' nested sampling", ge=50)
+    live_points: int = setting(
+        400, "Number of live points in the nested sampling of bagpipes", ge=50
+    )
 
 
 class Archive(Section):
-    """What the archive of a run holds beside its tables, figures, models and catalogue."""
+    """Contents of the archive in addition to the tables, figures, models and catalogue."""
 
     posteriors: bool = setting(True, "Include the posterior draws")
-    stamps: bool = setting(False, "Include the stamps; the paper's run has some 40 GB of them")
+    stamps: bool = setting(False, "Include the stamps, about 40 GB in the paper's run")

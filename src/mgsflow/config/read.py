@@ -1,4 +1,4 @@
-"""Configurations read from their files, as Snakemake reads them."""
+"""Read configurations from files, in the same way as Snakemake."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mgsflow.core.errors import UserError
 
 
 def read_settings(path: Path, overlays: list[Path]) -> Settings:
-    """The settings of the file `path`, in which each overlay replaces the keys that it names.
+    """Read the settings from the file `path`. Each overlay replaces the keys that it contains.
 
-    Raises UserError where a file is not there, is no YAML or no mapping, or has a wrong key.
+    Raises UserError if a file is missing, is not a YAML mapping, or has a wrong key.
     """
     config = _read(path)
     for overlay in overlays:
@@ -28,12 +28,12 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {error}") from None
     if config is not None and not isinstance(config, dict):
-        raise UserError(f"{path}: no mapping of keys to values. See config.yaml.")
+        raise UserError(f"{path}: not a mapping of keys to values. See config.yaml for an example.")
     return config or {}
 
 
 def _merge(config: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    """Sections are merged key by key, all else is replaced."""
+    """Merge sections key by key; replace everything else."""
     merged = dict(config)
     for key, value in overlay.items():
         if isinstance(value, dict) and isinstance(merged.get(key), dict):

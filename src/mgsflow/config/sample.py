@@ -1,4 +1,4 @@
-"""Settings of the sample: selection, targets, photometry, stamps, splits."""
+"""Settings of the sample: selection, targets, photometry, stamps and splits."""
 
 from __future__ import annotations
 
@@ -15,51 +15,54 @@ Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class Selection(Section):
-    """Which galaxies belong to the sample. A cut on a column that a catalogue lacks is skipped."""
+    """Selection of the sample. A cut on a column that the catalogue lacks is skipped."""
 
     spectral_class: str | None = setting(
-        "GALAXY", "Class of the spectrum (SpecObj's class); null: any"
+        "GALAXY", "Required class of the spectrum (`class` in SpecObj); null: any class"
     )
-    good_redshift: bool = setting(True, "Redshifts without a warning only (zWarning = 0)")
+    good_redshift: bool = setting(True, "Require a redshift without warnings (zWarning = 0)")
     legacy_primary: bool = setting(
         True,
-        "The legacy survey's best spectrum only (legacyPrimary = 1): a later one by BOSS has no "
-        "MPA-JHU measurements",
+        "Require the best spectrum of the legacy survey (legacyPrimary = 1). A later BOSS spectrum "
+        "has no MPA-JHU measurements",
     )
     target_bits: list[int] = setting(
         [64, 128, 256],
-        "Bits of legacy_target1, of which a target has one or more: GALAXY, GALAXY_BIG and "
-        "GALAXY_BRIGHT_CORE are the Main Galaxy Sample (Strauss et al. 2002); empty: any target",
+        "Bits of legacy_target1, of which at least one must be set. GALAXY, GALAXY_BIG and "
+        "GALAXY_BRIGHT_CORE define the Main Galaxy Sample (Strauss et al. 2002). An empty list "
+        "disables this cut",
     )
-    reliable: bool = setting(True, "Reliable MPA-JHU measurements only (reliable = 1)")
-    clean_photometry: bool = setting(True, "Clean photometry only (clean = 1)")
+    reliable: bool = setting(True, "Require reliable MPA-JHU measurements (reliable = 1)")
+    clean_photometry: bool = setting(True, "Require clean photometry (clean = 1)")
     match_radius: float | None = setting(
         3.0,
-        "Farthest that the photometric object may lie from the spectrum's fibre; null: anywhere",
+        "Maximum separation between the photometric object and the spectroscopic fibre; null: no "
+        "limit",
         "arcsec",
         gt=0,
     )
     redshift_min: float = setting(
-        0.002, "Least redshift; below it velocities are not distances", ge=-1
+        0.002, "Minimum redshift; below it, velocities do not measure distances", ge=-1
     )
-    redshift_max: float = setting(0.3, "Greatest redshift (paper, section 2.1)", gt=0)
+    redshift_max: float = setting(0.3, "Maximum redshift (paper, section 2.1)", gt=0)
     petro_mag_r_max: float | None = setting(
         17.77,
-        "Faintest Petrosian r, extinction-corrected: the Main Galaxy Sample's limit; null: none",
+        "Maximum Petrosian r magnitude, corrected for extinction. The default is the limit of the "
+        "Main Galaxy Sample; null: no limit",
         "mag",
     )
     surface_brightness_max: float | None = setting(
         24.5,
-        "Faintest mean r surface brightness within the half-light radius; null: none",
+        "Maximum (faintest) mean r surface brightness within the half-light radius; null: no limit",
         "mag / arcsec2",
     )
     sample_size: int | None = setting(
-        250_000, "Galaxies to keep, chosen by a seeded hash; null: all", ge=1
+        250_000, "Number of galaxies to keep, chosen by a seeded hash; null: all galaxies", ge=1
     )
     sample_by: Literal["galaxy", "field"] = setting(
         "galaxy",
-        "What the hash is of: objid, or the field, which keeps whole fields and halves the "
-        "frames to read",
+        "What the hash is computed from: `galaxy` uses the objid; `field` uses the field, so that "
+        "whole fields are kept and half as many frames are read",
     )
 
     @model_validator(mode="after")
@@ -68,53 +71,63 @@ class Selection(Section):
             raise ValueError("redshift_min must be below redshift_max")
         wrong = [bit for bit in self.target_bits if bit <= 0 or bit & (bit - 1) or bit > 2**30]
         if wrong:
-            raise ValueError(f"target_bits: {wrong} are no single bits (64, 128, 256, ...)")
+            raise ValueError(f"target_bits: {wrong} are not single bits (64, 128, 256, ...)")
         return self
 
 
 class BlackHole(Section):
-    """The black-hole mass that the velocity dispersion implies."""
+    """The black-hole mass implied by the velocity dispersion."""
 
     relation: Literal["mcconnell_ma_2013", "kormendy_ho_2013", "gultekin_2009"] = setting(
-        "mcconnell_ma_2013", "The M_BH-sigma relation"
+        "mcconnell_ma_2013", "M_BH-sigma relation"
     )
     velocity_dispersion_min: float = setting(
         0.0,
-        "Dispersions at or below it are missing; 70 is where SDSS's become trustworthy",
+        "Velocity dispersions at or below this value are treated as missing. SDSS's are reliable "
+        "from 70 km/s",
         "km / s",
         ge=0,
     )
     velocity_dispersion_max: float = setting(
         850.0,
-        "Dispersions above it are missing; SDSS caps at 850, trustworthy to 420",
+        "Velocity dispersions above this value are treated as missing. SDSS caps them at 850 km/s; "
+        "they are reliable up to 420 km/s",
         "km / s",
         gt=0,
     )
 
 
 class Targets(Section):
-    """What is inferred, and what makes a measurement missing."""
+    """Quantities to infer, and the limits outside which a measurement is treated as missing."""
 
     properties: list[Property] = setting(
         ["log_stellar_mass", "log_sfr", "redshift", "log_black_hole_mass", "metallicity"],
-        "Properties of the first flow, in this order; leave out what the catalogue lacks",
+        "Properties inferred by the first flow, in this order. Omit those that the catalogue lacks",
     )
     lines: list[Line] = setting(
         ["log1p_h_alpha", "log1p_h_beta", "log1p_nii_6584", "log1p_oiii_5007"],
-        "Lines of the second flow; an empty list leaves the flow out",
+        "Emission lines inferred by the second flow; an empty list omits this flow",
     )
     metallicity: Literal["catalogue", "O3N2", "N2"] = setting(
         "catalogue",
-        "12 + log(O/H) from the catalogue, or from the lines (Pettini & Pagel 2004)",
+        "Source of 12 + log(O/H): the catalogue, or the emission lines by one of the calibrations "
+        "of Pettini & Pagel (2004)",
     )
     line_signal_to_noise: float = setting(
-        3.0, "Least signal-to-noise of the lines that a metallicity is derived from", ge=0
+        3.0,
+        "Minimum signal-to-noise ratio of the lines from which a metallicity is derived",
+        ge=0,
     )
     flux_max: float = setting(
-        1.0e5, "Line fluxes above it are implausible and missing", "1e-17 erg / (s cm2)", gt=0
+        1.0e5,
+        "Line fluxes above this value are implausible and treated as missing",
+        "1e-17 erg / (s cm2)",
+        gt=0,
     )
     negative_flux: Literal["clip", "missing"] = setting(
-        "clip", "A negative line flux is set to 0 and counted, or is missing"
+        "clip",
+        "Treatment of negative line fluxes: `clip` sets them to 0 and counts them, `missing` "
+        "treats them as missing",
     )
     plausible: dict[Property, Range] = setting(
         {
@@ -122,7 +135,8 @@ class Targets(Section):
             "log_sfr": [-6.0, 4.0],
             "metallicity": [6.5, 10.0],
         },
-        "Least and greatest plausible value of a property; others are missing and counted",
+        "Minimum and maximum plausible value of a property. Values outside are treated as missing "
+        "and counted",
     )
     black_hole: BlackHole = BlackHole()
 
@@ -130,50 +144,57 @@ class Targets(Section):
     def _consistent(self) -> Targets:
         for name, values in (("properties", self.properties), ("lines", self.lines)):
             if len(set(values)) != len(values):
-                raise ValueError(f"{name} names a quantity twice: {values}")
+                raise ValueError(f"{name} lists a quantity twice: {', '.join(values)}")
         if not self.properties and not self.lines:
-            raise ValueError("properties and lines are both empty: nothing would be inferred")
+            raise ValueError("properties and lines are both empty, so nothing would be inferred")
         return self
 
 
 class Photometry(Section):
-    """Magnitudes and colours, the inputs beside the images."""
+    """Magnitudes and colours, which are inputs in addition to the images."""
 
     bands: list[Band] = setting(
         ["u", "g", "r", "i", "z"],
         "Bands whose magnitudes are inputs, in order of wavelength; an empty list: no photometry",
     )
-    deredden: bool = setting(True, "Subtract the catalogue's Galactic extinction, where it has it")
+    deredden: bool = setting(True, "Subtract the Galactic extinction, if the catalogue has it")
     magnitude_range: Range = setting(
-        [5.0, 28.0], "Magnitudes outside it (0, 99, -9999) are missing", "mag"
+        [5.0, 28.0],
+        "Range of valid magnitudes. Values outside (0, 99, -9999) are treated as missing",
+        "mag",
     )
     asinh_to_ab: bool = setting(
-        True, "Shift u and z to AB (-0.04, +0.02 mag) for the k-corrections"
+        True, "Shift u and z to the AB system (-0.04 and +0.02 mag) for the K-corrections"
     )
 
 
 class Stamps(Section):
-    """The images of the galaxies."""
+    """Images of the galaxies (stamps)."""
 
     provider: Literal["none", "frames", "legacy", "jpeg", "files"] = setting(
         "frames",
-        "SAS corrected frames; FITS cutouts of the Legacy Surveys' layer sdss; SkyServer's JPEG "
-        "cutouts; image files of `catalogue.stamp_folder`; or none, photometry alone",
+        "Source of the stamps. `frames`: corrected frames of the SAS. `legacy`: FITS cutouts of "
+        "the Legacy Surveys' layer sdss. `jpeg`: SkyServer's JPEG cutouts. `files`: image files "
+        "in `catalogue.stamp_folder`. `none`: no stamps, photometry alone",
     )
-    bands: list[Band] = setting(["g", "r", "i"], "Bands of a stamp, in order", min_length=1)
-    size: int = setting(160, "Side of a stamp", "pixels", ge=16, multiple_of=8)
-    pixel_scale: float = setting(0.396, "Pixel scale", "arcsec / pixel", gt=0)
+    bands: list[Band] = setting(["g", "r", "i"], "Bands of a stamp, in this order", min_length=1)
+    size: int = setting(160, "Side length of a stamp", "pixels", ge=16, multiple_of=8)
+    pixel_scale: float = setting(0.396, "Pixel scale of a stamp", "arcsec / pixel", gt=0)
     shards: int = setting(
-        200, "Files that the stamps are divided among, by runs of fields; each is one job", ge=1
+        200,
+        "Number of files among which the stamps are divided, by contiguous groups of fields; one "
+        "job makes one file",
+        ge=1,
     )
     edge: Literal["mosaic", "mask"] = setting(
         "mosaic",
-        "A stamp across its field's edge: filled from the next field of the same scan, or not. "
-        "What no frame covers is masked: set to 0, the level of the sky, and counted",
+        "Treatment of stamps that cross the edge of their field: `mosaic` fills them from the "
+        "adjacent field of the same scan, `mask` does not. Pixels that no frame covers are masked, "
+        "which means that they are set to 0 (the level of the sky) and counted",
     )
     masked_max: float = setting(
         0.1,
-        "Largest masked share of a stamp; galaxies above it are dropped and counted",
+        "Maximum masked fraction of a stamp. Galaxies above it are dropped and counted",
         "fraction",
         ge=0,
         le=1,
@@ -181,31 +202,38 @@ class Stamps(Section):
 
 
 class Splits(Section):
-    """Which galaxy trains what. The VAE's galaxies are never the flows' (paper, section 2.1)."""
+    """Division into sets. The VAE and the flows never share a galaxy (paper, section 2.1)."""
 
     by: Literal["galaxy", "sky"] = setting(
         "galaxy",
-        "What is divided: galaxies, each by itself, or blocks of sky with all their galaxies",
+        "Unit of the division: single galaxies, or blocks of sky with all their galaxies",
     )
     block: float = setting(
         3.0,
-        "Side of a block of sky; at a redshift of 0.1 some 20 Mpc, more than any cluster",
+        "Side length of a block of sky. At redshift 0.1 the default is about 20 Mpc, larger than "
+        "any cluster",
         "deg",
         gt=0,
         le=60,
     )
 
-    vae: float = setting(0.4, "Share of the sample for the VAE", "fraction", ge=0, lt=1)
+    vae: float = setting(0.4, "Fraction of the sample for the VAE", "fraction", ge=0, lt=1)
     vae_validation: float = setting(
-        0.1, "Share of the VAE's galaxies to validate on", "fraction", gt=0, lt=1
+        0.1, "Fraction of the VAE's galaxies for validation", "fraction", gt=0, lt=1
     )
-    train: float = setting(0.70, "Share of the flows' galaxies to train on", "fraction", gt=0, lt=1)
+    train: float = setting(
+        0.70, "Fraction of the flows' galaxies for training", "fraction", gt=0, lt=1
+    )
     validation: float = setting(
-        0.15, "Share to validate on; the rest is the test set", "fraction", gt=0, lt=1
+        0.15,
+        "Fraction of the flows' galaxies for validation; the remainder is the test set",
+        "fraction",
+        gt=0,
+        lt=1,
     )
 
     @model_validator(mode="after")
     def _leaves_a_test_set(self) -> Splits:
         if self.train + self.validation >= 1:
-            raise ValueError("train and validation leave no test set: their sum must be below 1")
+            raise ValueError("train and validation leave no test set; their sum must be below 1")
         return self

@@ -1,4 +1,4 @@
-"""The default configuration and its schema, written from the typed settings."""
+"""Write the default configuration and its schema from the typed settings."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from mgsflow.core.files import write_text
 
 WIDTH = 100
 HEADER = """\
-# The paper's run: every key, its unit and why. Written by `mgsflow config` from
-# src/mgsflow/config/, which refuses any other key. Another run names what differs in an overlay:
+# Settings of the paper's run: every key with its meaning and [unit]. Written by `mgsflow config`
+# from src/mgsflow/config/; any other key is an error. For another run, write the keys that differ
+# into an overlay:
 #     snakemake --profile profiles/local --configfile config/demo.yaml
 # YAML reads 1e-4 as text: write 1.0e-4.
 
@@ -27,9 +28,9 @@ SCHEMA_HEADER = "# Written by `mgsflow config --schema` from src/mgsflow/config/
 
 
 def config(*, schema: bool = False, out: Path | None = None) -> None:
-    """Print the default configuration, each key with its meaning and unit, or write it to `out`.
+    """Print the default configuration, with the meaning and unit of each key, or write it to `out`.
 
-    With `schema` it is the JSON schema, as YAML, by which editors complete and check a
+    With `schema`, print or write its JSON schema as YAML. Editors use it to complete and check a
     configuration.
     """
     text = schema_text() if schema else config_text()
@@ -40,14 +41,14 @@ def config(*, schema: bool = False, out: Path | None = None) -> None:
 
 
 def schema_text() -> str:
-    """The schema of the configuration."""
+    """The schema of the configuration, as YAML."""
     return SCHEMA_HEADER + yaml.safe_dump(
         Settings.model_json_schema(), sort_keys=True, allow_unicode=True, width=WIDTH
     )
 
 
 def config_text() -> str:
-    """The default configuration. Read as YAML it is `Settings()`, every key explicit."""
+    """The default configuration as YAML: `Settings()` with every key explicit."""
     return HEADER + "\n".join(_section(Settings(), 0)) + "\n"
 
 
@@ -84,7 +85,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.Node:
-    """1.0e-04, not 1e-04, which YAML 1.1 reads as text."""
+    """Write 1.0e-04, because YAML 1.1 reads 1e-04 as text."""
     text = repr(value)
     if "e" in text and "." not in text:
         text = text.replace("e", ".0e")
