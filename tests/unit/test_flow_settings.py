@@ -128,7 +128,6 @@ def test_the_stage_draws_from_it(case, tmp_path):
     sample_posteriors(
         features=model.parent.parent / "features.parquet",
         property_model=model,
-        variant=VARIANT,
         posteriors=Posteriors(draws=20),
         compute=COMPUTE,
         seed=1,

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mgsflow.stages import STAGES
+from mgsflow.config.read import read_settings
+from mgsflow.report.contents import ITEMS
+from mgsflow.run import Run
+from mgsflow.stages import RULES
 
 pytestmark = pytest.mark.slow
 
@@ -125,20 +128,53 @@ def below(tiny) -> dict[str, set[str]]:
     return {rule: descend(rule) for rule in graph}
 
 
-def test_the_run_makes_every_promised_file(tiny, repository):
+def test_the_run_makes_every_file_of_the_registry_and_no_other(tiny):
+    folder = tiny.folder / "results/tiny"
     made = {
-        str(path.relative_to(tiny.folder / "results/tiny"))
-        for path in (tiny.folder / "results/tiny").rglob("*")
+        str(path.relative_to(tiny.folder))
+        for path in folder.rglob("*")
         if path.is_file() and path.parent.name not in ("logs", "benchmarks")
     }
-    promised = set((repository / "tests/workflow/tiny_files.txt").read_text().split())
+    run = Run(read_settings(tiny.folder / "config.yaml", [tiny.folder / "config/tiny.yaml"]))
+    promised = set(run.shown)
+    for path, output in run.files.items():
+        if output.folder and not output.temporary:
+            inside = {name for name in made if name.startswith(f"{run.folder}/{path}/")}
+            assert inside, path
+            promised |= inside
+        elif not output.temporary:
+            promised.add(f"{run.folder}/{path}")
     assert made == promised
+    assert len(made) == 142
 
 
-def test_every_stage_is_a_rule(tiny):
-    text = "".join(path.read_text() for path in (tiny.folder / "workflow/rules").glob("*.smk"))
-    called = set(re.findall(r'"mgsflow ([\w-]+) ', text))
-    assert called == set(STAGES)
+def test_every_rule_of_the_run_is_of_the_registry_and_every_stage_has_one(tiny):
+    """Snakemake itself refuses a rule that does not agree with its stage: see check_rules."""
+    listed = set(tiny.snakemake("--list-rules").stdout.split()) - {"all"}
+    run = Run(read_settings(tiny.folder / "config.yaml", [tiny.folder / "config/tiny.yaml"]))
+    absent = {item.rule for item in ITEMS.values()} - {item.rule for item in run.items}
+    assert listed == RULES.keys() - absent
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "words"),
+    [
+        ("    threads: 1\n", "    threads: 1\n    retries: 2\n", "belongs to the profile"),
+        ('image_of(STAGES["account"])', 'image_of(STAGES["scores"])', "account: names the env"),
+        ("rule account:", "rule accounts:", "accounts: no stage"),
+    ],
+)
+def test_a_rule_that_does_not_agree_with_its_stage_is_refused(checkout, line, wrong, words):
+    path = checkout.folder / "workflow/rules/sample.smk"
+    before = path.read_text()
+    try:
+        path.write_text(before.replace(line, wrong, 1))
+        done = checkout.snakemake("--dry-run")
+    finally:
+        path.write_text(before)
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert words in output and "Traceback" not in output
 
 
 def test_a_second_run_has_nothing_to_do(tiny):
