@@ -13,9 +13,9 @@ from mgsflow.config.models import Compute, Flows, Posteriors, Vae
 from mgsflow.config.sample import Photometry, Selection, Splits, Stamps, Targets
 from mgsflow.config.sky import Catalogue, Network, Sdss, Simulated
 from mgsflow.core.errors import UserError
+from mgsflow.core.surveys import SDSS
 
 Model = TypeVar("Model", bound=BaseModel)
-NATIVE_PIXEL_SCALE = 0.396  # arcsec, of SDSS's frames
 
 
 class Settings(Section):
@@ -71,16 +71,19 @@ class Settings(Section):
 
 
 def _check_cutouts(stamps: Stamps) -> None:
-    """What the cutout services can give."""
-    strange = [band for band in stamps.bands if band not in ("g", "r", "i")]
+    """What the cutout services, which are SDSS's, can give."""
+    bands = SDSS.picture_bands
+    strange = [band for band in stamps.bands if band not in bands]
     if stamps.provider in ("legacy", "jpeg") and strange:
-        raise ValueError(f"stamps.bands: cutouts have the bands g, r, i, not {', '.join(strange)}")
+        raise ValueError(
+            f"stamps.bands: cutouts have the bands {', '.join(bands)}, not {', '.join(strange)}"
+        )
     if stamps.provider == "jpeg" and not 64 <= stamps.size <= 2048:
         raise ValueError("stamps.size: SkyServer draws pictures of 64 to 2048 pixels a side")
-    if stamps.provider == "legacy" and stamps.pixel_scale != NATIVE_PIXEL_SCALE:
+    if stamps.provider == "legacy" and stamps.pixel_scale != SDSS.pixel_scale:
         raise ValueError(
             f"stamps.pixel_scale: the Legacy Surveys' viewer conserves flux at the frames' own "
-            f"{NATIVE_PIXEL_SCALE} arcsec only; other scales can be had of `provider: frames`"
+            f"{SDSS.pixel_scale} arcsec only; other scales can be had of `provider: frames`"
         )
 
 

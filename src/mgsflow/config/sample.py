@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from mgsflow.config.base import Section, setting
+from mgsflow.core.quantities import LINES, PROPERTIES, QUANTITIES
+from mgsflow.core.surveys import SDSS, Survey
 
-Band = Literal["u", "g", "r", "i", "z"]
-Property = Literal["log_stellar_mass", "log_sfr", "redshift", "log_black_hole_mass", "metallicity"]
-Line = Literal["log1p_h_alpha", "log1p_h_beta", "log1p_nii_6584", "log1p_oiii_5007"]
+SURVEY = SDSS  # of every run: the settings accept its bands
+
+
+def _is_a_band(band: str) -> str:
+    if band not in SURVEY.bands:
+        raise ValueError(f"{SURVEY.name} has the bands {', '.join(SURVEY.bands)}")
+    return band
+
+
+Band = Annotated[
+    str,
+    AfterValidator(_is_a_band),
+    WithJsonSchema({"type": "string", "enum": list(SURVEY.bands)}),
+]
+Property = Literal[PROPERTIES]
+Line = Literal[LINES]
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -96,11 +111,11 @@ class Targets(Section):
     """What is inferred, and what makes a measurement missing."""
 
     properties: list[Property] = setting(
-        ["log_stellar_mass", "log_sfr", "redshift", "log_black_hole_mass", "metallicity"],
+        [name for name in PROPERTIES if QUANTITIES[name].in_paper],
         "Properties of the first flow, in this order; leave out what the catalogue lacks",
     )
     lines: list[Line] = setting(
-        ["log1p_h_alpha", "log1p_h_beta", "log1p_nii_6584", "log1p_oiii_5007"],
+        [name for name in LINES if QUANTITIES[name].in_paper],
         "Lines of the second flow; an empty list leaves the flow out",
     )
     metallicity: Literal["catalogue", "O3N2", "N2"] = setting(
@@ -118,9 +133,9 @@ class Targets(Section):
     )
     plausible: dict[Property, Range] = setting(
         {
-            "log_stellar_mass": [5.0, 13.0],
-            "log_sfr": [-6.0, 4.0],
-            "metallicity": [6.5, 10.0],
+            name: list(QUANTITIES[name].plausible)
+            for name in PROPERTIES
+            if QUANTITIES[name].plausible
         },
         "Least and greatest plausible value of a property; others are missing and counted",
     )
@@ -140,7 +155,7 @@ class Photometry(Section):
     """Magnitudes and colours, the inputs beside the images."""
 
     bands: list[Band] = setting(
-        ["u", "g", "r", "i", "z"],
+        list(SURVEY.bands),
         "Bands whose magnitudes are inputs, in order of wavelength; an empty list: no photometry",
     )
     deredden: bool = setting(True, "Subtract the catalogue's Galactic extinction, where it has it")
@@ -151,6 +166,11 @@ class Photometry(Section):
         True, "Shift u and z to AB (-0.04, +0.02 mag) for the k-corrections"
     )
 
+    @property
+    def survey(self) -> Survey:
+        """The survey whose bands these are."""
+        return SURVEY
+
 
 class Stamps(Section):
     """The images of the galaxies."""
@@ -160,9 +180,11 @@ class Stamps(Section):
         "SAS corrected frames; FITS cutouts of the Legacy Surveys' layer sdss; SkyServer's JPEG "
         "cutouts; image files of `catalogue.stamp_folder`; or none, photometry alone",
     )
-    bands: list[Band] = setting(["g", "r", "i"], "Bands of a stamp, in order", min_length=1)
+    bands: list[Band] = setting(
+        list(SURVEY.picture_bands), "Bands of a stamp, in order", min_length=1
+    )
     size: int = setting(160, "Side of a stamp", "pixels", ge=16, multiple_of=8)
-    pixel_scale: float = setting(0.396, "Pixel scale", "arcsec / pixel", gt=0)
+    pixel_scale: float = setting(SURVEY.pixel_scale, "Pixel scale", "arcsec / pixel", gt=0)
     shards: int = setting(
         200, "Files that the stamps are divided among, by runs of fields; each is one job", ge=1
     )
