@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,15 +31,17 @@ from vae_roofline import now
 
 from mgsflow.config import Compute, Flows, Photometry, Targets
 from mgsflow.core.files import read_json, write_json
+from mgsflow.core.surveys import SDSS
 from mgsflow.core.tables import write_table
 from mgsflow.models.branch import Architecture
+from mgsflow.models.embedding import photometry_columns
 from mgsflow.training import fitting, heads, members
 from mgsflow.training.heads import Rows
 from mgsflow.training.train_flow import train_flow
 
 SEED = 1
 VARIANT = "images_photometry-observed"
-BANDS, LATENTS = "ugriz", 32
+LATENTS = 32
 FEW, MORE = 2, 5  # epochs; the difference is that of epochs in which nothing is recorded any more
 
 
@@ -71,8 +72,7 @@ def features(galaxies: int, seed: int = SEED) -> pd.DataFrame:
     hidden = random.standard_normal((galaxies, 6))
     inputs = [f"latent_mean_{i:02d}" for i in range(LATENTS)]
     inputs += [f"latent_std_{i:02d}" for i in range(LATENTS)]
-    inputs += [f"mag_{band}" for band in BANDS]
-    inputs += [f"colour_{a}_{b}" for a, b in pairwise(BANDS)]
+    inputs += photometry_columns(SDSS.bands)
     views = np.tanh(hidden @ random.standard_normal((6, len(inputs)))) + hidden[:, :1] * 0.3
     views += 0.7 * random.standard_normal(views.shape)
     table = pd.DataFrame(views, columns=inputs)

@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from mgsflow.config import Settings, validate
 from mgsflow.core.files import read_json, write_json
-from mgsflow.core.quantities import METALLICITY
+from mgsflow.core.quantities import METALLICITY, in_table_order, short_name
 from mgsflow.core.seeds import derive_seed
 from mgsflow.evaluation import metrics
 from mgsflow.models.branch import Architecture
@@ -37,7 +37,7 @@ from mgsflow.models.inputs import input_columns
 from mgsflow.models.standardise import Standardiser
 from mgsflow.posterior.ensemble import Ensemble
 from mgsflow.posterior.posterior import Posterior
-from mgsflow.report.writing import SHORT, show_interval
+from mgsflow.report.writing import show_interval
 from mgsflow.training.heads import Rows
 from mgsflow.training.members import fit_members
 
@@ -154,9 +154,11 @@ def _interval(statistic: Any, arrays: tuple[np.ndarray, ...], goal: str) -> list
 
 def markdown(result: dict[str, Any]) -> str:
     """The table of docs/real-data.md."""
-    goals = [goal for goal in SHORT if goal in result["targets"]]
+    goals = in_table_order(result["targets"])
     every = [result["targets"][goal] for goal in goals]
-    heads = [f"{SHORT[goal]} ({row['galaxies']})" for goal, row in zip(goals, every, strict=True)]
+    heads = [
+        f"{short_name(goal)} ({row['galaxies']})" for goal, row in zip(goals, every, strict=True)
+    ]
     lines = ["| " + " | ".join(["R², out of fold", *heads]) + " |", "|---" * (1 + len(goals)) + "|"]
 
     def add(name: str, rows: list[dict[str, Any]], kind: str, method: str) -> None:

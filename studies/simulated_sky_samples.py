@@ -16,7 +16,8 @@ import pandas as pd
 from sample_table import sample_table
 
 from mgsflow.config import Simulated, validate
-from mgsflow.core.quantities import BANDS, LINE_FLUXES
+from mgsflow.core.quantities import LINE_FLUXES
+from mgsflow.core.surveys import SDSS
 from mgsflow.sample.metallicity import metallicity_from_lines
 from mgsflow.sky.simulated.simulate_catalogue import make_objects, make_reply, simulate_catalogue
 
@@ -74,7 +75,7 @@ def real_galaxies(folder: Path) -> pd.DataFrame:
     table = table[(table["class"] == "GALAXY") & (table["plate"] <= LAST_LEGACY_PLATE)]
     names = table[["plate", "mjd", "fiberid"]].astype(str).agg("-".join, axis=1)
     held_out = [zlib.crc32(name.encode()) % 2 == 1 for name in names]
-    return table[[*BANDS, "redshift", "ra", "dec"]].assign(held_out=held_out)
+    return table[[*SDSS.bands, "redshift", "ra", "dec"]].assign(held_out=held_out)
 
 
 def simulated_galaxies(count: int, seed: int) -> pd.DataFrame:
@@ -83,7 +84,7 @@ def simulated_galaxies(count: int, seed: int) -> pd.DataFrame:
     They pass the survey's own limit, in Petrosian r without the Galaxy's dust.
     """
     reply = simulated_reply(Simulated(galaxies=count, contaminants=0.0), seed)
-    magnitudes = {band: reply[f"modelMag_{band}"] for band in BANDS}
+    magnitudes = {band: reply[f"modelMag_{band}"] for band in SDSS.bands}
     return pd.DataFrame({**magnitudes, "redshift": reply["z"]})
 
 

@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.surveys import SDSS
 from mgsflow.report.published import TABLE1
 from mgsflow.sample.metallicity import is_star_forming
 from mgsflow.sky.simulated.relations import kewley_2001
@@ -130,7 +130,7 @@ def r2_of(inputs: np.ndarray, target: np.ndarray, seed: int) -> float:
 
 def photometry_of(table: pd.DataFrame) -> np.ndarray:
     """Magnitudes and colours, shape (n, 9)."""
-    return np.column_stack([table[list(BANDS)], *colours(table).values()])
+    return np.column_stack([table[list(SDSS.bands)], *colours(table).values()])
 
 
 def told_apart(halves: dict[str, pd.DataFrame], simulated: pd.DataFrame) -> dict[str, float]:

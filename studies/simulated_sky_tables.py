@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from mgsflow.report.writing import SHORT
+from mgsflow.core.quantities import short_name
 
 COLOURS = ("u − g", "g − r", "r − i", "i − z")
 
@@ -97,7 +97,7 @@ def target_table(targets: dict[str, Any]) -> str:
              rule(4)]  # fmt: skip
     for name in names:
         values = [f"{targets['r2'][name]:.2f}", f"{targets['paper'][name]:.2f}"]
-        lines.append(table_row([SHORT[name], str(targets["galaxies"][name]), *values]))
+        lines.append(table_row([short_name(name), str(targets["galaxies"][name]), *values]))
     return "\n".join(lines)
 
 

@@ -12,27 +12,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mgsflow import Posterior
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.photometry import error_columns, magnitude_columns
+from mgsflow.core.quantities import short_name
+from mgsflow.core.surveys import SDSS
 from mgsflow.core.tables import read_table
-from mgsflow.report.writing import SHORT
+from mgsflow.models.embedding import with_colours
 
 VARIANT, DRAWS, SEED = "photometry-observed", 300, 1
 TIMES, MISSING = 3.0, "ug"  # errors over the sky's own; bands that are missing, one at a time
-COLUMNS = [f"mag_{band}" for band in BANDS]
+COLUMNS = magnitude_columns(SDSS.bands)
 
 
 def main(run: Path, galaxies: int) -> None:
     features = read_table(run / "flows" / "features.parquet")
     test = features[features["set"] == "test"].iloc[:galaxies].reset_index(drop=True)
     train = features.loc[features["set"] == "train", COLUMNS].to_numpy()
-    names = [f"mag_err_{band}" for band in BANDS]
+    names = error_columns(SDSS.bands)
     selected = read_table(run / "catalogue" / "selected.parquet", ["objid", *names])
     errors = selected.set_index("objid").loc[test["objid"], names].to_numpy()
     posterior = Posterior.load(run / "flows", variant=VARIANT)
@@ -44,7 +45,7 @@ def main(run: Path, galaxies: int) -> None:
             truth = test[name].to_numpy()
             known = np.isfinite(truth)
             numbers = summary(draws[known][:, :, column].astype(float), truth[known])
-            print(f"| {case} | {way} | {SHORT[name]} | {numbers} |", flush=True)
+            print(f"| {case} | {way} | {short_name(name)} | {numbers} |", flush=True)
 
 
 def cases(
@@ -58,8 +59,8 @@ def cases(
     for way in ("plugged in", "widened"):
         yield f"errors × {TIMES:g}", way, table(magnitudes + extra * noise, extra)
     for band in MISSING:
-        i = BANDS.index(band)
-        beside = i + 1 if i + 1 < len(BANDS) else i - 1
+        i = SDSS.bands.index(band)
+        beside = i + 1 if i + 1 < len(SDSS.bands) else i - 1
         filled, missing = magnitudes.copy(), magnitudes.copy()
         filled[:, i] = magnitudes[:, beside] + (train[:, i] - train[:, beside]).mean()
         missing[:, i] = np.nan
@@ -69,10 +70,8 @@ def cases(
 
 def table(magnitudes: np.ndarray, extra: np.ndarray) -> pd.DataFrame:
     """The inputs of both ways: magnitudes, colours, extra errors."""
-    found = pd.DataFrame(magnitudes, columns=COLUMNS)
-    for blue, red in pairwise(BANDS):
-        found[f"colour_{blue}_{red}"] = found[f"mag_{blue}"] - found[f"mag_{red}"]
-    return found.assign(**{f"extra_error_{band}": extra[:, i] for i, band in enumerate(BANDS)})
+    found = with_colours(pd.DataFrame(magnitudes, columns=COLUMNS), SDSS.bands)
+    return found.assign(**{f"extra_error_{band}": extra[:, i] for i, band in enumerate(SDSS.bands)})
 
 
 def summary(draws: np.ndarray, truth: np.ndarray) -> str:

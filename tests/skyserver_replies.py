@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.surveys import SDSS
 from mgsflow.sky.columns import COLUMNS, FIRST_LINE
 
 FIRST_OBJID = 1237648674532688079
@@ -33,7 +33,7 @@ def served_rows(n: int) -> pd.DataFrame:
         ("oiii_5007", 20.0),
     ):
         values |= {f"{line}_flux": flux, f"{line}_flux_err": 1.5}
-    for band, magnitude in zip(BANDS, (19.0, 17.6, 16.9, 16.5, 16.2), strict=True):
+    for band, magnitude in zip(SDSS.bands, (19.0, 17.6, 16.9, 16.5, 16.2), strict=True):
         values[f"modelMag_{band}"] = magnitude
         values |= {f"modelMagErr_{band}": 0.02, f"extinction_{band}": 0.1}
     rows = rows.assign(**values)

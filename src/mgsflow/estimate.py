@@ -10,10 +10,12 @@ import math
 from dataclasses import dataclass
 
 from mgsflow.config import Settings
+from mgsflow.core.surveys import SDSS
 
 GALAXIES_OF_SAMPLE = 700_000  # the Main Galaxy Sample in the legacy spectra, about
 SQUARE_DEGREES = 8000.0  # of the legacy spectra (Abazajian et al. 2009)
-FIELD_AREA = 1361 * 2048 * (0.396 / 3600) ** 2  # deg2 that a field does not share with the next
+# deg2 that a field does not share with the next
+FIELD_AREA = 1361 * 2048 * (SDSS.pixel_scale / 3600) ** 2
 FIELDS = SQUARE_DEGREES / FIELD_AREA
 CROSSING = 0.056  # share of stamps of 160 pixels that cross the first or last row of their field
 FIELDS_OF_IMAGING = 938_046  # rerun 301: all fields of all runs, overlaps included

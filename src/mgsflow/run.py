@@ -13,6 +13,8 @@ from typing import Any
 
 from mgsflow.config import Settings
 from mgsflow.core.contract import Model, Output, Paths, Stage
+from mgsflow.core.quantities import METALLICITY
+from mgsflow.core.surveys import SDSS
 from mgsflow.core.variants import inputs_of
 from mgsflow.report.contents import ITEMS, Item
 from mgsflow.stages import STAGES
@@ -99,7 +101,7 @@ class Run:
 
     @property
     def has_metallicity(self) -> bool:
-        return "metallicity" in self.settings.targets.properties
+        return METALLICITY in self.settings.targets.properties
 
     @property
     def has_conditional_vae(self) -> bool:
@@ -109,7 +111,7 @@ class Run:
     def has_simulated_photometry(self) -> bool:
         """Whether the photometry is that whose likelihood and truth the simulated sky knows."""
         photometry = self.settings.photometry
-        all_bands = list(photometry.bands) == ["u", "g", "r", "i", "z"]
+        all_bands = list(photometry.bands) == list(SDSS.bands)
         return self.is_simulated and photometry.deredden and all_bands
 
     @property

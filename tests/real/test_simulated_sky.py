@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from mgsflow.core.files import read_json
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.surveys import SDSS
 
 GOAL = 0.05  # mag of a median colour, and R2 of the redshift
 
@@ -143,7 +143,7 @@ def test_order_of_the_targets_is_the_papers(benchmark, statistics):
 def test_a_shifted_band_is_seen(statistics):
     """The statistics themselves: a band moved by 0.1 mag moves two colours, and is told apart."""
     random = np.random.default_rng(0)
-    table = pd.DataFrame(random.normal(17.0, 0.05, (1500, 5)), columns=list(BANDS))
+    table = pd.DataFrame(random.normal(17.0, 0.05, (1500, 5)), columns=list(SDSS.bands))
     table["redshift"] = random.uniform(0.04, 0.06, 1500)
     first, second = table[:750], table[750:]
     moved = second.assign(g=second["g"] + 0.1)

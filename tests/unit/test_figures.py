@@ -18,7 +18,7 @@ from sklearn.metrics import r2_score
 
 from mgsflow.config import Flows
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import LINES, PROPERTIES
+from mgsflow.core.quantities import LINES, PROPERTIES, symbol
 from mgsflow.core.tables import write_table
 from mgsflow.inference.draws import read_posterior
 from mgsflow.models.branch import Architecture
@@ -28,7 +28,7 @@ from mgsflow.report import figure3 as f3
 from mgsflow.report import figure4 as f4
 from mgsflow.report import figure_training as ft
 from mgsflow.report import style
-from mgsflow.report.diagram import Diagram, symbol
+from mgsflow.report.diagram import Diagram
 
 VARIANT = "images_photometry-rest_frame"
 COLUMNS = [f"latent_{kind}_{i:02d}" for kind in ("mean", "std") for i in range(4)]

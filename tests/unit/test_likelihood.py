@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2, kstest, multivariate_normal
 
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.surveys import SDSS
 from mgsflow.sky.simulated.likelihood import log_likelihood
 from mgsflow.sky.simulated.photometry import (
     CALIBRATION,
@@ -23,13 +23,15 @@ SHIFT = np.array([0.03, -0.01, 0.01, 0.0, 0.02])
 
 
 def galaxies(count: int, magnitudes=MAGNITUDES, reddening=0.04, half_light=2.3):
-    rows = {f"mag_{band}": np.full(count, m) for band, m in zip(BANDS, magnitudes, strict=True)}
+    rows = {
+        f"mag_{band}": np.full(count, m) for band, m in zip(SDSS.bands, magnitudes, strict=True)
+    }
     sizes = {"petro_r50": half_light, "petro_r90": 5.0, "petro_mag_r": 17.3}
     return add_fluxes(pd.DataFrame(rows | {"reddening": reddening} | sizes))
 
 
 def columns(table, name):
-    return table[[f"{name}_{band}" for band in BANDS]].to_numpy()
+    return table[[f"{name}_{band}" for band in SDSS.bands]].to_numpy()
 
 
 def measured(objects, seed):

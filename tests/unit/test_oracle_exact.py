@@ -11,7 +11,7 @@ from scipy.stats import kstest
 
 from mgsflow.config import Oracle, Selection, Simulated, Targets
 from mgsflow.core.ledger import Ledger
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.surveys import SDSS
 from mgsflow.evaluation.oracle.density import rank
 from mgsflow.evaluation.oracle.observe import on_atom
 from mgsflow.evaluation.oracle.posterior import Exact
@@ -42,14 +42,14 @@ def galaxies(tmp_path_factory):
         table = table[cut.passes(table)]
     table = table.reset_index(drop=True)
     measured = derive_targets(table, TARGETS, Ledger("test", len(table), quiet=True))
-    for band in BANDS:
+    for band in SDSS.bands:
         measured[f"mag_{band}"] = table[f"mag_{band}"] - table[f"extinction_{band}"]
     complete = measured[required_targets(TARGETS)].notna().all(axis=1)
     return measured[complete].reset_index(drop=True)
 
 
 def magnitudes(galaxies):
-    return galaxies[[f"mag_{band}" for band in BANDS]].to_numpy()
+    return galaxies[[f"mag_{band}" for band in SDSS.bands]].to_numpy()
 
 
 def posteriors(data, draws=DRAWS, workers=2):

@@ -10,7 +10,7 @@ import pytest
 from mgsflow.config import Photometry
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import read_account
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.surveys import SDSS
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.sample.kcorrection import rest_frame_magnitudes
 from mgsflow.sample.photometry import photometry
@@ -21,7 +21,7 @@ BLUE = np.array([18.0, 17.1, 16.7, 16.5, 16.4])  # a late-type one
 
 def galaxies(n: int = 3, **columns) -> pd.DataFrame:
     table = pd.DataFrame({"objid": np.arange(1, n + 1, dtype=np.int64), "redshift": 0.1})
-    for i, band in enumerate(BANDS):
+    for i, band in enumerate(SDSS.bands):
         table[f"mag_{band}"] = RED[i]
         table[f"mag_err_{band}"] = 0.02
         table[f"extinction_{band}"] = 0.25 - 0.05 * i
@@ -123,7 +123,7 @@ def test_at_redshift_nought_rest_frame_is_observed_and_k_corrections_grow():
 
 
 def test_catalogues_without_errors_say_which_error_was_taken(tmp_path):
-    table = galaxies().drop(columns=[f"mag_err_{band}" for band in BANDS])
+    table = galaxies().drop(columns=[f"mag_err_{band}" for band in SDSS.bands])
     kept, totals = run(tmp_path, table, rest_frame=True)
     assert kept["rest_colour_g_r"].notna().all()
     assert totals["noted"]["rest-frame fits with errors of 0.03 mag"] == 3

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.surveys import SDSS
 from mgsflow.sky.simulated import relations as rel
 from mgsflow.sky.simulated.camera import CAMERA
 from mgsflow.sky.simulated.contaminants import STELLAR_LOCUS
@@ -151,9 +151,9 @@ def test_round_apertures_on_flat_galaxies(axis_ratio, index):
 
 
 def test_asinh_magnitudes():
-    bright = np.full((1, len(BANDS)), 1e4)
+    bright = np.full((1, len(SDSS.bands)), 1e4)
     assert asinh_magnitude(bright) == pytest.approx(np.full((1, 5), 12.5), abs=1e-3)
-    zero = asinh_magnitude(np.zeros((1, len(BANDS))))
+    zero = asinh_magnitude(np.zeros((1, len(SDSS.bands))))
     assert zero[0, 2] == pytest.approx(24.80, abs=0.01)  # SDSS's zero flux in r
     fluxes = np.array([[-0.3, 0.0, 2.0, 50.0, 1e4]])
     assert flux_of_asinh(asinh_magnitude(fluxes)) == pytest.approx(fluxes, abs=1e-9)

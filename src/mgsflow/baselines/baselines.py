@@ -23,8 +23,8 @@ from mgsflow.baselines.predictions import (
 from mgsflow.baselines.regressors import FITS, Data
 from mgsflow.config import Baselines, Splits, Stamps, Targets
 from mgsflow.core.errors import UserError
+from mgsflow.core.photometry import bands_in, magnitude_columns
 from mgsflow.core.progress import say, track
-from mgsflow.core.quantities import BANDS
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.models.embedding import (
@@ -32,7 +32,6 @@ from mgsflow.models.embedding import (
     photometry_columns,
     with_colours,
 )
-from mgsflow.models.inputs import magnitude_columns
 from mgsflow.sample.sky_blocks import BY_GALAXY, BY_SKY, sky_blocks, why_no_blocks
 from mgsflow.sample.splits import LEAST, divide_flows
 
@@ -101,7 +100,7 @@ def _read(features: Path, names: list[str]) -> pd.DataFrame:
                 f"{features}: no galaxy in the set {name}. Give a larger sample, or other shares "
                 "in splits."
             )
-    return with_colours(table, _bands(list(table)))
+    return with_colours(table, bands_in(list(table)))
 
 
 def _by_sky(
@@ -142,12 +141,8 @@ def _columns(method: str, available: list[str]) -> tuple[list[str], str]:
         wanted = magnitude_columns(PHOTOMETRY_BANDS)
         absent = sorted(set(wanted) - set(available))
         return wanted, f"the run has no {', '.join(absent)}" if absent else ""
-    wanted = photometry_columns(_bands(available))
+    wanted = photometry_columns(bands_in(available))
     return wanted, "" if wanted else "the run has no photometry"
-
-
-def _bands(available: list[str]) -> list[str]:
-    return [band for band in BANDS if f"mag_{band}" in available]
 
 
 def predictions(

@@ -14,9 +14,9 @@ from mgsflow.config.models import Compute, Flows, Posteriors, Vae
 from mgsflow.config.sample import Photometry, Selection, Splits, Stamps, Targets
 from mgsflow.config.sky import Catalogue, Network, Sdss, Simulated
 from mgsflow.core.errors import UserError
+from mgsflow.core.surveys import SDSS
 
 Model = TypeVar("Model", bound=BaseModel)
-NATIVE_PIXEL_SCALE = 0.396  # arcsec, of SDSS frames
 
 
 class Settings(Section):
@@ -78,18 +78,19 @@ class Settings(Section):
 
 
 def _check_cutouts(stamps: Stamps) -> None:
-    """Refuse stamps that the cutout services do not provide."""
-    strange = [band for band in stamps.bands if band not in ("g", "r", "i")]
+    """Refuse stamps that SDSS's cutout services do not provide."""
+    bands = SDSS.picture_bands
+    strange = [band for band in stamps.bands if band not in bands]
     if stamps.provider in ("legacy", "jpeg") and strange:
         raise ValueError(
-            f"stamps.bands: cutouts have the bands g, r and i, not {', '.join(strange)}"
+            f"stamps.bands: cutouts have the bands {', '.join(bands)}, not {', '.join(strange)}"
         )
     if stamps.provider == "jpeg" and not 64 <= stamps.size <= 2048:
         raise ValueError("stamps.size: SkyServer's JPEG cutouts have 64 to 2048 pixels per side")
-    if stamps.provider == "legacy" and stamps.pixel_scale != NATIVE_PIXEL_SCALE:
+    if stamps.provider == "legacy" and stamps.pixel_scale != SDSS.pixel_scale:
         raise ValueError(
             "stamps.pixel_scale: the Legacy Surveys' viewer conserves flux only at the native "
-            f"scale of SDSS, {NATIVE_PIXEL_SCALE} arcsec; for other scales use `provider: frames`"
+            f"scale of SDSS, {SDSS.pixel_scale} arcsec; for other scales use `provider: frames`"
         )
 
 

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from mgsflow.config.base import Section, setting
+from mgsflow.core.quantities import LINES, PROPERTIES, QUANTITIES
+from mgsflow.core.surveys import SDSS, Survey
 
-Band = Literal["u", "g", "r", "i", "z"]
-Property = Literal["log_stellar_mass", "log_sfr", "redshift", "log_black_hole_mass", "metallicity"]
-Line = Literal["log1p_h_alpha", "log1p_h_beta", "log1p_nii_6584", "log1p_oiii_5007"]
+SURVEY = SDSS  # of every run: the settings accept its bands
+
+
+def _is_a_band(band: str) -> str:
+    if band not in SURVEY.bands:
+        raise ValueError(f"{SURVEY.name} has the bands {', '.join(SURVEY.bands)}")
+    return band
+
+
+Band = Annotated[
+    str,
+    AfterValidator(_is_a_band),
+    WithJsonSchema({"type": "string", "enum": list(SURVEY.bands)}),
+]
+Property = Literal[PROPERTIES]
+Line = Literal[LINES]
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -101,11 +116,11 @@ class Targets(Section):
     """Quantities to infer, and the limits outside which a measurement is treated as missing."""
 
     properties: list[Property] = setting(
-        ["log_stellar_mass", "log_sfr", "redshift", "log_black_hole_mass", "metallicity"],
+        [name for name in PROPERTIES if QUANTITIES[name].in_paper],
         "Properties inferred by the first flow, in this order. Omit those that the catalogue lacks",
     )
     lines: list[Line] = setting(
-        ["log1p_h_alpha", "log1p_h_beta", "log1p_nii_6584", "log1p_oiii_5007"],
+        [name for name in LINES if QUANTITIES[name].in_paper],
         "Emission lines inferred by the second flow; an empty list omits this flow",
     )
     metallicity: Literal["catalogue", "O3N2", "N2"] = setting(
@@ -131,9 +146,9 @@ class Targets(Section):
     )
     plausible: dict[Property, Range] = setting(
         {
-            "log_stellar_mass": [5.0, 13.0],
-            "log_sfr": [-6.0, 4.0],
-            "metallicity": [6.5, 10.0],
+            name: list(QUANTITIES[name].plausible)
+            for name in PROPERTIES
+            if QUANTITIES[name].plausible
         },
         "Minimum and maximum plausible value of a property. Values outside are treated as missing "
         "and counted",
@@ -154,7 +169,7 @@ class Photometry(Section):
     """Magnitudes and colours, which are inputs in addition to the images."""
 
     bands: list[Band] = setting(
-        ["u", "g", "r", "i", "z"],
+        list(SURVEY.bands),
         "Bands whose magnitudes are inputs, in order of wavelength; an empty list: no photometry",
     )
     deredden: bool = setting(True, "Subtract the Galactic extinction, if the catalogue has it")
@@ -167,6 +182,11 @@ class Photometry(Section):
         True, "Shift u and z to the AB system (-0.04 and +0.02 mag) for the K-corrections"
     )
 
+    @property
+    def survey(self) -> Survey:
+        """The survey whose bands these are."""
+        return SURVEY
+
 
 class Stamps(Section):
     """Images of the galaxies (stamps)."""
@@ -177,9 +197,13 @@ class Stamps(Section):
         "the Legacy Surveys' layer sdss. `jpeg`: SkyServer's JPEG cutouts. `files`: image files "
         "in `catalogue.stamp_folder`. `none`: no stamps, photometry alone",
     )
-    bands: list[Band] = setting(["g", "r", "i"], "Bands of a stamp, in this order", min_length=1)
+    bands: list[Band] = setting(
+        list(SURVEY.picture_bands), "Bands of a stamp, in this order", min_length=1
+    )
     size: int = setting(160, "Side length of a stamp", "pixels", ge=16, multiple_of=8)
-    pixel_scale: float = setting(0.396, "Pixel scale of a stamp", "arcsec / pixel", gt=0)
+    pixel_scale: float = setting(
+        SURVEY.pixel_scale, "Pixel scale of a stamp", "arcsec / pixel", gt=0
+    )
     shards: int = setting(
         200,
         "Number of files among which the stamps are divided, by contiguous groups of fields; one "

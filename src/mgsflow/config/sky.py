@@ -14,7 +14,8 @@ from pydantic import (
 )
 
 from mgsflow.config.base import Section, setting
-from mgsflow.core.quantities import QUANTITIES
+from mgsflow.core.quantities import QUANTITIES, READABLE
+from mgsflow.core.surveys import SDSS
 
 
 class Sdss(Section):
@@ -117,9 +118,7 @@ class Catalogue(Section):
     def _names_are_ours(self) -> Catalogue:
         for key in (*self.columns, *self.units):
             if key not in QUANTITIES:
-                raise ValueError(
-                    f"{key} is not one of mgsflow's quantities: {', '.join(QUANTITIES)}"
-                )
+                raise ValueError(f"{key} is not one of mgsflow's quantities: {', '.join(READABLE)}")
         return self
 
 
@@ -136,7 +135,8 @@ ADVICE = {
     "petro_mag_r_max": "SDSS's limit is 17.77 mag; the sky's relations hold to about 20 mag",
     "contaminants": "0.04 is like SDSS; 0 means none",
     "stamps": "write true or false",
-    "psf_fwhm": "SDSS's median is 1.3 arcsec; its pixels of 0.396 arcsec sample no less than 1.1",
+    "psf_fwhm": f"SDSS's median is 1.3 arcsec; its pixels of {SDSS.pixel_scale} arcsec sample no "
+    "less than 1.1",
 }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from mgsflow.models.inputs import colour_columns, latent_columns, magnitude_columns
+from mgsflow.core.photometry import colour_columns, colours, magnitude_column, magnitude_columns
+from mgsflow.models.inputs import latent_columns
 from mgsflow.models.standardise import Standardiser
 
 
@@ -29,19 +29,16 @@ def common_scale(means: np.ndarray) -> Standardiser:
     return Standardiser(each.mean, np.full_like(each.std, widest if widest > 0 else 1.0))
 
 
-def photometry_columns(bands: list[str]) -> list[str]:
+def photometry_columns(bands: Sequence[str]) -> list[str]:
     """Magnitudes and observed colours of adjacent `bands`."""
     return [*magnitude_columns(bands), *colour_columns(bands)]
 
 
-def with_colours(table: pd.DataFrame, bands: list[str]) -> pd.DataFrame:
+def with_colours(table: pd.DataFrame, bands: Sequence[str]) -> pd.DataFrame:
     """`table` with the observed colours of `bands`, out of its magnitudes.
 
     The flows' features hold only what some variant takes: where all of them take rest-frame
     colours, the observed ones are not there.
     """
-    colours = {
-        name: table[f"mag_{blue}"] - table[f"mag_{red}"]
-        for name, (blue, red) in zip(colour_columns(bands), pairwise(bands), strict=True)
-    }
-    return table.assign(**colours)
+    magnitudes = {band: table[magnitude_column(band)] for band in bands}
+    return table.assign(**colours(magnitudes, bands))

@@ -6,27 +6,29 @@ Position, plate, run and field are never among them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.photometry import colour_columns, magnitude_columns, rest_colour_columns
 from mgsflow.core.variants import VARIANTS, family_of, inputs_of
 
+# What the flows see of each kind of inputs: its name, the same in short, which colours.
 _INPUTS = {
-    "images_photometry-rest_frame": "Images + photometry + NF (ours, rest-frame colours)",
-    "images_photometry-observed": "Images + photometry + NF (ours, observed colours)",
-    "photometry-rest_frame": "Photometry + NF (ours, rest-frame colours)",
-    "photometry-observed": "Photometry + NF (ours, observed colours)",
-    "images": "Images + NF (ours)",
+    "images_photometry-rest_frame": ("Images + photometry", "Images + phot.", "rest-frame colours"),
+    "images_photometry-observed": ("Images + photometry", "Images + phot.", "observed colours"),
+    "photometry-rest_frame": ("Photometry", "Phot.", "rest-frame colours"),
+    "photometry-observed": ("Photometry", "Phot.", "observed colours"),
+    "images": ("Images", "Images", ""),
 }
 
 
-def _label(variant: str) -> str:
-    label, family = _INPUTS[inputs_of(variant)], family_of(variant)
-    return label if family is None else f"{label[:-1]}, {family})"
+def _label(variant: str, method: str) -> str:
+    seen, _, colours = _INPUTS[inputs_of(variant)]
+    return f"{seen}{method} ({', '.join(filter(None, ('ours', colours, family_of(variant))))})"
 
 
 # in the order of the tables, families below the inputs that they share
-LABELS = {variant: _label(variant) for variant in VARIANTS}
+LABELS = {variant: _label(variant, " + NF") for variant in VARIANTS}
+MEAN_HEAD_LABELS = {variant: _label(variant, ", mean head alone") for variant in VARIANTS}
 
 
 def variant_label(variant: str) -> str:
@@ -34,19 +36,11 @@ def variant_label(variant: str) -> str:
     return LABELS[variant]
 
 
-def colour_columns(bands: list[str]) -> list[str]:
-    """Observed colours of adjacent bands: ["u", "g", "r"] gives colour_u_g, colour_g_r."""
-    return [f"colour_{blue}_{red}" for blue, red in pairwise(bands)]
-
-
-def rest_colour_columns(bands: list[str]) -> list[str]:
-    """Rest-frame colours of adjacent bands. They know the redshift: see docs/decisions.md."""
-    return [f"rest_{name}" for name in colour_columns(bands)]
-
-
-def magnitude_columns(bands: list[str]) -> list[str]:
-    """Apparent magnitudes."""
-    return [f"mag_{band}" for band in bands]
+def inputs_label(variant: str, short: bool = False) -> str:
+    """What a variant sees, and its family: `Photometry (observed colours, spline)`."""
+    seen, in_short, colours = _INPUTS[inputs_of(variant)]
+    details = ", ".join(filter(None, (colours, family_of(variant))))
+    return (in_short if short else seen) + (f" ({details})" if details else "")
 
 
 def latent_columns(available: Iterable[str]) -> list[str]:

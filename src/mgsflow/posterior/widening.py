@@ -16,10 +16,11 @@ import numpy as np
 from scipy.special import ndtr
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.photometry import COLOUR, MAGNITUDE, bands_of_colour
 from mgsflow.models.input_density import InputDensity
 from mgsflow.models.standardise import Standardiser
 
-MAGNITUDE, COLOUR, LATENT = "mag_", "colour_", "latent_"
+LATENT = "latent_"
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Magnitudes:
             elif name.startswith(MAGNITUDE):
                 out[..., i] = magnitudes[..., band[name.removeprefix(MAGNITUDE)]]
             else:
-                blue, red = name.removeprefix(COLOUR).split("_")
+                blue, red = bands_of_colour(name)
                 out[..., i] = magnitudes[..., band[blue]] - magnitudes[..., band[red]]
         return out
 
@@ -174,7 +175,7 @@ def _check(inputs: list[str]) -> None:
             f"{', '.join(others)} cannot be had of noisier magnitudes: they are fitted with the "
             "redshift, which is to be inferred. Take a variant of observed colours."
         )
-    asked = {b for name in inputs if name.startswith(COLOUR) for b in name.split("_")[1:]}
+    asked = {b for name in inputs if name.startswith(COLOUR) for b in bands_of_colour(name)}
     if asked - known:
         raise UserError(f"colours of {', '.join(sorted(asked - known))} without their magnitudes")
 

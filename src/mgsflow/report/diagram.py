@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.text import Text
 
-from mgsflow.core.quantities import label
 from mgsflow.report import style
 
 _TITLE, _TEXT = 6.5, 5.9  # points
@@ -178,9 +176,3 @@ class Diagram:
             linewidth=0.8,
         )
         self.axes.add_patch(patch)
-
-
-def symbol(name: str) -> str:
-    """A quantity's symbol: its label without the unit and without words before it."""
-    text = re.sub(r"\\ \[.*\]\$$", "$", label(name))
-    return text.removeprefix("Redshift ").removeprefix("$\\ln(1+F)$, ")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mgsflow.core.quantities import LINES, METALLICITY
+from mgsflow.core.quantities import LINES, METALLICITY, symbol
 from mgsflow.report import style
-from mgsflow.report.diagram import Box, Diagram, symbol
+from mgsflow.report.diagram import Box, Diagram
 from mgsflow.report.modelfacts import BranchFacts, VaeFacts, read_branch, read_vae
 
 # inches

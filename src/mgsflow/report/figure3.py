@@ -12,12 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import BANDS, QUANTITIES, label
+from mgsflow.core.quantities import QUANTITIES, label
+from mgsflow.core.surveys import known_bands, survey_with
 from mgsflow.report import style
 
-# Nanomaggies of a typical galaxy rise from g to i: weighted so, it is neither red nor blue.
-# About the ratios with which SDSS makes its own pictures (Lupton et al. 2004, PASP 116, 133).
-BAND_WEIGHT = {"g": 1.4, "r": 1.0, "i": 0.85}
 _SOFTNESS = 8.0  # Lupton's Q: how far beyond the linear part the asinh reaches
 _BRIGHT_QUANTILE = 0.995  # of the middle image's pixels: those that shall be bright
 _BRIGHT = 6.0  # how far they are above the end of the linear part: more than half of white
@@ -44,9 +42,9 @@ class Direction:
 def figure3(*, directions: Path, target: str, out: Path) -> None:
     """Draw images decoded along the latent directions of `target` (paper, Figure 3).
 
-    In natural order of colours (i, r, g as red, green, blue where the run has them) and with one
-    stretch for all, north up and east left. The steps are in standard deviations of the latents,
-    which move together so that the property rises to the right.
+    In natural order of colours (the bands of the survey's own pictures where the run has them) and
+    with one stretch for all, north up and east left. The steps are in standard deviations of the
+    latents, which move together so that the property rises to the right.
     """
     direction = read_direction(directions, target)
     if direction is None:
@@ -101,7 +99,8 @@ def colour_images(images: np.ndarray, bands: list[str], counts: bool) -> np.ndar
     if counts:
         channels = images[:, _channels(bands)]
         return np.moveaxis(np.rint(255 * np.clip(channels, 0, 1)).astype(np.uint8), 1, -1)
-    weights = np.array([BAND_WEIGHT.get(band, 1.0) for band in bands])
+    survey = survey_with(bands)
+    weights = np.array([survey.passband(band).picture_weight for band in bands])
     channels = (images * weights[:, None, None])[:, _channels(bands)]
     middle = channels[len(channels) // 2].mean(axis=0)
     stretch = max(float(np.quantile(middle, _BRIGHT_QUANTILE)) / _BRIGHT, 1e-4)
@@ -113,9 +112,10 @@ def colour_images(images: np.ndarray, bands: list[str], counts: bool) -> np.ndar
 
 def _channels(bands: list[str]) -> list[int]:
     """Which band is red, which green, which blue."""
-    if {"g", "r", "i"} <= set(bands):
-        return [bands.index(band) for band in "irg"]
-    reddest_first = sorted(range(len(bands)), key=lambda i: -BANDS.index(bands[i]))
+    channels = survey_with(bands).picture_channels
+    if set(channels) <= set(bands):
+        return [bands.index(band) for band in channels]
+    reddest_first = sorted(range(len(bands)), key=lambda i: -known_bands().index(bands[i]))
     middle = reddest_first[len(bands) // 2]
     return [reddest_first[0], middle, reddest_first[-1]]
 

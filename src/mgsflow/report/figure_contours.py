@@ -14,9 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import LINES, METALLICITY
+from mgsflow.core.quantities import LINES, METALLICITY, math_name
 from mgsflow.report import style
-from mgsflow.report.writing import SHORT
 
 LEVELS = (0.68, 0.95)  # of the probability that a contour encloses
 CELLS = 48  # of the histogram behind a contour, along each axis
@@ -112,12 +111,10 @@ def _panel(axes: Axes, galaxy: _Galaxy, x: str, y: str) -> None:
         color=style.RED,
         markersize=6,
     )
-    axes.set(xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]], xlabel=_label(x), ylabel=_label(y))
+    axes.set(
+        xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]], xlabel=math_name(x), ylabel=math_name(y)
+    )
     axes.locator_params(nbins=4)
-
-
-def _label(name: str) -> str:
-    return SHORT[name].replace("M⋆", r"$M_\star$").replace("M_BH", r"$M_\mathrm{BH}$")
 
 
 def _edges(values: np.ndarray) -> np.ndarray:

@@ -11,15 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from mgsflow.core.quantities import in_table_order, math_name
 from mgsflow.core.tables import read_table
 from mgsflow.evaluation.calibration.verdict_names import RAW
 from mgsflow.report import style
-from mgsflow.report.names import inputs_name
-from mgsflow.report.writing import SHORT
+from mgsflow.report.names import GROUPS, inputs_name
 
 COLUMNS, ROW = 4, 1.36  # panels a row; inches of a row
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.RED, style.SKY, style.INK)
-GROUPS = {"core": "Core properties", "properties": "Properties with O/H", "lines": "Lines"}
 STYLES = {"curve": "-", "tarp": "-", "depth": ":"}
 LEAST_SPAN = 0.12  # of the vertical axis of a panel of curves, on either side
 
@@ -40,8 +39,8 @@ def draw(curves: pd.DataFrame) -> Figure:
     if curves.empty:
         return style.sentence("No galaxy of the test set has a measured target: nothing to judge.")
     variants = list(dict.fromkeys(curves["variant"]))
-    targets = [name for name in [*SHORT, *GROUPS] if (curves["target"] == name).any()]
-    alone = [name for name in targets if name not in GROUPS]
+    alone = [name for name in in_table_order(curves["target"]) if name not in GROUPS]
+    targets = alone + [name for name in GROUPS if (curves["target"] == name).any()]
     above = -(-len(alone) // COLUMNS)
     below = -(-len(targets) // COLUMNS)
     figure = Figure(figsize=(style.PAGE, ROW * (above + below) + 0.35), layout="constrained")
@@ -62,8 +61,7 @@ def draw(curves: pd.DataFrame) -> Figure:
 
 
 def _title(name: str) -> str:
-    text = GROUPS.get(name) or SHORT[name]
-    return text.replace("M⋆", r"$M_\star$").replace("M_BH", r"$M_\mathrm{BH}$")
+    return GROUPS.get(name) or math_name(name)
 
 
 def _histogram(axes: Axes, cells: pd.DataFrame) -> None:
@@ -120,7 +118,7 @@ def _label(axes: np.ndarray, above: int, alone: int, targets: int) -> None:
 
 def _legend(figure: Figure, curves: pd.DataFrame, variants: list[str]) -> None:
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color=COLOURS[i % len(COLOURS)], label=_short(name))
+        Line2D([], [], color=COLOURS[i % len(COLOURS)], label=inputs_name(name, short=True))
         for i, name in enumerate(variants)
     ]
     if (curves["kind"] == "depth").any():
@@ -132,7 +130,3 @@ def _legend(figure: Figure, curves: pd.DataFrame, variants: list[str]) -> None:
         handles.append(Line2D([], [], color=style.INK, linestyle="--", label="recalibrated"))
     handles.append(Patch(facecolor=style.GREY, alpha=0.35, label="calibrated, 95%"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
-
-
-def _short(variant: str) -> str:
-    return inputs_name(variant).replace("photometry", "phot.").replace("Photometry", "Phot.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from mgsflow.core.contract import DESCRIPTION
 from mgsflow.core.errors import UserError
+from mgsflow.core.photometry import COLOUR, MAGNITUDE, REST_COLOUR
 from mgsflow.core.quantities import METALLICITY
 from mgsflow.report.reading import read_facts
 
@@ -43,9 +44,9 @@ class BranchFacts:
         kinds = (
             ("latent_mean_", "latent means"),
             ("latent_std_", "latent widths"),
-            ("rest_colour_", "rest-frame colours"),
-            ("colour_", "observed colours"),
-            ("mag_", "magnitudes"),
+            (REST_COLOUR, "rest-frame colours"),
+            (COLOUR, "observed colours"),
+            (MAGNITUDE, "magnitudes"),
         )
         counts = [(sum(c.startswith(start) for c in self.columns), text) for start, text in kinds]
         return [f"{n} {text if n > 1 else text.rstrip('s')}" for n, text in counts if n]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from mgsflow.models.inputs import LABELS
+from mgsflow.models.inputs import LABELS, inputs_label
 
 _BRANCHES = {"property": "Properties", "line": "Lines"}
+# Targets that are judged jointly (mgsflow.evaluation.calibration.assess)
+GROUPS = {"core": "Core properties", "properties": "Properties with O/H", "lines": "Lines"}
 
 
-def inputs_name(variant: str) -> str:
-    """The label of a variant in short: `Photometry (observed colours, spline)`."""
-    label = LABELS.get(variant, variant).replace(" + NF", "").replace(" (ours)", "")
-    return label.replace("(ours, ", "(")
+def inputs_name(variant: str, short: bool = False) -> str:
+    """What a variant sees: `Photometry (observed colours, spline)`; an unknown one by its name."""
+    return inputs_label(variant, short) if variant in LABELS else variant
 
 
 def training_name(flow: str, variant: str) -> str:

@@ -18,6 +18,7 @@ from mgsflow import __version__
 from mgsflow.core.contract import DESCRIPTION
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import write_text
+from mgsflow.core.quantities import NOTATIONS
 from mgsflow.report.contents import ITEMS
 from mgsflow.report.reading import read_facts
 from mgsflow.report.writing import INTERVAL, read_markdown, text_columns
@@ -150,7 +151,9 @@ def _typeset(text: str) -> str:
     """A cell in HTML: the arms of an interval stand one above the other."""
     arms = r'\1<span class="arms"><span>\2</span><span>\3</span></span>'
     body = INTERVAL.sub(arms, escape(text))
-    return body.replace("M_BH", "M<sub>BH</sub>").replace("M⋆", "M<sub>★</sub>")
+    for notation in NOTATIONS:
+        body = body.replace(notation.plain, notation.html)
+    return body
 
 
 def _figure(path: Path) -> str:

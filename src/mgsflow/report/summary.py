@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import LINES
+from mgsflow.core.quantities import LINES, short_name
 from mgsflow.report.table_cost import TOTAL
-from mgsflow.report.writing import INTERVAL, MISSING, SHORT, read_markdown
+from mgsflow.report.writing import INTERVAL, MISSING, read_markdown
 
 
 def summary(*, results: Path) -> None:
@@ -25,7 +25,7 @@ def summary(*, results: Path) -> None:
         raise UserError(f"{page}: no such file. The run is not complete: run snakemake first.")
     console = Console(markup=False, highlight=False)  # "[N II]" is no command
     table1 = read_markdown(_existing(results / "tables" / "table1.md"))
-    lines = [SHORT[name] for name in LINES if SHORT[name] in table1]
+    lines = [name for name in map(short_name, LINES) if name in table1]
     properties = [name for name in table1.columns[1:] if name not in lines]
     for title, columns in (("properties", properties), ("emission lines", lines)):
         if columns:

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.quantities import in_table_order, short_name
 from mgsflow.core.tables import read_table
 from mgsflow.core.variants import family_of, inputs_of
-from mgsflow.models.inputs import LABELS
+from mgsflow.models.inputs import LABELS, MEAN_HEAD_LABELS
 from mgsflow.report.published import TABLE1
-from mgsflow.report.writing import MISSING, SHORT, show_interval, write_tables
+from mgsflow.report.writing import MISSING, show_interval, write_tables
 
 BASELINES = {
     "photometry_mlp": "(r, g, z) photometry + MLP (same split)",
@@ -22,7 +23,6 @@ BASELINES = {
     "photometry_boosting": "Photometry + gradient boosting (same split)",
     "photometry_boosting_sky": "Photometry + gradient boosting (split by sky)",
 }
-MEAN_HEADS = {name: label.replace(" + NF", ", mean head alone") for name, label in LABELS.items()}
 _GAINS = {
     "images_photometry-rest_frame": "Gain by rest-frame colours, images + photometry",
     "photometry-rest_frame": "Gain by rest-frame colours, photometry",
@@ -46,7 +46,7 @@ def table1(*, scores: Path, out: Path) -> None:
     .csv with every R2 and its 95% bootstrap interval; .md and .tex beside it show its arms.
     """
     ours = read_table(scores)
-    targets = [name for name in SHORT if name in set(ours["target"])]
+    targets = in_table_order(ours["target"])
     numbers = pd.concat([published(targets), run(ours)], ignore_index=True)
     write_tables(out, numbers, shown(numbers, targets))
 
@@ -84,7 +84,7 @@ def run(scores: pd.DataFrame) -> pd.DataFrame:
     limit = rows["method"].isin(CEILING)
     parts = [
         _part(rows[~limit], "r2", names, "this run"),
-        _part(rows, "r2_mean_head", MEAN_HEADS, "this run"),
+        _part(rows, "r2_mean_head", MEAN_HEAD_LABELS, "this run"),
         _part(rows[limit], "r2", names, "this run, limit"),
         _part(rows, "r2_gain", GAINS, "this run, difference"),
     ]
@@ -111,7 +111,7 @@ def shown(numbers: pd.DataFrame, targets: list[str]) -> pd.DataFrame:
         [method, *(cells.get((method, target), MISSING) for target in targets)]
         for method in dict.fromkeys(numbers["method"])
     ]
-    return pd.DataFrame(rows, columns=["Method", *(SHORT[target] for target in targets)])
+    return pd.DataFrame(rows, columns=["Method", *map(short_name, targets)])
 
 
 def _digits(numbers: pd.DataFrame) -> int:

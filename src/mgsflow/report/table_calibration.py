@@ -8,17 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from mgsflow.core.quantities import short_name
 from mgsflow.core.tables import read_table
 from mgsflow.evaluation.calibration import verdict_names
 from mgsflow.models.inputs import variant_label
-from mgsflow.report.writing import MISSING, SHORT, show, show_interval, write_tables
+from mgsflow.report.names import GROUPS
+from mgsflow.report.writing import MISSING, show, show_interval, write_tables
 
-GROUPS = {
-    "core": "Core properties, jointly",
-    "properties": "Properties with O/H, jointly",
-    "lines": "Lines, jointly",
-}
-NAMES = SHORT | GROUPS
 FINE = (verdict_names.CALIBRATED, verdict_names.UNDECIDED)
 PRIOR = "no better than the prior"
 _NARROW_SPREAD = 0.05  # of intervals that two digits would hide
@@ -51,9 +47,10 @@ def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    joint = row["target"] in GROUPS
+    target = row["target"]
+    joint = target in GROUPS
     return {
-        "Quantity": NAMES[row["target"]],
+        "Quantity": f"{GROUPS[target]}, jointly" if joint else short_name(target),
         "Galaxies": str(row["n"]),
         "Verdict": phrase(row),
         "Bias (σ)": _interval(row, "bias"),
@@ -86,7 +83,7 @@ def phrase(row: dict[str, Any]) -> str:
 
 
 def _correlation(row: dict[str, Any]) -> str:
-    pair = " and ".join(SHORT[name] for name in row["pair"].split(", "))
+    pair = " and ".join(short_name(name) for name in row["pair"].split(", "))
     found, claimed = show(row["correlation_found"]), show(row["correlation_claimed"])
     return f"{pair}: {found}, not {claimed}"
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mgsflow.core.quantities import short_name
 from mgsflow.core.tables import read_table
-from mgsflow.report.writing import MISSING, SHORT, show, write_tables
+from mgsflow.report.writing import MISSING, show, write_tables
 
 DIGITS = 3
 
@@ -23,7 +24,7 @@ def table_leakage(*, leakage: Path, out: Path) -> None:
     shown = pd.DataFrame(
         {
             "Check": numbers["check"],
-            "Of": numbers["subject"].replace(SHORT),
+            "Of": numbers["subject"].map(short_name),
             "Checked": [f"{count:,}" for count in numbers["checked"]],
             "Found": [f"{count:,}" for count in numbers["found"]],
             "Share": [_share(row.found, row.checked) for row in numbers.itertuples()],

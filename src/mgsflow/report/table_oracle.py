@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mgsflow.core.quantities import in_table_order, short_name
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_notes, read_table
 from mgsflow.evaluation.metrics import bootstrap_interval
-from mgsflow.report.writing import MISSING, SHORT, show, show_interval, write_tables
+from mgsflow.report.writing import MISSING, show, show_interval, write_tables
 
 JOINT = "joint"
-NAMES = SHORT | {JOINT: "Properties, jointly"}
+NAMES = {JOINT: "Properties, jointly"}
 LEVELS = {"68": 0.68, "95": 0.95}
 DENSITIES = pd.Index(["exact_log_density", "flow_log_density", "exact_bias", "flow_bias"])
 RESAMPLES = 500
@@ -29,10 +30,9 @@ def table_oracle(*, oracle: Path, seed: int, out: Path) -> None:
     the bootstrap's 95% interval. The bias of the gap's estimate stands beside it.
     """
     table = read_table(oracle)
-    rows = [
+    rows = [  # JOINT is no quantity: it comes last
         _row(target, table[table["target"] == target], seed)
-        for target in NAMES
-        if (table["target"] == target).any()
+        for target in in_table_order(table["target"])
     ]
     notes = read_notes(oracle)
     numbers = pd.DataFrame(rows).assign(**notes)
@@ -89,9 +89,8 @@ def _with_interval(name: str, values: np.ndarray, seed: int) -> dict[str, float]
 def shown(numbers: pd.DataFrame) -> pd.DataFrame:
     """The numbers of the table, one text a cell."""
     refused = f"Galaxies ({numbers['refused'].iloc[0]} refused)"
-    cells = pd.DataFrame(
-        {"Quantity": numbers["target"].map(NAMES), refused: numbers["n"].astype(str)}
-    )
+    names = [NAMES.get(target) or short_name(target) for target in numbers["target"]]
+    cells = pd.DataFrame({"Quantity": names, refused: numbers["n"].astype(str)})
     for head, name in {"Bias": "bias", "Width ratio": "width_ratio"}.items():
         cells[head] = _intervals(numbers, name, 2)
     for whose in ("exact", "flow"):

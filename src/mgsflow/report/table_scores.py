@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from mgsflow.core.quantities import in_table_order, short_name
 from mgsflow.core.tables import read_table
 from mgsflow.models.inputs import LABELS
 from mgsflow.report.published import IMAGES
 from mgsflow.report.table1 import BASELINES, CEILING, PUBLISHED
-from mgsflow.report.writing import MISSING, SHORT, show, show_interval, write_tables
+from mgsflow.report.writing import MISSING, show, show_interval, write_tables
 
 DIGITS = 3
 INTERVALS = {"R²": "r2", "R² of the mean head": "r2_mean_head"}
@@ -33,7 +34,7 @@ def table_scores(*, scores: Path, out: Path) -> None:
     """
     ours = read_table(scores)
     numbers = pd.concat([published(set(ours["target"])), ours])[[*ours.columns]]
-    order = numbers["target"].map(list(SHORT).index).argsort(kind="stable")
+    order = numbers["target"].map(in_table_order(numbers["target"]).index).argsort(kind="stable")
     numbers = numbers.iloc[order].reset_index(drop=True)
     write_tables(out, numbers, _shown(numbers))
 
@@ -53,7 +54,7 @@ def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
     names = LABELS | BASELINES | CEILING
     shown = pd.DataFrame(
         {
-            "Quantity": numbers["target"].map(SHORT),
+            "Quantity": numbers["target"].map(short_name),
             "Method": [names.get(name, name) for name in numbers["method"]],
             "Galaxies": [MISSING if pd.isna(n) else str(int(n)) for n in numbers["n"]],
         }

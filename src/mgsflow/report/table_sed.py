@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from mgsflow.core.quantities import short_name
 from mgsflow.evaluation.sed.method_names import ALL, FITTED, NESTED, TEMPLATES
 from mgsflow.report.names import inputs_name
 from mgsflow.report.published import SED_FITTING
 from mgsflow.report.reading import read_facts
-from mgsflow.report.writing import MISSING, SHORT, show, show_seconds, write_tables
+from mgsflow.report.writing import MISSING, show, show_seconds, write_tables
 
 TARGETS = ("log_stellar_mass", "log_sfr")
 FIGURES = ("bias", "scatter", "r2", "coverage_68")
@@ -92,7 +93,9 @@ def shown(numbers: pd.DataFrame) -> pd.DataFrame:
     for target in TARGETS:
         if f"bias_{target}" in numbers:
             values = numbers[[f"{figure}_{target}" for figure in FIGURES]].to_numpy(float)
-            cells[f"{SHORT[target]}: bias / scatter / R² / 68%"] = [_accuracy(*v) for v in values]
+            cells[f"{short_name(target)}: bias / scatter / R² / 68%"] = [
+                _accuracy(*v) for v in values
+            ]
     return pd.DataFrame(cells)
 
 

@@ -9,23 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from mgsflow.core.files import atomic_path, write_text
+from mgsflow.core.quantities import NOTATIONS
 
 MISSING = "–"
-# The nine quantities in a table's head.
-SHORT = {
-    "redshift": "z",
-    "log_stellar_mass": "log M⋆",
-    "log_sfr": "log SFR",
-    "log_black_hole_mass": "log M_BH",
-    "metallicity": "12+log(O/H)",
-    "log1p_h_alpha": "Hα",
-    "log1p_h_beta": "Hβ",
-    "log1p_nii_6584": "[N II] 6584",
-    "log1p_oiii_5007": "[O III] 5007",
-}
+# What is set otherwise in LaTeX, the symbols of quantities first: they hold characters of the rest.
 _LATEX = {
-    "M_BH": r"$M_\mathrm{BH}$",
-    "M⋆": r"$M_\star$",
+    **{notation.plain: notation.latex for notation in NOTATIONS},
     "R²": r"$R^2$",
     "α": r"$\alpha$",
     "β": r"$\beta$",
@@ -100,7 +89,7 @@ def to_latex(shown: pd.DataFrame) -> str:
 
 
 def _latex(text: object) -> str:
-    if text == SHORT["redshift"]:
+    if len(str(text)) == 1 and str(text).isalpha():  # a lone letter is a symbol: z
         return f"${text}$"
     interval = INTERVAL.fullmatch(str(text))
     if interval:

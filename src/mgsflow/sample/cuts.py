@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.config import Selection
+from mgsflow.core.photometry import extinction_column
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,10 @@ def _brightness_cuts(selection: Selection) -> list[Cut]:
 
 def petrosian_magnitude(table: pd.DataFrame) -> pd.Series:
     """Petrosian r, mag, without the Galaxy's extinction where the table has that."""
-    if "extinction_r" not in table:
+    extinction = extinction_column("r")
+    if extinction not in table:
         return table["petro_mag_r"]
-    return table["petro_mag_r"] - table["extinction_r"]
+    return table["petro_mag_r"] - table[extinction]
 
 
 def surface_brightness(table: pd.DataFrame) -> pd.Series:

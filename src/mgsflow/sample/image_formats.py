@@ -15,10 +15,11 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from PIL import Image
 
+from mgsflow.core.surveys import SDSS
 from mgsflow.sample.frames import quiet_wcs, unpack
 from mgsflow.sample.shards import Layout
 
-JPEG_CHANNELS = ("i", "r", "g")  # SkyServer's red, green and blue
+JPEG_CHANNELS = SDSS.picture_channels  # SkyServer's red, green and blue
 _SCALE_TOLERANCE = 0.01
 _ROTATION_TOLERANCE = 0.02  # of a unit vector: about one degree, a pixel at a stamp's edge
 

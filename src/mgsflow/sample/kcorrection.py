@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mgsflow.core.progress import track
+from mgsflow.core.surveys import SDSS, Passband
 
-# Errors added in quadrature, u to z: the photometric calibration's (Blanton & Roweis 2007).
-CALIBRATION_ERROR = np.array([0.05, 0.02, 0.02, 0.02, 0.03])
-AB_SHIFT = np.array([-0.04, 0.0, 0.0, 0.0, 0.02])  # AB = SDSS + shift
 LEAST_REDSHIFT = 1e-3  # below it a K-correction is nought and the templates' grid ends
 # Step of the templates' grid, whose making costs 10 ms a point: 1e-4 mag rms off a step of 5e-4.
 # The grid's points do not depend on the sample, lest a galaxy's colours depend on the others.
@@ -17,33 +17,59 @@ ROWS = 10_000  # fitted at once, to bound the memory
 
 
 def rest_frame_magnitudes(
-    magnitudes: np.ndarray, errors: np.ndarray, redshift: np.ndarray, asinh_to_ab: bool
+    magnitudes: np.ndarray,
+    errors: np.ndarray,
+    redshift: np.ndarray,
+    asinh_to_ab: bool,
+    bands: tuple[Passband, ...] = SDSS.fitted_bands,
 ) -> np.ndarray:
     """Apparent magnitudes less their K-corrections to the same bands at redshift 0.
 
     Parameters
     ----------
-    magnitudes, errors : ugriz, mag, shape (n, 5), without the Galaxy's extinction, finite
+    magnitudes, errors : mag, shape (n, bands), without the Galaxy's extinction, finite
     redshift : shape (n,), finite
-    asinh_to_ab : shift u and z to AB for the fit
+    asinh_to_ab : shift the survey's magnitudes to AB for the fit
+    bands : of the magnitudes, each with its filter curve
 
-    Returns magnitudes of shape (n, 5) that differ from absolute ones by the distance modulus only:
-    their colours are rest-frame colours. NaN where no template fits at all. They know the
+    Returns magnitudes of shape (n, bands) that differ from absolute ones by the distance modulus
+    only: their colours are rest-frame colours. NaN where no template fits at all. They know the
     redshift: see docs/decisions.md.
     """
     if not len(redshift):
-        return np.empty((0, 5))
-    ab = magnitudes + (AB_SHIFT if asinh_to_ab else 0.0)
+        return np.empty((0, len(bands)))
+    ab = ab_magnitudes(magnitudes, asinh_to_ab, bands)
     maggies = 10 ** (-0.4 * ab)
-    sigma = np.hypot(errors, CALIBRATION_ERROR)
+    sigma = with_calibration(errors, bands)
     inverse_variance = (0.4 * np.log(10) * maggies * sigma) ** -2
     z = np.maximum(redshift, LEAST_REDSHIFT)
-    fitter = _fitter(float(z.max()))
+    fitter = _fitter(float(z.max()), bands)
     shifts = [
         _k_corrections(fitter, z[rows], maggies[rows], inverse_variance[rows])
         for rows in track(_chunks(len(z)), "K-corrections")
     ]
     return magnitudes - np.concatenate(shifts)
+
+
+def ab_magnitudes(
+    magnitudes: np.ndarray, asinh_to_ab: bool, bands: tuple[Passband, ...]
+) -> np.ndarray:
+    """Magnitudes (n, bands) on the AB system, or as they are without `asinh_to_ab`."""
+    return magnitudes + (np.array([band.ab_shift for band in bands]) if asinh_to_ab else 0.0)
+
+
+def with_calibration(errors: np.ndarray, bands: tuple[Passband, ...]) -> np.ndarray:
+    """Errors (n, bands), mag, with that of each band's calibration in quadrature."""
+    return np.hypot(errors, [band.calibration_error for band in bands])
+
+
+def redshift_grid(redshift_max: float) -> dict[str, Any]:
+    """kcorrect's settings of a grid that reaches `redshift_max`.
+
+    Its defaults reach to redshift 2 in 4000 steps, which takes half a minute to set up.
+    """
+    steps = int(np.ceil(redshift_max / REDSHIFT_STEP)) + 1
+    return {"redshift_range": [0.0, steps * REDSHIFT_STEP], "nredshift": steps + 1}
 
 
 def _chunks(n: int) -> list[slice]:
@@ -59,12 +85,8 @@ def _k_corrections(
     return np.where(fitted[:, None], shifts, np.nan)  # kcorrect itself says 0 there
 
 
-def _fitter(redshift_max: float) -> object:
+def _fitter(redshift_max: float, bands: tuple[Passband, ...]) -> object:
     import kcorrect.kcorrect  # only where it is needed: it reads its templates
 
-    responses = [f"sdss_{band}0" for band in "ugriz"]
-    # Its defaults reach to redshift 2 in 4000 steps, which takes half a minute to set up.
-    steps = int(np.ceil(redshift_max / REDSHIFT_STEP)) + 1
-    return kcorrect.kcorrect.Kcorrect(
-        responses=responses, redshift_range=[0.0, steps * REDSHIFT_STEP], nredshift=steps + 1
-    )
+    responses = [band.response for band in bands]
+    return kcorrect.kcorrect.Kcorrect(responses=responses, **redshift_grid(redshift_max))

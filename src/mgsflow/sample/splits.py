@@ -10,6 +10,7 @@ import pandas as pd
 from mgsflow.config import Photometry, Splits, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import Ledger
+from mgsflow.core.photometry import REST_COLOUR, magnitude_columns
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import METALLICITY, Quantity
 from mgsflow.core.seeds import derive_seed, hash_uniform
@@ -84,7 +85,7 @@ def _with_inputs(table: pd.DataFrame, path: Path | None, photometry: Photometry)
         if photometry.bands:
             raise UserError("--photometry-table: photometry.bands names bands, so name the table.")
         return table
-    wanted = [f"mag_{band}" for band in photometry.bands]
+    wanted = magnitude_columns(photometry.bands)
     inputs = read_table(path)
     absent = [name for name in wanted if name not in inputs]
     if absent:
@@ -96,8 +97,8 @@ def _complete(
     table: pd.DataFrame, targets: Targets, photometry: Photometry, ledger: Ledger
 ) -> pd.DataFrame:
     """The galaxies with all observations; each other counted under the first that it lacks."""
-    inputs = [f"mag_{band}" for band in photometry.bands]
-    inputs += [name for name in table if name.startswith("rest_colour_")]
+    inputs = magnitude_columns(photometry.bands)
+    inputs += [name for name in table if name.startswith(REST_COLOUR)]
     for name in (*inputs, *required_targets(targets)):
         table = ledger.keep(table, table[name].notna(), f"{name} is missing")
     return table

@@ -10,7 +10,7 @@ import pandas as pd
 from mgsflow.config import Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import Ledger
-from mgsflow.core.quantities import FLUX_OF_LINE, LINE_FLUXES, METALLICITY
+from mgsflow.core.quantities import FLUX_OF_LINE, LINE_FLUXES, METALLICITY, QUANTITIES
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.sample.black_hole import log_black_hole_mass
 from mgsflow.sample.metallicity import metallicity_from_lines
@@ -47,14 +47,12 @@ def derive_targets(table: pd.DataFrame, targets: Targets, ledger: Ledger) -> pd.
 
 def _check_columns(table: pd.DataFrame, targets: Targets, path: Path) -> None:
     """Raises UserError where the catalogue cannot give a target that the settings name."""
-    needs = {name: [name] for name in targets.properties}
-    if "log_black_hole_mass" in needs:
-        needs["log_black_hole_mass"] = ["velocity_dispersion"]
+    names = (*targets.properties, *targets.lines)
+    needs = {name: list(QUANTITIES[name].derived_from) or [name] for name in names}
     if METALLICITY in needs and targets.metallicity != "catalogue":
         needs[METALLICITY] = list(LINE_FLUXES)
         if targets.line_signal_to_noise > 0:
             needs[METALLICITY] += [f"{flux}_err" for flux in LINE_FLUXES]
-    needs |= {line: [FLUX_OF_LINE[line]] for line in targets.lines}
     for name, columns in needs.items():
         absent = [column for column in columns if column not in table]
         if absent:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mgsflow.config import Settings
+from mgsflow.core.surveys import SDSS
 from mgsflow.site.findings import Finding, failure, ok
 from mgsflow.sky.addresses import release_folder, skyserver_search
 
@@ -19,6 +20,7 @@ PLACE = {"ra": "180.0", "dec": "30.0"}
 def service_urls(settings: Settings) -> dict[str, str]:
     """A small request for each service that the run will ask; empty if it will ask none."""
     sdss, provider = settings.sdss, settings.stamps.provider
+    scale = str(SDSS.pixel_scale)
     found = {}
     if settings.sky == "sdss" and not sdss.reply_file:
         question = {"cmd": QUERY, "format": "csv"}
@@ -32,10 +34,11 @@ def service_urls(settings: Settings) -> dict[str, str]:
         folder = release_folder(sdss.data_release)
         found["Science Archive Server"] = f"{sdss.sas_url.rstrip('/')}/{folder}/301/"
     elif provider == "legacy":
-        size = {"layer": "sdss", "pixscale": "0.396", "bands": "gri", "size": "8"}
+        bands = "".join(SDSS.picture_bands)
+        size = {"layer": "sdss", "pixscale": scale, "bands": bands, "size": "8"}
         found["Legacy Surveys' cutouts"] = f"{sdss.legacy_url}?{urlencode(PLACE | size)}"
     elif provider == "jpeg":
-        size = {"scale": "0.396", "width": "64", "height": "64"}
+        size = {"scale": scale, "width": "64", "height": "64"}
         found["SkyServer's cutouts"] = f"{sdss.jpeg_url}?{urlencode(PLACE | size)}"
     return found
 

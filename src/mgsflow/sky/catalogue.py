@@ -10,12 +10,16 @@ import pandas as pd
 from mgsflow.config import Catalogue
 from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import Ledger
-from mgsflow.core.quantities import LINES, QUANTITIES
+from mgsflow.core.quantities import QUANTITIES, READABLE, Role
 from mgsflow.sky.conversion import convert, value_of
 from mgsflow.sky.files import read_file
 from mgsflow.sky.identifiers import read_identifiers, refuse_repeated, refuse_rounded
 
-INTEGERS = ("run", "rerun", "camcol", "field")
+INTEGERS = tuple(
+    name
+    for name, quantity in QUANTITIES.items()
+    if quantity.role == Role.IDENTIFIER and name != "objid"
+)
 _BLANK = ("", "nan", "na", "n/a", "null", "none", "<na>")
 
 
@@ -43,11 +47,12 @@ def _check_columns(present: list[str], catalogue: Catalogue, path: Path) -> None
             "catalogue.columns.objid: name the column of the identifiers, or write `objid: null` "
             "to number the rows."
         )
-    derived = sorted(_derived() & set(catalogue.columns))
+    derived = sorted(set(catalogue.columns) - set(READABLE))
     if derived:
+        sources = dict.fromkeys(of for name in derived for of in QUANTITIES[name].derived_from)
         raise UserError(
             f"catalogue.columns: {', '.join(derived)} cannot be read, since mgsflow derives it. "
-            "Name the columns that it is derived from: velocity_dispersion, flux_*, mag_*."
+            f"Name the columns that it is derived from: {', '.join(sources)}."
         )
     strange = sorted(set(catalogue.units) - set(catalogue.columns))
     if strange:
@@ -61,11 +66,6 @@ def _check_columns(present: list[str], catalogue: Catalogue, path: Path) -> None
             f"{path}: no column {', '.join(absent)}, which catalogue.columns or catalogue.where "
             f"names. It has: {', '.join(map(str, present))}."
         )
-
-
-def _derived() -> set[str]:
-    colours = {name for name in QUANTITIES if name.startswith(("colour_", "rest_colour_"))}
-    return colours | {"log_black_hole_mass", *LINES}
 
 
 def _identifiers(raw: pd.DataFrame, catalogue: Catalogue, path: Path) -> np.ndarray:

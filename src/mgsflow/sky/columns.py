@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import BANDS, FLUX_OF_LINE
+from mgsflow.core.photometry import error_column, extinction_column, magnitude_column
+from mgsflow.core.quantities import FLUX_OF_LINE
+from mgsflow.core.surveys import SDSS
 
 FIRST_LINE = "#Table1"  # above the header, from release 12 on
+
+
+def _by_band(template: str, ours: Callable[[str], str]) -> dict[str, str]:
+    return {template.format(band=band): ours(band) for band in SDSS.bands}
+
+
+MAGNITUDES = _by_band(SDSS.columns.magnitude, magnitude_column)
+MAGNITUDE_ERRORS = _by_band(SDSS.columns.error, error_column)
+EXTINCTIONS = _by_band(SDSS.columns.extinction, extinction_column)
 
 # SkyServer's column: ours. Columns without a quantity of ours serve the selection only.
 IDENTIFIERS = {"objid": "objid", "specobjid": "specobjid"}
@@ -34,9 +45,9 @@ REALS = {
     "petroMag_r": "petro_mag_r",
     "petroR50_r": "petro_r50_r",
     "petroR90_r": "petro_r90_r",
-    **{f"modelMag_{band}": f"mag_{band}" for band in BANDS},
-    **{f"modelMagErr_{band}": f"mag_err_{band}" for band in BANDS},
-    **{f"extinction_{band}": f"extinction_{band}" for band in BANDS},
+    **MAGNITUDES,
+    **MAGNITUDE_ERRORS,
+    **EXTINCTIONS,
     "v_disp": "velocity_dispersion",
     "v_disp_err": "velocity_dispersion_err",
     "lgm_tot_p50": "log_stellar_mass",
@@ -57,6 +68,7 @@ REALS |= PERCENTILES
 TEXTS = {"class": "class"}
 NUMBERS = INTEGERS | GAPPY_INTEGERS | REALS
 COLUMNS = IDENTIFIERS | NUMBERS | TEXTS
+SERVED = {ours: theirs for theirs, ours in COLUMNS.items()}
 
 
 def spelled_as_ours(header: Iterable[str]) -> list[str]:

@@ -6,11 +6,11 @@ import numpy as np
 from astropy import constants, units
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.photometry import MAGNITUDE
 from mgsflow.core.quantities import QUANTITIES
 
 _REDSHIFTS = ("redshift", "redshift_err")
-_MAGNITUDES = ("mag_", "petro_mag_")
-_ERRORS = "mag_err_"
+_MAGNITUDES = (MAGNITUDE, "petro_mag_")
 
 
 def convert(
@@ -36,10 +36,8 @@ def convert(
 
 def value_of(name: str) -> str | None:
     """The logarithm or magnitude whose error `name` is, None if it is no such error."""
-    if name.startswith(_ERRORS):
-        return f"mag_{name.removeprefix(_ERRORS)}"
-    is_error = name.startswith("log_") and name.endswith("_err")
-    return name.removesuffix("_err") if is_error else None
+    of = QUANTITIES[name].error_of
+    return of if of and QUANTITIES[of].is_logarithmic else None
 
 
 def _convert(

@@ -1,6 +1,7 @@
 -- The Main Galaxy Sample with its photometry and the MPA-JHU measurements: one row a spectrum.
--- The same text for SDSS data releases 8 to 17. Names after an at sign are settings, put in by
--- `mgsflow sql` (the whole query, for CasJobs) and `mgsflow query-sdss` (chunk by chunk).
+-- The same text for SDSS data releases 8 to 17. Names after an at sign are settings, and columns of
+-- the survey's bands, put in by `mgsflow sql` (the whole query, for CasJobs) and `mgsflow query-sdss`
+-- (chunk by chunk).
 --
 -- The cuts here only bound what is downloaded; `mgsflow select` makes the exact ones and counts
 -- each. SkyServer refuses a query string above 2048 characters: hence the short aliases.
@@ -9,9 +10,9 @@ SELECT
     p.run, p.rerun, p.camcol, p.field,
     s.class, s.z, s.zErr, s.zWarning, s.legacyPrimary, s.legacy_target1,
     p.clean, p.petroMag_r, p.petroR50_r, p.petroR90_r,
-    p.modelMag_u, p.modelMag_g, p.modelMag_r, p.modelMag_i, p.modelMag_z,
-    p.modelMagErr_u, p.modelMagErr_g, p.modelMagErr_r, p.modelMagErr_i, p.modelMagErr_z,
-    p.extinction_u, p.extinction_g, p.extinction_r, p.extinction_i, p.extinction_z,
+    @magnitudes,
+    @magnitude_errors,
+    @extinctions,
     i.v_disp, i.v_disp_err, i.reliable,
     e.lgm_tot_p50, e.lgm_tot_p16, e.lgm_tot_p84, e.sfr_tot_p50, e.sfr_tot_p16, e.sfr_tot_p84,
     e.oh_p50, e.oh_p16, e.oh_p84, e.bptclass,

@@ -6,13 +6,22 @@ import re
 from importlib.resources import files
 
 from mgsflow.config import Selection
+from mgsflow.sky.columns import EXTINCTIONS, MAGNITUDE_ERRORS, MAGNITUDES
 
 QUERY = files("mgsflow.sky").joinpath("main_galaxy_sample.sql")
 
 
 def whole_query(selection: Selection) -> str:
     """The SQL of all rows, in no order."""
-    values = {
+    photometry = {
+        "magnitudes": MAGNITUDES,
+        "magnitude_errors": MAGNITUDE_ERRORS,
+        "extinctions": EXTINCTIONS,
+    }
+    values: dict[str, object] = {
+        name: ", ".join(f"p.{column}" for column in columns) for name, columns in photometry.items()
+    }
+    values |= {
         "redshift_min": selection.redshift_min,
         "redshift_max": selection.redshift_max,
         "legacy_primary": int(selection.legacy_primary),

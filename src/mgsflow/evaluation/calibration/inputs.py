@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.photometry import bands_in, magnitude_column
+from mgsflow.core.surveys import survey_with
 from mgsflow.evaluation.calibration.verdict_names import ALL
 from mgsflow.models.inputs import input_columns
 
@@ -15,8 +16,6 @@ NAMES = {
     "redshift": ("near", "midway", "far"),
     "colour": ("blue", "green", "red"),
 }
-_MAGNITUDES = ("mag_r", "mag_i", "mag_g", "mag_z", "mag_u")  # the first that there is
-_COLOURS = (("mag_u", "mag_r"), ("mag_g", "mag_r"), ("mag_g", "mag_i"))
 
 
 def rows_of(features: pd.DataFrame, objid: np.ndarray, source: object) -> pd.DataFrame:
@@ -39,8 +38,7 @@ def components(rows: pd.DataFrame, variant: str, most: int) -> np.ndarray:
     `most` of the latents' and `most` of the photometry's, each standardised first: in one piece the
     many latents would drown the few magnitudes.
     """
-    bands = [band for band in BANDS if f"mag_{band}" in rows]
-    columns = input_columns(variant, bands, rows.columns)
+    columns = input_columns(variant, bands_in(rows), rows.columns)
     latents = [name for name in columns if name.startswith("latent_")]
     blocks = (latents, [name for name in columns if name not in latents])
     parts = [_principal(rows[block].to_numpy(np.float64), most) for block in blocks if block]
@@ -67,14 +65,17 @@ def slices(rows: pd.DataFrame, redshift: np.ndarray | None) -> dict[str, np.ndar
     what is to be inferred have ranks that are not uniform, however good the posterior is.
     """
     quantities: dict[str, np.ndarray] = {}
-    magnitude = next((name for name in _MAGNITUDES if name in rows), None)
-    if magnitude:
-        quantities["magnitude"] = rows[magnitude].to_numpy(np.float64)
+    bands = bands_in(rows)
+    survey = survey_with(bands)
+    brightness = next((band for band in survey.brightness_bands if band in bands), None)
+    if brightness:
+        quantities["magnitude"] = rows[magnitude_column(brightness)].to_numpy(np.float64)
     if redshift is not None:
         quantities["redshift"] = redshift
-    colour = next((pair for pair in _COLOURS if set(pair) <= set(rows.columns)), None)
-    if colour:
-        quantities["colour"] = (rows[colour[0]] - rows[colour[1]]).to_numpy(np.float64)
+    pair = next((pair for pair in survey.colour_pairs if set(pair) <= set(bands)), None)
+    if pair:
+        blue, red = (rows[magnitude_column(band)] for band in pair)
+        quantities["colour"] = (blue - red).to_numpy(np.float64)
     found = {ALL: np.ones(len(rows), bool)}
     for kind, values in quantities.items():
         found |= _thirds(values, NAMES[kind])

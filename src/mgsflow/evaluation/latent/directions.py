@@ -13,8 +13,10 @@ import torch
 from mgsflow.config import Evaluation, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
+from mgsflow.core.photometry import magnitude_column
 from mgsflow.core.progress import say
 from mgsflow.core.seeds import hash_uniform
+from mgsflow.core.surveys import SDSS
 from mgsflow.core.tables import read_table
 from mgsflow.evaluation.metrics import r2
 from mgsflow.models.embedding import embedding_columns
@@ -163,7 +165,8 @@ def _write_direction(
     standardised = galaxies.scale.apply(means)
     values = table[name].to_numpy(np.float64)
     regression = regress(standardised, values)
-    magnitudes = table["mag_r"].to_numpy(np.float64) if "mag_r" in table else None
+    brightness = magnitude_column(SDSS.brightness_bands[0])
+    magnitudes = table[brightness].to_numpy(np.float64) if brightness in table else None
     objid = table["objid"].to_numpy(np.int64)
     row = representative(standardised, values, magnitudes, hash_uniform(objid, seed))
 

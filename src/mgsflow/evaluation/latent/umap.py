@@ -11,6 +11,7 @@ import umap as umap_learn  # the package; this module is mgsflow.evaluation.late
 
 from mgsflow.config import Evaluation, Photometry, Targets
 from mgsflow.core.errors import UserError
+from mgsflow.core.photometry import magnitude_column
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.seeds import derive_seed, hash_uniform
@@ -103,7 +104,7 @@ def _matrices(table: pd.DataFrame, bands: list[str]) -> dict[str, np.ndarray]:
     Photometry is standardised column by column, the latents by one common scale.
     """
     latents = embedding_columns(table.columns)
-    bands = [band for band in bands if f"mag_{band}" in table]
+    bands = [band for band in bands if magnitude_column(band) in table]
     columns = photometry_columns(bands)
     measured = with_colours(table, bands)[columns].to_numpy(np.float64)
     parts = {PHOTOMETRY: Standardiser.fit(measured).apply(measured)} if columns else {}

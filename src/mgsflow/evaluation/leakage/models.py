@@ -11,7 +11,9 @@ import pandas as pd
 from mgsflow.config import Targets
 from mgsflow.core.contract import DESCRIPTION
 from mgsflow.core.errors import UserError
+from mgsflow.core.photometry import COLOUR, MAGNITUDE, REST_COLOUR
 from mgsflow.core.quantities import LINES
+from mgsflow.core.surveys import known_bands
 from mgsflow.core.tables import read_notes
 from mgsflow.evaluation.leakage.lines import REPORTED, Line, line
 from mgsflow.models.standardise import Standardiser
@@ -22,7 +24,10 @@ TOLERANCE = 1e-9  # of a standardisation, in standard deviations: the last bits 
 
 # All that an input may be; position, plate, run and field are none of it, nor is a measurement by
 # the spectrograph.
-INPUTS = re.compile(r"latent_(mean|std)_\d+|mag_[ugriz]|(rest_)?colour_[ugriz]_[ugriz]")
+_BAND = f"({'|'.join(map(re.escape, known_bands()))})"
+INPUTS = re.compile(
+    rf"latent_(mean|std)_\d+|{MAGNITUDE}{_BAND}|({REST_COLOUR}|{COLOUR}){_BAND}_{_BAND}"
+)
 _OBSERVATION = re.compile(
     r"ra|dec|l|b|glon|glat|fiber_.*|.*plate.*|mjd|.*fib(er|re).*|(re)?run|camcol|field|.*objid"
 )
@@ -40,7 +45,7 @@ def input_lists(models: list[Path], predictions: Path, targets: Targets) -> list
                     f"{where}: {name} is among the inputs{_why_not(name, targets)}. An input is a "
                     "latent, a magnitude or a colour. Take it out and train again."
                 )
-    rest = {path: sum(n.startswith("rest_") for n in names) for path, names in lists.items()}
+    rest = {path: sum(n.startswith(REST_COLOUR) for n in names) for path, names in lists.items()}
     knowing = {path: count for path, count in rest.items() if count}
     total = sum(map(len, lists.values()))
     rows = [line("Inputs that must not be", f"{len(lists)} models and baselines", total)]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.config import Stamps
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.photometry import bands_in, magnitude_columns
 from mgsflow.evaluation.leakage.lines import PASSED, REPORTED, SKIPPED, Line, line
 from mgsflow.evaluation.leakage.separation import (
     Shared,
@@ -58,13 +58,13 @@ def _pairs(check: str, shared: Shared, sets: np.ndarray, remark: str) -> list[Li
 
 
 def _light(galaxies: pd.DataFrame, sets: np.ndarray) -> list[Line]:
-    bands = [f"mag_{band}" for band in BANDS if f"mag_{band}" in galaxies]
-    if not bands:
+    columns = magnitude_columns(bands_in(galaxies))
+    if not columns:
         return [line(LIGHT, "test set", verdict=SKIPPED, remark="there are no magnitudes")]
-    remark = f"to the last digit in {len(bands)} bands, under another objid"
+    remark = f"to the last digit in {len(columns)} bands, under another objid"
     rows = []
     for subject, one, others in _opposed(sets):
-        equal = equal_photometry(galaxies[bands], sets, one, others)
+        equal = equal_photometry(galaxies[columns], sets, one, others)
         rows.append(_common(LIGHT, subject, sets, one, len(equal), remark))
     return rows
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from mgsflow.evaluation.oracle.prior import Prior
+from mgsflow.sky.simulated.camera import ZERO_POINT
 from mgsflow.sky.simulated.photometry import (
     CALIBRATION,
     MODEL_SCATTER,
@@ -59,7 +60,7 @@ class Matcher:
 
 def scatter(magnitudes: Array) -> Array:
     """Covariance (m, bands, bands), mag^2, of magnitudes about the templates', a generous one."""
-    fluxes = 10 ** (0.4 * (22.5 - magnitudes))
+    fluxes = 10 ** (0.4 * (ZERO_POINT - magnitudes))
     errors = flux_errors(fluxes, np.full(len(fluxes), LARGE)) / (PER_MAGNITUDE * fluxes)
     own = errors**2 + CALIBRATION**2 + SED_DIVERSITY**2
     return own[:, :, None] * np.eye(own.shape[1]) + MODEL_SCATTER**2

@@ -15,14 +15,16 @@ from scipy.stats import norm
 
 from mgsflow.config import Selection, Simulated, Targets
 from mgsflow.core.ledger import Ledger
-from mgsflow.core.quantities import BANDS, METALLICITY
+from mgsflow.core.photometry import extinction_columns
+from mgsflow.core.quantities import METALLICITY
 from mgsflow.evaluation.oracle.prior import as_table
 from mgsflow.sample.black_hole import RELATIONS
 from mgsflow.sample.cuts import cuts_of
 from mgsflow.sample.splits import required_targets
 from mgsflow.sample.targets import derive_targets
-from mgsflow.sky.columns import COLUMNS
+from mgsflow.sky.columns import COLUMNS, SERVED
 from mgsflow.sky.reply import MISSING
+from mgsflow.sky.simulated.camera import BANDS
 from mgsflow.sky.simulated.photometry import add_fluxes, measure_petrosian
 from mgsflow.sky.simulated.population import add_dispersions, distance_modulus, diversify
 from mgsflow.sky.simulated.relations import Array
@@ -84,7 +86,7 @@ def observe(
     errors = measurement_errors(galaxies, random)
     measured = _in_our_names(
         measure_petrosian(galaxies, random)
-        | {f"extinction_{band}": galaxies[f"extinction_{band}"] for band in BANDS}
+        | {SERVED[name]: galaxies[name] for name in extinction_columns(BANDS)}
         | observe_spectra(galaxies, errors, random).to_dict("series")
     )
     values = derive_targets(measured, targets, Ledger("oracle", len(measured), quiet=True))

@@ -12,8 +12,8 @@ import torch
 from mgsflow.config import Compute, Oracle, Photometry, Selection, Simulated, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
+from mgsflow.core.photometry import magnitude_column, magnitude_columns
 from mgsflow.core.progress import say, track
-from mgsflow.core.quantities import BANDS
 from mgsflow.core.seeds import derive_seed, generator, hash_uniform
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.core.variants import inputs_of
@@ -22,10 +22,11 @@ from mgsflow.evaluation.oracle.density import resample
 from mgsflow.evaluation.oracle.posterior import Exact
 from mgsflow.evaluation.oracle.sampling import exact_posteriors, stream
 from mgsflow.posterior.posterior import Posterior
+from mgsflow.sky.simulated.camera import BANDS
 from mgsflow.training.loop import choose_device
 
 SET = "test"
-MAGNITUDES = [f"mag_{band}" for band in BANDS]
+MAGNITUDES = magnitude_columns(BANDS)
 EXAMPLES = (0.1, 0.5, 0.9)  # quantiles of g - r of the galaxies that the figure shows
 EXAMPLE_DRAWS = 4000
 # Least effective sample of the draws with a metallicity, of a galaxy that has one, over that of all
@@ -107,7 +108,7 @@ def _check(
         )
     if photometry.bands != list(BANDS) or not photometry.deredden:
         raise UserError(
-            "oracle: the likelihood is that of all of u, g, r, i, z, dereddened. Set "
+            f"oracle: the likelihood is that of all of {', '.join(BANDS)}, dereddened. Set "
             "photometry.bands and photometry.deredden so, or oracle.galaxies to 0."
         )
     wanted = [*targets.properties, *targets.lines]
@@ -174,7 +175,8 @@ def _write_examples(
 ) -> None:
     """Draws of equal weight of both posteriors, and the truth, of galaxies from blue to red."""
     random = generator(seed, "oracle", "examples")
-    order = np.argsort((table["mag_g"] - table["mag_r"]).to_numpy())
+    colour = table[magnitude_column("g")] - table[magnitude_column("r")]
+    order = np.argsort(colour.to_numpy())
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         for number, quantile in enumerate(EXAMPLES):
             i = order[round(quantile * (len(order) - 1))]
@@ -182,7 +184,7 @@ def _write_examples(
             names = flows[i].names
             group.attrs["objid"] = int(table["objid"].iloc[i])
             group.attrs["targets"] = names
-            group.attrs["g_r"] = float(table["mag_g"].iloc[i] - table["mag_r"].iloc[i])
+            group.attrs["g_r"] = float(colour.iloc[i])
             rows = resample(exact[i].weights, EXAMPLE_DRAWS, random)
             group["exact"] = exact[i].observed.values[names].to_numpy(np.float32)[rows]
             chosen = random.permutation(len(flows[i].draws))[:EXAMPLE_DRAWS]  # of all members

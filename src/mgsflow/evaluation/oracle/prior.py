@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.config import Simulated
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.photometry import magnitude_columns
 from mgsflow.core.seeds import generator
+from mgsflow.sky.simulated.camera import BANDS, ZERO_POINT
 from mgsflow.sky.simulated.photometry import EXTINCTION
 from mgsflow.sky.simulated.placement import draw_reddening
 from mgsflow.sky.simulated.population import draw_unselected
@@ -23,7 +24,7 @@ CAUSES = [
     *("bulge_radius", "disk_radius", "bulge_axis_ratio", "disk_axis_ratio"),
     *("radius_offset", "old_share"),
     *("petro_share", "petro_r50", "petro_r90", "reddening"),
-    *(f"mag_{band}" for band in BANDS),
+    *magnitude_columns(BANDS),
 ]
 
 
@@ -64,7 +65,7 @@ class Prior:
 
     def fluxes(self, deviations: Array | float = 0.0) -> Array:
         """(n, bands), nanomaggies behind the Galaxy, of galaxies that deviate by so many mag."""
-        return 10 ** (0.4 * (22.5 - self.magnitudes - deviations - self.extinction))
+        return 10 ** (0.4 * (ZERO_POINT - self.magnitudes - deviations - self.extinction))
 
 
 def as_table(causes: Array) -> pd.DataFrame:

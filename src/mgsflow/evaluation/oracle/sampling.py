@@ -15,7 +15,6 @@ import numpy as np
 from mgsflow.config import Oracle, Selection, Simulated, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import track
-from mgsflow.core.quantities import BANDS
 from mgsflow.core.seeds import generator
 from mgsflow.evaluation.oracle.match import REACH, Matcher
 from mgsflow.evaluation.oracle.observe import Observed, observe
@@ -23,6 +22,7 @@ from mgsflow.evaluation.oracle.posterior import Exact
 from mgsflow.evaluation.oracle.prior import CAUSES, CHUNK, Prior
 from mgsflow.evaluation.oracle.reservoir import Reservoir
 from mgsflow.evaluation.oracle.weights import propose
+from mgsflow.sky.simulated.camera import BANDS
 from mgsflow.sky.simulated.relations import Array
 
 COLUMNS = len(CAUSES) + len(BANDS)

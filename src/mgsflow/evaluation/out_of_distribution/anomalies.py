@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -13,14 +12,20 @@ import pandas as pd
 from mgsflow.config import Evaluation, Photometry, Simulated
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
+from mgsflow.core.photometry import (
+    REST_COLOUR,
+    colours,
+    extinction_column,
+    magnitude_column,
+)
 from mgsflow.core.progress import say
-from mgsflow.core.quantities import BANDS, Quantity
+from mgsflow.core.quantities import Quantity
 from mgsflow.core.seeds import derive_seed, generator, hash_uniform
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation.out_of_distribution import anomaly_names, kinds
 from mgsflow.evaluation.out_of_distribution.kinds import Sample
 from mgsflow.sample.kcorrection import rest_frame_magnitudes
-from mgsflow.sample.photometry import DEFAULT_ERROR
+from mgsflow.sample.photometry import magnitude_errors
 from mgsflow.sample.shards import StampSet
 
 SET = "test"
@@ -91,14 +96,14 @@ def _choose(
         pixels, bands = stamps.raw(np.arange(len(stamps))), stamps.layout.bands
         scale = stamps.layout.pixel_scale
     magnitudes, extinction = _magnitudes(rows, photometry)
-    errors = pd.DataFrame({band: _errors(rows, band) for band in magnitudes})
+    errors = pd.DataFrame({band: magnitude_errors(rows, band) for band in magnitudes})
     redshift = rows.get("redshift", pd.Series(np.nan, rows.index)).to_numpy(np.float64)
     return Sample(objid, redshift, magnitudes, errors, extinction, pixels, bands, scale)
 
 
 def _magnitudes(rows: pd.DataFrame, photometry: Photometry) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Magnitudes as the stage photometry gives them, and the extinction in all bands."""
-    columns = {band: rows.get(f"extinction_{band}") for band in BANDS}
+    columns = {band: rows.get(extinction_column(band)) for band in photometry.survey.bands}
     extinction = pd.DataFrame(
         {
             band: 0.0 if column is None or not photometry.deredden else column.astype(float)
@@ -107,17 +112,10 @@ def _magnitudes(rows: pd.DataFrame, photometry: Photometry) -> tuple[pd.DataFram
         index=rows.index,
     )
     magnitudes = pd.DataFrame(
-        {band: rows[f"mag_{band}"].astype(float) for band in photometry.bands}, index=rows.index
+        {band: rows[magnitude_column(band)].astype(float) for band in photometry.bands},
+        index=rows.index,
     )
     return magnitudes - extinction[list(magnitudes)], extinction
-
-
-def _errors(rows: pd.DataFrame, band: str) -> np.ndarray:
-    """As the stage photometry takes them for its fits."""
-    if f"mag_err_{band}" not in rows:
-        return np.full(len(rows), DEFAULT_ERROR)
-    errors = rows[f"mag_err_{band}"].to_numpy(np.float64)
-    return np.where(np.isfinite(errors) & (errors > 0), errors, DEFAULT_ERROR)
 
 
 def _make(
@@ -149,19 +147,17 @@ def _make(
 def _rows(name: str, sample: Sample, photometry: Photometry, rest_frame: bool) -> pd.DataFrame:
     """The anomaly's photometry, in the columns of the stage photometry."""
     magnitudes, bands = sample.magnitudes, photometry.bands
-    columns = {f"mag_{band}": magnitudes[band] for band in bands}
-    columns |= {f"colour_{a}_{b}": magnitudes[a] - magnitudes[b] for a, b in pairwise(bands)}
+    columns = {magnitude_column(band): magnitudes[band] for band in bands}
+    columns |= colours(magnitudes, bands)
     if rest_frame:
         rest = rest_frame_magnitudes(
             magnitudes.to_numpy(),
             sample.errors.to_numpy(),
             sample.redshift,
             photometry.asinh_to_ab,
+            photometry.survey.fitted_bands,
         )
-        columns |= {
-            f"rest_colour_{a}_{b}": rest[:, i] - rest[:, i + 1]
-            for i, (a, b) in enumerate(pairwise(bands))
-        }
+        columns |= colours(dict(zip(bands, rest.T, strict=True)), bands, REST_COLOUR)
     changed = name not in (anomaly_names.PATCHED, anomaly_names.BLANK) and bool(bands)
     return pd.DataFrame({"anomaly": name, "objid": sample.objid, "photometry": changed, **columns})
 

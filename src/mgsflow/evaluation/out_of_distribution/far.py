@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.config import Simulated
-from mgsflow.core.quantities import BANDS
-from mgsflow.sky.simulated.camera import CAMERA
+from mgsflow.core.photometry import error_column, magnitude_column, magnitude_columns
+from mgsflow.sky.columns import SERVED
+from mgsflow.sky.simulated.camera import BANDS, CAMERA
 from mgsflow.sky.simulated.drawing import galaxy_profile, point_spread
 from mgsflow.sky.simulated.photometry import add_fluxes, measure_photometry
 from mgsflow.sky.simulated.population import draw_population
@@ -34,12 +35,12 @@ def draw_far(
         update={"redshift_min": low, "redshift_max": high, "petro_mag_r_max": limit}
     )
     galaxies = draw_population(count, deep, random)
-    shift = 0.0 if brightness is None else brightness - galaxies["mag_r"].to_numpy()
+    shift = 0.0 if brightness is None else brightness - galaxies[magnitude_column("r")].to_numpy()
     moved = {name: galaxies[name] + shift for name in _MAGNITUDES}
     return add_fluxes(galaxies.assign(**moved, reddening=0.0))
 
 
-_MAGNITUDES = ("petro_mag_r", *(f"mag_{band}" for band in BANDS))
+_MAGNITUDES = ("petro_mag_r", *magnitude_columns(BANDS))
 
 
 def observe_far(
@@ -48,8 +49,8 @@ def observe_far(
     """Measured magnitudes and their errors, a column a band."""
     measured = measure_photometry(galaxies, random)
     magnitudes, errors = (
-        measured[[f"{name}_{band}" for band in BANDS]].set_axis(list(BANDS), axis=1)
-        for name in ("modelMag", "modelMagErr")
+        measured[[SERVED[column(band)] for band in BANDS]].set_axis(list(BANDS), axis=1)
+        for column in (magnitude_column, error_column)
     )
     return magnitudes, errors
 

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.config import Simulated
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.photometry import magnitude_columns, magnitudes_of_colours
 from mgsflow.evaluation.out_of_distribution.pixels import empty, patched, render, star_profiles
+from mgsflow.sky.simulated.camera import BANDS, ZERO_POINT
 from mgsflow.sky.simulated.contaminants import STELLAR_LOCUS
 
 SWAPPED_BANDS = ("g", "i")
@@ -102,10 +103,9 @@ def star(sample: Sample, fwhm: float, random: np.random.Generator) -> Sample | N
     place = random.uniform(0, len(STELLAR_LOCUS) - 1, count)
     steps = np.arange(len(STELLAR_LOCUS))
     colours = np.stack([np.interp(place, steps, colour) for colour in STELLAR_LOCUS.T])
-    ug, gr, ri, iz = colours + STELLAR_SCATTER * random.standard_normal(colours.shape)
+    colours = colours + STELLAR_SCATTER * random.standard_normal(colours.shape)
     r = sample.magnitudes["r"].to_numpy()
-    all_bands = dict(zip(BANDS, (r + gr + ug, r + gr, r, r - ri, r - ri - iz), strict=True))
-    magnitudes = pd.DataFrame(all_bands)
+    magnitudes = pd.DataFrame(magnitudes_of_colours(colours, BANDS, "r", r))
     stamps = None
     if sample.physical:
         profiles = star_profiles(count, sample.bands, fwhm)
@@ -137,7 +137,7 @@ def distant(
     order, stamps = list(sample.magnitudes), None
     if sample.physical:
         profiles = far_profiles(galaxies, sample.bands, simulated.psf_fwhm)
-        true = galaxies[[f"mag_{band}" for band in BANDS]].set_axis(list(BANDS), axis=1)
+        true = galaxies[magnitude_columns(BANDS)].set_axis(list(BANDS), axis=1)
         stamps = _drawn(sample, profiles, true, random)
     return replace(
         sample,
@@ -154,6 +154,6 @@ def _drawn(
     """Profiles of flux 1 on the sample's empty sky, with the fluxes of `magnitudes`."""
     assert sample.stamps is not None
     reddened = magnitudes[list(sample.bands)] + sample.extinction[list(sample.bands)]
-    fluxes = 10 ** (0.4 * (22.5 - reddened.to_numpy()))
+    fluxes = 10 ** (0.4 * (ZERO_POINT - reddened.to_numpy()))
     sky = empty(sample.stamps, random)
     return render(sky, profiles, fluxes, sample.bands, sample.pixel_scale, random)

@@ -9,23 +9,24 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.photometry import error_columns, magnitude_columns
 from mgsflow.core.seeds import derive_seed, hash_uniform
+from mgsflow.core.surveys import SDSS
 from mgsflow.core.tables import read_table
-from mgsflow.sample.kcorrection import AB_SHIFT, CALIBRATION_ERROR
+from mgsflow.sample.kcorrection import ab_magnitudes, with_calibration
 
 SET = "test"
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Galaxies with all five bands.
+    """Galaxies with all bands that templates can be fitted in.
 
     Attributes
     ----------
     objid : (n,) int64
-    maggies, errors : ugriz, AB, without the Galaxy's extinction, (n, 5); the photons' errors with
-        those of the calibration, CALIBRATION_ERROR, in quadrature
+    maggies, errors : AB, without the Galaxy's extinction, (n, bands); the photons' errors with
+        those of the calibration in quadrature
     redshift : (n,), spectroscopic
     """
 
@@ -46,16 +47,16 @@ def choose(features: Path, selected: Path, asinh_to_ab: bool, seed: int) -> Obse
 
     Magnitudes are the flows' own inputs (`features`); errors and redshifts are `selected`'s.
     """
-    magnitudes = [f"mag_{band}" for band in BANDS]
-    errors = [f"mag_err_{band}" for band in BANDS]
+    bands = [band.name for band in SDSS.fitted_bands]
+    magnitudes, errors = magnitude_columns(bands), error_columns(bands)
     table = read_table(features, ["objid", "set", *magnitudes])
     table = table.loc[table["set"] == SET, ["objid", *magnitudes]]
     table = table.merge(read_table(selected, ["objid", "redshift", *errors]), on="objid")
     table = table[np.isfinite(table).all(axis=1) & (table[errors] > 0).all(axis=1)]
     if table.empty:
         raise UserError(
-            f"{features}: no test galaxy has all of u, g, r, i, z with their errors and a redshift "
-            f"in {selected}. Enlarge the sample, or set sed.galaxies to 0."
+            f"{features}: no test galaxy has all of {', '.join(bands)} with their errors and a "
+            f"redshift in {selected}. Enlarge the sample, or set sed.galaxies to 0."
         )
     objid = table["objid"].to_numpy(np.int64)
     order = np.argsort(hash_uniform(objid, derive_seed(seed, "fit-sed")), kind="stable")
@@ -65,8 +66,9 @@ def choose(features: Path, selected: Path, asinh_to_ab: bool, seed: int) -> Obse
 def _observed(
     table: pd.DataFrame, magnitudes: list[str], errors: list[str], asinh_to_ab: bool
 ) -> Observed:
-    ab = table[magnitudes].to_numpy(np.float64) + (AB_SHIFT if asinh_to_ab else 0.0)
-    sigma = np.hypot(table[errors].to_numpy(np.float64), CALIBRATION_ERROR)
+    measured, bands = table[magnitudes].to_numpy(np.float64), SDSS.fitted_bands
+    ab = ab_magnitudes(measured, asinh_to_ab, bands)
+    sigma = with_calibration(table[errors].to_numpy(np.float64), bands)
     maggies = 10 ** (-0.4 * ab)
     return Observed(
         objid=table["objid"].to_numpy(np.int64),

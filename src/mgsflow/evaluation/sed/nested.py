@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.surveys import SDSS
 from mgsflow.sky.simulated.relations import STAR_TO_GAS_REDDENING
 
 MICROJANSKY = 3.631e9  # of an AB maggie
@@ -96,10 +96,10 @@ def _write_filters(folder: Path) -> list[str]:
     from kcorrect.response import ResponseDict
 
     responses, paths = ResponseDict(), []
-    for band in BANDS:
-        responses.load_response(f"sdss_{band}0")
-        curve = responses[f"sdss_{band}0"]
-        path = folder / f"sdss_{band}.txt"
+    for band in SDSS.fitted_bands:
+        responses.load_response(band.response)
+        curve = responses[band.response]
+        path = folder / f"{SDSS.name.lower()}_{band.name}.txt"
         np.savetxt(path, np.column_stack([curve.wave, curve.response]))
         paths.append(str(path))
     return paths

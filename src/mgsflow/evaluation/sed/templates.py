@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgsflow.core.quantities import BANDS
-from mgsflow.sample.kcorrection import LEAST_REDSHIFT, REDSHIFT_STEP
+from mgsflow.core.surveys import SDSS
+from mgsflow.sample.kcorrection import LEAST_REDSHIFT, redshift_grid
 from mgsflow.sky.simulated.relations import COSMOLOGY
 
 
@@ -18,18 +18,16 @@ class TemplateFitter:
     def __init__(self, redshift_max: float) -> None:
         import kcorrect.kcorrect  # only where it is needed: it reads its templates
 
-        steps = int(np.ceil(redshift_max / REDSHIFT_STEP)) + 1
         self._kcorrect = kcorrect.kcorrect.Kcorrect(
-            responses=[f"sdss_{band}0" for band in BANDS],
-            redshift_range=[0.0, steps * REDSHIFT_STEP],
-            nredshift=steps + 1,
+            responses=[band.response for band in SDSS.fitted_bands],
+            **redshift_grid(redshift_max),
             cosmo=COSMOLOGY,
         )
 
     def masses(self, redshift: np.ndarray, maggies: np.ndarray, errors: np.ndarray) -> np.ndarray:
         """log10 of the present stellar masses (n,), in Msun; NaN where no template fits.
 
-        `redshift` is (n,); `maggies` and `errors`, AB, are (n, 5).
+        `redshift` is (n,); `maggies` and `errors`, AB, are (n, bands).
         """
         z = np.maximum(redshift, LEAST_REDSHIFT)
         weights = self._kcorrect.fit_coeffs(redshift=z, maggies=maggies, ivar=errors**-2.0)

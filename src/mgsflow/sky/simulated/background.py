@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mgsflow.core.quantities import BANDS
-from mgsflow.sky.simulated.camera import CAMERA, FRAME_SHAPE
+from mgsflow.core.photometry import magnitudes_of_colours
+from mgsflow.sky.simulated.camera import BANDS, CAMERA, FRAME_SHAPE, ZERO_POINT
 from mgsflow.sky.simulated.contaminants import STELLAR_LOCUS
 from mgsflow.sky.simulated.relations import Array
 
@@ -54,12 +54,8 @@ def _counts_magnitude(
 
 
 def _fluxes(r: Array, colours: Array) -> dict[str, Array]:
-    ug, gr, ri, iz = colours.T
-    magnitudes = (r + gr + ug, r + gr, r, r - ri, r - ri - iz)
-    return {
-        f"nanomaggies_{band}": 10 ** (0.4 * (22.5 - m))
-        for band, m in zip(BANDS, magnitudes, strict=True)
-    }
+    magnitudes = magnitudes_of_colours(colours.T, BANDS, "r", r)
+    return {f"nanomaggies_{b}": 10 ** (0.4 * (ZERO_POINT - m)) for b, m in magnitudes.items()}
 
 
 def observe(

@@ -1,4 +1,7 @@
-"""SDSS's camera: gain, calibration and sky of each band, seeing, and the errors they make."""
+"""SDSS's camera: gain, calibration and sky of each band, seeing, and the errors they make.
+
+The bands of the camera are those that the sky is simulated in.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mgsflow.core.surveys import SDSS
 from mgsflow.sky.simulated.relations import Array
 
-PIXEL_SCALE = 0.396  # arcsec
+PIXEL_SCALE = SDSS.pixel_scale  # arcsec
+ZERO_POINT = SDSS.zero_point  # mag, of a nanomaggy
 FRAME_SHAPE = (1489, 2048)  # rows along the scan, columns across
 
 
@@ -22,13 +27,12 @@ class Band:
     sky_brightness: float  # mag / arcsec2
     seeing: float  # FWHM, over that in r
     offset: tuple[float, float]  # pixels (column, row) that its frame lies off r's
-    extinction: float  # A / E(B-V), Stoughton et al. 2002, after Schlegel et al. 1998
     calibration: float  # mag, scatter of the zero-point, Padmanabhan et al. 2008
 
     @property
     def sky_counts(self) -> float:
         """Counts of the sky in a pixel."""
-        flux = 10 ** (0.4 * (22.5 - self.sky_brightness)) * PIXEL_SCALE**2
+        flux = 10 ** (0.4 * (ZERO_POINT - self.sky_brightness)) * PIXEL_SCALE**2
         return flux / self.nanomaggies_per_count
 
     @property
@@ -39,12 +43,13 @@ class Band:
 
 
 CAMERA = {
-    "u": Band(1.62, 9.61, 0.01068, 22.0, 1.10, (4.6, -3.3), 5.155, 0.02),
-    "g": Band(3.32, 15.60, 0.00374, 21.8, 1.06, (-3.7, 5.4), 3.793, 0.01),
-    "r": Band(4.71, 1.82, 0.00488, 20.9, 1.00, (0.0, 0.0), 2.751, 0.01),
-    "i": Band(5.165, 7.84, 0.00674, 20.2, 0.97, (5.8, 2.6), 2.086, 0.01),
-    "z": Band(4.745, 0.81, 0.0322, 18.9, 0.97, (-5.2, -4.4), 1.479, 0.01),
+    "u": Band(1.62, 9.61, 0.01068, 22.0, 1.10, (4.6, -3.3), 0.02),
+    "g": Band(3.32, 15.60, 0.00374, 21.8, 1.06, (-3.7, 5.4), 0.01),
+    "r": Band(4.71, 1.82, 0.00488, 20.9, 1.00, (0.0, 0.0), 0.01),
+    "i": Band(5.165, 7.84, 0.00674, 20.2, 0.97, (5.8, 2.6), 0.01),
+    "z": Band(4.745, 0.81, 0.0322, 18.9, 0.97, (-5.2, -4.4), 0.01),
 }
+BANDS = tuple(CAMERA)
 LARGEST_OFFSET = max(max(map(abs, band.offset)) for band in CAMERA.values())  # pixels
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mgsflow.core.quantities import BANDS
-from mgsflow.sky.columns import MEDIANS
+from mgsflow.core.photometry import (
+    error_columns,
+    magnitude_column,
+    magnitude_columns,
+    magnitudes_of_colours,
+)
+from mgsflow.sky.columns import MEDIANS, SERVED
+from mgsflow.sky.simulated.camera import BANDS
 from mgsflow.sky.simulated.spectra import DISPERSION_CAP, LINES, MISSING
 from mgsflow.sky.simulated.structure import PSF_HALF_LIGHT
 
@@ -38,6 +44,7 @@ STELLAR_LOCUS = np.array(
     ]
 )
 QUASAR_COLOURS = np.array([0.20, 0.15, 0.12, 0.05])
+LOST_BANDS = ("u", "z")  # of objects with missing photometry
 
 
 def contaminant_kinds(count: int, fraction: float) -> np.ndarray:
@@ -55,7 +62,7 @@ def disguise(
     objects = objects.copy()
     fading = np.where(objects["kind"] == "too_faint", random.uniform(0.02, 0.4, len(objects)), 0.0)
     fading += np.where(objects["kind"] == "too_faint", limit - objects["petro_mag_r"], 0.0)
-    for name in ("petro_mag_r", *(f"mag_{band}" for band in BANDS)):
+    for name in ("petro_mag_r", *magnitude_columns(BANDS)):
         objects[name] += fading
     stars = (objects["kind"] == "star").to_numpy()
     quasars = (objects["kind"] == "quasar").to_numpy()
@@ -77,11 +84,9 @@ def _stellar_colours(count: int, random: np.random.Generator) -> np.ndarray:
 
 def _recolour(objects: pd.DataFrame, chosen: np.ndarray, colours: np.ndarray) -> None:
     """Give the chosen rows colours (n, 4) and a total r equal to their Petrosian one."""
-    ug, gr, ri, iz = colours.T
     r = objects.loc[chosen, "petro_mag_r"].to_numpy()
-    magnitudes = {"u": r + gr + ug, "g": r + gr, "r": r, "i": r - ri, "z": r - ri - iz}
-    for band, magnitude in magnitudes.items():
-        objects.loc[chosen, f"mag_{band}"] = magnitude
+    for band, magnitude in magnitudes_of_colours(colours.T, BANDS, "r", r).items():
+        objects.loc[chosen, magnitude_column(band)] = magnitude
 
 
 def spoil(reply: pd.DataFrame, kind: np.ndarray, random: np.random.Generator) -> pd.DataFrame:
@@ -99,8 +104,8 @@ def spoil(reply: pd.DataFrame, kind: np.ndarray, random: np.random.Generator) ->
     absurd = kind == "absurd_flux"
     reply.loc[absurd, "h_alpha_flux"] = 10 ** random.uniform(5.5, 10, absurd.sum())
     missing = kind == "missing_photometry"
-    reply.loc[missing, [f"modelMag_{band}" for band in "uz"]] = MISSING
-    reply.loc[missing, [f"modelMagErr_{band}" for band in "uz"]] = MISSING
+    lost = [*magnitude_columns(LOST_BANDS), *error_columns(LOST_BANDS)]
+    reply.loc[missing, [SERVED[name] for name in lost]] = MISSING
     reply.loc[missing, "clean"] = 0
     return reply
 

@@ -16,8 +16,7 @@ import pandas as pd
 from astropy.wcs import WCS
 from scipy import fft
 
-from mgsflow.core.quantities import BANDS
-from mgsflow.sky.simulated.camera import FRAME_SHAPE, PIXEL_SCALE
+from mgsflow.sky.simulated.camera import BANDS, FRAME_SHAPE, PIXEL_SCALE
 from mgsflow.sky.simulated.placement import on_frame
 from mgsflow.sky.simulated.relations import Array
 

@@ -5,27 +5,33 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mgsflow.core.quantities import BANDS
-from mgsflow.sky.simulated.camera import CAMERA, flux_error
+from mgsflow.core.photometry import (
+    error_column,
+    extinction_column,
+    magnitude_column,
+)
+from mgsflow.core.surveys import SDSS
+from mgsflow.sky.columns import SERVED
+from mgsflow.sky.simulated.camera import BANDS, CAMERA, ZERO_POINT, flux_error
 from mgsflow.sky.simulated.relations import Array
 
-# Softening of SDSS's asinh magnitudes, in maggies (Lupton et al. 1999; Stoughton et al. 2002)
-SOFTENING = {"u": 1.4e-10, "g": 0.9e-10, "r": 1.2e-10, "i": 1.8e-10, "z": 7.4e-10}
 MODEL_SCATTER = 0.02  # mag, common to all bands: which model fitted best, how far it was followed
 PER_MAGNITUDE = 0.4 * np.log(10)  # relative change of a flux for a small change in magnitude
-EXTINCTION = np.array([CAMERA[band].extinction for band in BANDS])  # A / E(B-V)
+EXTINCTION = np.array([SDSS.passband(band).extinction for band in BANDS])  # A / E(B-V)
 CALIBRATION = np.array([CAMERA[band].calibration for band in BANDS])  # mag
 
-_SOFTENING = 1e9 * np.array([SOFTENING[band] for band in BANDS])  # nanomaggies
+# of asinh magnitudes, nanomaggies
+_SOFTENING = 1e9 * np.array([SDSS.passband(band).softening for band in BANDS])
 
 
 def add_fluxes(objects: pd.DataFrame) -> pd.DataFrame:
     """`extinction_*` and true `nanomaggies_*` behind it, from `mag_*` and `reddening`."""
     columns = {}
-    for band in BANDS:
-        extinction = CAMERA[band].extinction * objects["reddening"]
-        columns[f"extinction_{band}"] = extinction
-        columns[f"nanomaggies_{band}"] = 10 ** (0.4 * (22.5 - objects[f"mag_{band}"] - extinction))
+    for band, coefficient in zip(BANDS, EXTINCTION, strict=True):
+        extinction = coefficient * objects["reddening"]
+        columns[extinction_column(band)] = extinction
+        magnitude = objects[magnitude_column(band)]
+        columns[f"nanomaggies_{band}"] = 10 ** (0.4 * (ZERO_POINT - magnitude - extinction))
     return objects.assign(**columns)
 
 
@@ -43,9 +49,10 @@ def measure_photometry(objects: pd.DataFrame, random: np.random.Generator) -> pd
     magnitude = asinh_magnitude(measured)
     columns = measure_petrosian(objects, random)
     for i, band in enumerate(BANDS):
-        columns[f"modelMag_{band}"] = magnitude[:, i]
-        columns[f"modelMagErr_{band}"] = _magnitude_error(measured, error)[:, i]
-        columns[f"extinction_{band}"] = objects[f"extinction_{band}"].to_numpy()
+        columns[SERVED[magnitude_column(band)]] = magnitude[:, i]
+        columns[SERVED[error_column(band)]] = _magnitude_error(measured, error)[:, i]
+        extinction = extinction_column(band)
+        columns[SERVED[extinction]] = objects[extinction].to_numpy()
     return pd.DataFrame(columns)
 
 

@@ -13,8 +13,9 @@ import pandas as pd
 
 from mgsflow.config import Simulated
 from mgsflow.core.errors import UserError
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.photometry import magnitude_columns
 from mgsflow.sky.simulated import relations as rel
+from mgsflow.sky.simulated.camera import BANDS
 from mgsflow.sky.simulated.relations import Array
 from mgsflow.sky.simulated.seds import (
     AB_OFFSET,
@@ -108,7 +109,7 @@ def diversify(
     Deviations have the standard deviations SED_DIVERSITY. The limit cuts in `petro_mag_r`.
     """
     magnitudes = {
-        f"mag_{band}": galaxies[f"mag_{band}"] + deviations[:, i] for i, band in enumerate(BANDS)
+        name: galaxies[name] + deviations[:, i] for i, name in enumerate(magnitude_columns(BANDS))
     }
     noise = random.normal(0, MAGNITUDE_TO_PETROSIAN_SCATTER, len(galaxies))
     petrosian = magnitudes["mag_r"] - 2.5 * np.log10(galaxies["petro_share"]) + noise
@@ -243,7 +244,7 @@ def _light(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) -> pd.Da
     magnitude = -2.5 * np.log10(flux) + modulus[:, None] + AB_OFFSET + TEMPLATE_OFFSET
     share = np.minimum(bulge_flux / flux, 0.98)
     return galaxies.assign(
-        **{f"mag_{band}": magnitude[:, i] for i, band in enumerate(BANDS)},
+        **{name: magnitude[:, i] for i, name in enumerate(magnitude_columns(BANDS))},
         **{f"bulge_share_{band}": share[:, i] for i, band in enumerate(BANDS)},
         old_share=old.sum(axis=1) / whole,
     )

@@ -11,11 +11,10 @@ import pandas as pd
 from astropy.wcs import WCS
 
 from mgsflow.config import Simulated
-from mgsflow.core.quantities import BANDS
 from mgsflow.core.seeds import generator
 from mgsflow.sky.fields import FIELD_COLUMNS
 from mgsflow.sky.simulated.background import background_objects
-from mgsflow.sky.simulated.camera import CAMERA, FRAME_SHAPE, LARGEST_OFFSET
+from mgsflow.sky.simulated.camera import BANDS, CAMERA, FRAME_SHAPE, LARGEST_OFFSET
 from mgsflow.sky.simulated.contaminants import POINT_SOURCES
 from mgsflow.sky.simulated.drawing import POINT_SIDE, View, stamp_sides
 from mgsflow.sky.simulated.placement import field_wcs, on_frame

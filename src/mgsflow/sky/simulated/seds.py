@@ -15,7 +15,8 @@ import numpy as np
 from kcorrect.fitter import Fitter
 from kcorrect.template import SED, Template
 
-from mgsflow.core.quantities import BANDS
+from mgsflow.core.surveys import SDSS
+from mgsflow.sky.simulated.camera import BANDS
 from mgsflow.sky.simulated.relations import (
     STAR_TO_GAS_REDDENING,
     Array,
@@ -28,8 +29,8 @@ from mgsflow.sky.simulated.relations import (
 OLD_SOLAR, OLD_RICH, INTERMEDIATE, YOUNG, NEBULAR = range(5)
 _DEFAULT_TEMPLATES = {OLD_SOLAR: 3, INTERMEDIATE: 2, YOUNG: 4, NEBULAR: 1}
 
-ALL_BANDS = slice(0, 5)
-R_BAND = slice(2, 3)
+ALL_BANDS = slice(0, len(BANDS))
+R_BAND = slice(BANDS.index("r"), BANDS.index("r") + 1)
 REDSHIFT_STEP = 0.0025
 # Of the stars of the last Gyr, those older than 0.3 Gyr by their template. That template carries
 # lines that such stars no longer light, so a small share fits SDSS's colours best.
@@ -37,7 +38,8 @@ INTERMEDIATE_SHARE = 0.25
 NEBULAR_YEARS = 2.0e6
 ATTENUATION_MAX = 4.0  # greatest A_V of the stars, mag
 WAVELENGTHS = (1500.0, 13000.0)  # Angstrom, rest frame: all that the five filters can see
-AB_OFFSET = np.array([0.04, 0.0, 0.0, 0.0, -0.02])  # SDSS's u and z less AB, mag
+# SDSS's magnitudes less AB
+AB_OFFSET = -np.array([SDSS.passband(band).ab_shift for band in BANDS])
 # How far single galaxies lie off any mixture of the templates, mag: ages, abundances and dust of
 # which five spectra know nothing, most of all in u. As large as makes redshifts as hard to foresee
 # as SDSS's.
@@ -95,7 +97,7 @@ def sed_grid(redshift_max: float) -> SedGrid:
     reddened = [spectra * 10 ** (-0.4 * a * curve) for a in attenuations]
     sed = SED(wave=wave, flux=np.concatenate(reddened), interpolate=True)
     fitter = Fitter(
-        responses=[f"sdss_{band}0" for band in BANDS],
+        responses=[SDSS.passband(band).response for band in BANDS],
         templates=sed,
         redshift_range=[0.0, (steps - 1) * REDSHIFT_STEP],
         nredshift=steps,

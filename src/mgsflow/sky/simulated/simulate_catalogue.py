@@ -11,11 +11,18 @@ from pyarrow import csv
 
 from mgsflow.config import Simulated
 from mgsflow.core.files import atomic_path
+from mgsflow.core.photometry import (
+    error_columns,
+    extinction_columns,
+    magnitude_column,
+    magnitude_columns,
+)
 from mgsflow.core.progress import say
-from mgsflow.core.quantities import BANDS, FLUX_UNIT, Quantity
+from mgsflow.core.quantities import FLUX_UNIT, Quantity
 from mgsflow.core.seeds import generator
 from mgsflow.core.tables import write_table
-from mgsflow.sky.columns import MEDIANS
+from mgsflow.sky.columns import MEDIANS, SERVED
+from mgsflow.sky.simulated.camera import BANDS
 from mgsflow.sky.simulated.contaminants import (
     GALAXY,
     contaminant_kinds,
@@ -39,12 +46,13 @@ from mgsflow.sky.simulated.spectra import LINES, add_lines, measure_spectra
 CHUNK_ROWS = 50_000
 MAIN_GALAXY_TARGET = 64  # bit of legacy_target1
 FIBRE_SCATTER = 0.1  # arcsec, of a fibre about its object in each direction
+_PHOTOMETRY = (*magnitude_columns(BANDS), *error_columns(BANDS), *extinction_columns(BANDS))
 REPLY_COLUMNS = [
     *("objid", "specobjid", "ra", "dec", "fiber_ra", "fiber_dec"),
     *("run", "rerun", "camcol", "field", "class"),
     *("z", "zErr", "zWarning", "legacyPrimary", "legacy_target1", "clean"),
     *("petroMag_r", "petroR50_r", "petroR90_r"),
-    *(f"{name}_{b}" for name in ("modelMag", "modelMagErr", "extinction") for b in BANDS),
+    *(SERVED[name] for name in _PHOTOMETRY),
     *("v_disp", "v_disp_err", "reliable"),
     *(f"{name}_p{percent}" for name in MEDIANS for percent in (50, 16, 84)),
     "bptclass",
@@ -75,7 +83,10 @@ TRUTH = (
     Quantity("petro_share", "", "Petrosian flux over total flux"),
     Quantity("old_share", "", "Share of the stellar mass in old stars"),
     Quantity("fibre_continuum", f"{FLUX_UNIT} / Angstrom", "Continuum in r in the fibre"),
-    *(Quantity(f"mag_{b}", "mag", f"True total {b}, without the Galaxy's dust") for b in BANDS),
+    *(
+        Quantity(magnitude_column(b), "mag", f"True total {b}, without the Galaxy's dust")
+        for b in BANDS
+    ),
     *(Quantity(f"bulge_share_{b}", "", f"Bulge's share of the light in {b}") for b in BANDS),
     *(
         Quantity(f"nanomaggies_{b}", "nanomaggy", f"True flux in {b}, behind the Galaxy")

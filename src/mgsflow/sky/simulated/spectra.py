@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from mgsflow.core.surveys import SDSS
 from mgsflow.sky.columns import MEDIANS
 from mgsflow.sky.simulated import relations as rel
 from mgsflow.sky.simulated.relations import CASE_B_HALPHA_HBETA, Array
@@ -49,8 +50,9 @@ def _fibre_continuum(galaxies: pd.DataFrame, fwhm: float) -> Array:
         *(galaxies[f"bulge_{name}"].to_numpy() for name in ("radius", "axis_ratio", "sersic")), fwhm
     )
     inside = inside + (1 - bulge) * _disk_share(galaxies, fwhm)
+    wavelength = SDSS.passband("r").wavelength
     maggies = 10 ** (-0.4 * galaxies["mag_r"].to_numpy())
-    return inside * maggies * 3631e-23 * 2.998e18 / 6165.0**2 / 1e-17
+    return inside * maggies * 3631e-23 * 2.998e18 / wavelength**2 / 1e-17
 
 
 def _disk_share(galaxies: pd.DataFrame, fwhm: float) -> Array:
