@@ -33,7 +33,9 @@ from mgsflow.core.quantities import CORE_PROPERTIES, LINES, PROPERTIES
 from mgsflow.models.branch import Architecture, Branch
 from mgsflow.models.flows import joint_flow
 from mgsflow.models.standardise import Standardiser
-from mgsflow.posterior.posterior import BLOCK_ROWS, Ensemble, Posterior
+from mgsflow.posterior.ensemble import Ensemble
+from mgsflow.posterior.mixture import BLOCK_ROWS
+from mgsflow.posterior.posterior import Posterior
 
 INPUTS = 32 + 32 + 4 + 5  # latent means and deviations, colours, magnitudes
 PASSES = 3  # of which the first is not counted, and the fastest of the others is

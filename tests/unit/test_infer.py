@@ -53,7 +53,8 @@ def test_draws_are_those_of_sample_in_any_blocks(models, posterior, table, tmp_p
     with _infer(models, table, tmp_path, draws=12, seed=3) as file:
         assert file["draws"].dtype == np.float32
         assert np.allclose(file["draws"][:], whole, rtol=1e-4, atol=1e-4)
-        assert np.allclose(file["atypicality"][:], posterior.atypicality(table), rtol=1e-5)
+        scores = posterior.out_of_distribution_score(table)
+        assert np.allclose(file["out_of_distribution_score"][:], scores, rtol=1e-5)
         assert np.array_equal(file["objid"][:], table["objid"])
         assert json.loads(file.attrs["targets"]) == posterior.targets
         assert json.loads(file.attrs["units"]) == posterior.units

@@ -65,8 +65,9 @@ def test_a_small_validation_set_sets_the_threshold_at_its_least(density):
 
 def test_what_lies_between_the_peaks_or_off_the_plane_is_outside(density):
     between, off = np.array([[0.0, 0.0, 0.0]]), np.array([[2.0, 1.2, 0.3]])
-    assert density.atypicality(between) > 0 and density.atypicality(off) > 0
-    assert density.atypicality(np.array([[2.0, 1.2, 0.8]])) < 0
+    assert density.out_of_distribution_score(between) > 0
+    assert density.out_of_distribution_score(off) > 0
+    assert density.out_of_distribution_score(np.array([[2.0, 1.2, 0.8]])) < 0
 
 
 def test_the_factors_are_the_latents_and_the_photometry_given_them(density):
@@ -82,7 +83,7 @@ def test_the_factors_are_the_latents_and_the_photometry_given_them(density):
     ]
     np.testing.assert_allclose(factors[:, 0], np.log(sum(parts)), rtol=1e-6)
     expected = np.maximum(-4.0 - factors[:, 0], 1.0 - factors[:, 1])
-    np.testing.assert_array_equal(split.atypicality(points), expected)
+    np.testing.assert_array_equal(split.out_of_distribution_score(points), expected)
 
 
 def test_many_noisy_latents_do_not_drown_a_wrong_magnitude():
@@ -96,8 +97,8 @@ def test_many_noisy_latents_do_not_drown_a_wrong_magnitude():
     found = fit_input_density(inputs(3000, 1), inputs(1000, 2), 60, seed=3)
     usual, wrong = inputs(2000, 4), inputs(2000, 4)
     wrong[:, 60] += 1
-    assert (found.atypicality(usual) > 0).mean() < 0.03
-    assert (found.atypicality(wrong) > 0).mean() > 0.95
+    assert (found.out_of_distribution_score(usual) > 0).mean() < 0.03
+    assert (found.out_of_distribution_score(wrong) > 0).mean() > 0.95
     joint = np.sort(found.log_prob(inputs(1000, 2)))[10]
     assert (found.log_prob(wrong) < joint).mean() < 0.9, "the joint density alone would miss many"
 
@@ -112,7 +113,8 @@ def test_it_is_stored_and_found_again(density, tmp_path):
         load_tensors(tmp_path / "density.safetensors"), density.to_json()
     )
     points = two_peaks(50, 4)
-    assert np.array_equal(again.atypicality(points), density.atypicality(points))
+    scores = density.out_of_distribution_score(points)
+    assert np.array_equal(again.out_of_distribution_score(points), scores)
 
 
 @pytest.fixture(scope="module")
@@ -129,15 +131,14 @@ def test_the_posterior_flags_what_is_not_like_its_training_set(posterior):
     for blue, red in ("ug", "gr", "ri", "iz"):
         swapped[f"colour_{blue}_{red}"] = swapped[f"mag_{blue}"] - swapped[f"mag_{red}"]
     assert posterior.out_of_distribution(swapped).mean() > 0.95
-    np.testing.assert_array_equal(
-        posterior.out_of_distribution(table), posterior.atypicality(table) > 0
-    )
+    scores = posterior.out_of_distribution_score(table)
+    np.testing.assert_array_equal(posterior.out_of_distribution(table), scores > 0)
     array = table[posterior.inputs].to_numpy()
-    np.testing.assert_allclose(posterior.atypicality(array), posterior.atypicality(table))
+    np.testing.assert_allclose(posterior.out_of_distribution_score(array), scores)
 
 
 def test_both_flows_of_a_variant_hold_the_same_density(posterior):
-    first, other = (ensemble.density for ensemble in posterior._ensembles)
+    first, other = (ensemble.input_density for ensemble in posterior._ensembles)
     assert np.array_equal(first.covariances, other.covariances)
     assert first.thresholds == other.thresholds
 
@@ -157,17 +158,17 @@ def test_the_members_disagree_more_far_away(posterior):
 def test_missing_values_are_refused(posterior):
     table = make_features(40, seed=9)
     table.loc[3, "mag_u"] = np.nan
-    for method in (posterior.atypicality, posterior.out_of_distribution):
+    for method in (posterior.out_of_distribution_score, posterior.out_of_distribution):
         with pytest.raises(UserError, match="1 of 40 rows.*rows 3"):
             method(table)
 
 
 def test_a_model_of_an_older_version_says_what_it_lacks(posterior):
     older = Posterior(posterior._ensembles)
-    density = posterior._ensembles[0].density
-    posterior._ensembles[0].density = None
+    density = posterior._ensembles[0].input_density
+    posterior._ensembles[0].input_density = None
     try:
         with pytest.raises(UserError, match="no density of its inputs.*train-flow"):
             older.out_of_distribution(make_features(4))
     finally:
-        posterior._ensembles[0].density = density
+        posterior._ensembles[0].input_density = density

@@ -20,6 +20,8 @@ from mgsflow.evaluation.out_of_distribution.out_of_distribution import (
 from mgsflow.report.figure_roc import figure_roc, roc
 from mgsflow.report.table_out_of_distribution import table_out_of_distribution
 
+SCORE = "out_of_distribution_score"
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -31,7 +33,7 @@ def run(tmp_path_factory):
     swapped = test.assign(mag_g=test["mag_i"], mag_i=test["mag_g"])
     for blue, red in ("ug", "gr", "ri", "iz"):
         swapped[f"colour_{blue}_{red}"] = swapped[f"mag_{blue}"] - swapped[f"mag_{red}"]
-    unusual = pd.concat(
+    anomalies = pd.concat(
         [
             swapped.assign(anomaly="swapped", photometry=True),
             test.assign(anomaly="star", photometry=True),
@@ -39,7 +41,7 @@ def run(tmp_path_factory):
             test.assign(anomaly="blank", photometry=False),
         ]
     ).assign(stamp=-1)
-    write_table(folder / "anomalies.parquet", unusual.reset_index(drop=True))
+    write_table(folder / "anomalies.parquet", anomalies.reset_index(drop=True))
     with h5py.File(folder / "anomalies.h5", "w"):
         pass
     out_of_distribution(
@@ -83,7 +85,7 @@ def test_scores_are_of_each_galaxy(run):
     counts = {"test": 120, "swapped": 120, "star": 120, "distant": 100}
     assert scores["anomaly"].value_counts().to_dict() == counts
     test, star = (scores[scores["anomaly"] == name] for name in ("test", "star"))
-    np.testing.assert_array_equal(test["atypicality"], star["atypicality"])
+    np.testing.assert_array_equal(test[SCORE], star[SCORE])
     np.testing.assert_array_equal(test["objid"], star["objid"])
     features = read_table(run / "features.parquet").set_index("objid")
     assert (features.loc[scores["objid"], "set"] == "test").all()
@@ -92,48 +94,48 @@ def test_scores_are_of_each_galaxy(run):
 def test_an_interval_is_that_of_pairs_drawn_together():
     """Some galaxies have an anomaly, in another order, as close to their own score as its noise."""
     random = np.random.default_rng(0)
-    usual = pd.DataFrame({"objid": np.arange(100), "atypicality": random.standard_normal(100)})
-    usual["epistemic_spread"] = 1.0
-    unusual = usual.sample(60, random_state=1)
-    unusual["atypicality"] += 0.3 + 0.1 * random.standard_normal(60)
-    both = pd.concat([usual.assign(anomaly="test"), unusual.assign(anomaly="star")])
+    test_set = pd.DataFrame({"objid": np.arange(100), SCORE: random.standard_normal(100)})
+    test_set["epistemic_spread"] = 1.0
+    anomalies = test_set.sample(60, random_state=1)
+    anomalies[SCORE] += 0.3 + 0.1 * random.standard_normal(60)
+    both = pd.concat([test_set.assign(anomaly="test"), anomalies.assign(anomaly="star")])
     (row,) = _judge("toy", both, Evaluation(bootstrap=400), 1)
     mask = (both["anomaly"] == "star").to_numpy()
-    assert row["auc"] == pytest.approx(roc_auc_score(mask, both["atypicality"]))
+    assert row["auc"] == pytest.approx(roc_auc_score(mask, both[SCORE]))
     assert (row["n"], row["n_test"]) == (60, 100)
-    apart = bootstrap_interval(auc, (mask, both["atypicality"].to_numpy()), 400, 1)
+    apart = bootstrap_interval(auc, (mask, both[SCORE].to_numpy()), 400, 1)
     assert row["auc_high"] - row["auc_low"] < 0.8 * (apart[1] - apart[0])
 
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_the_area_is_scikit_learns(ties):
     random = np.random.default_rng(0)
-    unusual = random.random(200) < 0.3
-    score = random.standard_normal(200) + unusual
+    anomalous = random.random(200) < 0.3
+    score = random.standard_normal(200) + anomalous
     score = score.round() if ties else score
-    assert auc(unusual, score) == pytest.approx(roc_auc_score(unusual, score))
+    assert auc(anomalous, score) == pytest.approx(roc_auc_score(anomalous, score))
     assert np.isnan(auc(np.ones(5, bool), np.arange(5.0)))
     assert np.isnan(auc(np.array([True, False]), np.array([np.nan, 1.0])))
 
 
 def test_shares_and_ratio_are_what_their_names_say():
-    unusual = np.array([True, True, False, False, False, False])
-    atypicality = np.array([1.0, -1.0, 0.5, -1.0, -2.0, -3.0])
+    anomalous = np.array([True, True, False, False, False, False])
+    score = np.array([1.0, -1.0, 0.5, -1.0, -2.0, -3.0])
     epistemic = np.array([4.0, 6.0, 1.0, 2.0, 3.0, 2.0])
-    found = {name: figure(unusual, atypicality, epistemic) for name, figure in FIGURES.items()}
+    found = {name: figure(anomalous, score, epistemic) for name, figure in FIGURES.items()}
     assert found["true_positive_rate"] == 0.5 and found["false_positive_rate"] == 0.25
     assert found["epistemic_ratio"] == 2.5
-    assert found["auc"] == pytest.approx(roc_auc_score(unusual, atypicality))
-    assert found["auc_epistemic"] == pytest.approx(roc_auc_score(unusual, epistemic))
+    assert found["auc"] == pytest.approx(roc_auc_score(anomalous, score))
+    assert found["auc_epistemic"] == pytest.approx(roc_auc_score(anomalous, epistemic))
 
 
 def test_the_curve_is_scikit_learns():
     random = np.random.default_rng(0)
-    unusual, usual = random.standard_normal(80) + 1, random.standard_normal(100)
-    across, up = roc(unusual, usual, 1e-9)
-    labels, scores = np.r_[np.ones(80), np.zeros(100)], np.r_[unusual, usual]
+    anomalies, test = random.standard_normal(80) + 1, random.standard_normal(100)
+    across, up = roc(anomalies, test, 1e-9)
+    labels, scores = np.r_[np.ones(80), np.zeros(100)], np.r_[anomalies, test]
     expected = roc_curve(labels, scores, drop_intermediate=False)
-    # as steps: the share of the unusual just before each galaxy of the test set is passed
+    # as steps: the share of the anomalies just before each galaxy of the test set is passed
     for share in (0.0, 0.1, 0.37, 0.9):
         highest = expected[1][np.isclose(expected[0], share)].max()
         assert up[np.isclose(across, share, atol=1e-8)].max() == pytest.approx(highest)

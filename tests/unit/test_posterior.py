@@ -12,7 +12,7 @@ from synthetic_features import FLOWS, VARIANT, make_features, train
 import mgsflow
 from mgsflow.config.sample import Targets
 from mgsflow.core.errors import UserError
-from mgsflow.posterior import posterior as posterior_module
+from mgsflow.posterior import base, mixture
 from mgsflow.posterior.posterior import Posterior
 
 TARGETS = Targets()
@@ -37,7 +37,7 @@ def table():
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(posterior_module, "BLOCK_ROWS", {"cpu": 30})
+    monkeypatch.setattr(mixture, "BLOCK_ROWS", {"cpu": 30})
 
 
 def test_shapes_names_and_types(posterior, table):
@@ -87,7 +87,7 @@ def test_draws_do_not_depend_on_the_blocks(posterior, table, monkeypatch):
     whole = posterior.sample(table, 10, 1)
     parts = [posterior.sample(table[i : i + 7], 10, 1, first_row=i) for i in range(0, 40, 7)]
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-4, atol=1e-4)
-    monkeypatch.setattr(posterior_module, "BLOCK_ROWS", {"cpu": 15})
+    monkeypatch.setattr(mixture, "BLOCK_ROWS", {"cpu": 15})
     np.testing.assert_allclose(posterior.sample(table, 10, 1), whole, rtol=1e-4, atol=1e-4)
 
 
@@ -135,10 +135,10 @@ def test_every_method_works_in_blocks(posterior, table, small_blocks, monkeypatc
 def test_a_result_too_large_for_one_array_is_refused_and_comes_in_chunks(
     posterior, table, monkeypatch
 ):
-    monkeypatch.setattr(posterior_module, "MOST_NUMBERS", 40 * 10 * 9 - 1)
+    monkeypatch.setattr(base, "MOST_NUMBERS", 40 * 10 * 9 - 1)
     with pytest.raises(UserError, match="40 galaxies x 10 draws x 9 targets.*Posterior.chunks"):
         posterior.sample(table, 10, 1)
-    monkeypatch.setattr(posterior_module, "CHUNK_NUMBERS", 10 * 9 * 7)
+    monkeypatch.setattr(base, "CHUNK_NUMBERS", 10 * 9 * 7)
     sizes = [len(draws) for _, draws in posterior.chunks(table, 10, 1)]
     assert sizes == [7] * 5 + [5]
     assert posterior.mean(table, 10, 1).shape == (40, 9)

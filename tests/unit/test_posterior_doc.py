@@ -8,6 +8,8 @@ from synthetic_features import VARIANT, make_features, train
 
 from mgsflow.config.sample import Targets
 from mgsflow.posterior.posterior import Posterior
+from mgsflow.posterior.reweighted import ReweightedPosterior
+from mgsflow.posterior.widened import WidenedPosterior
 
 
 @pytest.fixture
@@ -33,10 +35,17 @@ def test_the_examples_run(run, repository, capsys):
     assert "log_stellar_mass [dex(Msun)]: " in printed and VARIANT in printed
 
 
-def test_the_table_of_methods_is_complete(repository):
+@pytest.mark.parametrize(
+    ("cls", "after"),
+    [(Posterior, ""), (ReweightedPosterior, "reweight"), (WidenedPosterior, "widen")],
+)
+def test_the_table_of_methods_is_complete(repository, cls, after):
     text = (repository / "docs" / "posterior.md").read_text(encoding="utf-8")
-    table = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
-    listed = set(re.findall(r"`([a-z_]+)", table))
-    public = {name for name in vars(Posterior) if callable(getattr(Posterior, name))}
+    table = text[text.index("| method |") :].partition("\n\n")[0]
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| `")]
+    listed = {
+        name for row in rows if after in row[-2] for name in re.findall(r"`([a-z_]+)", row[1])
+    }
+    public = {name for name in dir(cls) if callable(getattr(cls, name))}
     public = {name for name in public if not name.startswith("_")} - {"load"}
-    assert listed == public - {"only", "to", "draws_per_member"}
+    assert listed == public - {"only", "to", "draws_per_member", "effective_draws"}

@@ -14,7 +14,8 @@ from mgsflow.config.evaluation import Calibration
 from mgsflow.core.errors import UserError
 from mgsflow.posterior import prior_ratio
 from mgsflow.posterior.posterior import Posterior
-from mgsflow.posterior.prior_ratio import effective_sizes, normalised, resample
+from mgsflow.posterior.reweighted import DensityPosterior
+from mgsflow.posterior.weights import effective_sizes, normalised, resample
 
 OLD, NEW = Population(), Population(mean=1.2, std=0.6)
 REDSHIFT = ["redshift"]
@@ -239,6 +240,36 @@ def test_columns_of_the_joint_draws_are_what_only_gives(train):
     assert posterior.only(["log_sfr"]) is None
 
 
+ABSENT = {
+    "sample_members", "log_prob_members", "members", "draws_per_member", "mean_head", "measurable",
+    "detects", "epistemic_spread", "widen", "load",
+}  # fmt: skip
+
+
+def test_it_lacks_what_is_of_single_members_and_says_where_that_is(ratio):
+    posterior = exact(OLD).reweight(ratio)
+    public = {name for name in dir(Posterior) if not name.startswith("_")}
+    assert {name for name in public if not hasattr(posterior, name)} == ABSENT
+    for name in ABSENT:
+        words = f"no attribute '{name}'. It has .*log_prob.* other shares .* reweight\\(\\) was"
+        with pytest.raises(AttributeError, match=words):
+            getattr(posterior, name)
+    assert isinstance(posterior, DensityPosterior) and not isinstance(posterior, Posterior)
+    assert repr(posterior) == (
+        "<ReweightedPosterior of redshift, log_stellar_mass given toy (2 inputs)>"
+    )
+
+
+def test_reweighting_twice_is_reweighting_by_the_product():
+    halves = PriorRatio(REDSHIFT, lambda v: (NEW.log_density(v) - OLD.log_density(v)) / 2)
+    truth, inputs = NEW.draw(1000, 20)
+    posterior = exact(OLD).reweight(halves).reweight(halves)
+    errors, width = off_by(posterior, inputs)
+    assert np.abs(errors.mean(axis=0)).max() < 0.1 and width == pytest.approx([1, 1], abs=0.08)
+    off = posterior.log_prob(inputs, truth) - exact(NEW).log_prob(inputs, truth)
+    assert np.abs(off).mean() < 0.1
+
+
 def test_a_galaxys_draws_depend_on_its_number_alone(ratio):
     _, inputs = NEW.draw(40, 80)
     posterior = exact(OLD).reweight(ratio)
@@ -274,9 +305,8 @@ def test_no_draw_without_a_weight_is_taken():
 def test_what_cannot_be_is_refused_in_words(train):
     ratio = PriorRatio.of_sample(train, NEW.draw(100, 1)[0], REDSHIFT)
     posterior = exact(OLD).reweight(ratio)
-    for members in (posterior.sample_members, posterior.log_prob_members):
-        with pytest.raises(UserError, match="a mixture whose members have other shares"):
-            members(np.zeros((2, 2)))
+    with pytest.raises(UserError, match="draws must be 1 or more, not 0"):
+        posterior.sample(np.zeros((2, 2)), 0)
     with pytest.raises(UserError, match="no column metallicity"):
         PriorRatio.of_sample(train, train, ["metallicity"])
     with pytest.raises(UserError, match="a population needs at least 50"):

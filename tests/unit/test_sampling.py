@@ -114,7 +114,8 @@ def test_the_catalogue_flags_what_is_unlike_the_training_set(run_folder, tmp_pat
     flagged = np.isin(rows["objid"], table.loc[odd, "objid"])
     assert rows["out_of_distribution"].dtype == bool and rows["out_of_distribution"][flagged].all()
     assert rows["out_of_distribution"][~flagged].mean() < 0.1
-    np.testing.assert_array_equal(rows["out_of_distribution"], rows["atypicality"] > 0)
+    scores = rows["out_of_distribution_score"]
+    np.testing.assert_array_equal(rows["out_of_distribution"], scores > 0)
     assert "believe no posterior" in rows["out_of_distribution"].info.description
     assert "up to 2% with images" in rows["out_of_distribution"].info.description
 

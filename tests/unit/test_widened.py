@@ -1,5 +1,7 @@
 """Larger errors and missing bands widen the posterior as the exact answer does."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +13,12 @@ from mgsflow.config.sample import Targets
 from mgsflow.core.errors import UserError
 from mgsflow.models.input_density import InputDensity
 from mgsflow.models.standardise import Standardiser
-from mgsflow.posterior import posterior as posterior_module
+from mgsflow.posterior import mixture
+from mgsflow.posterior.magnitudes import Magnitudes
+from mgsflow.posterior.mixture import MixturePosterior
 from mgsflow.posterior.noise import galaxy_noise
 from mgsflow.posterior.posterior import Posterior
-from mgsflow.posterior.widening import Magnitudes
+from mgsflow.posterior.reweighted import DensityPosterior
 from mgsflow.training.input_density import fit_input_density
 
 BANDS = ("g", "r", "i")
@@ -48,7 +52,7 @@ class Exact:
         rows, calm = (inputs_of(draw(20_000, seed)[0]) for seed in (1, 2))
         self.input_scale = Standardiser.fit(rows)
         scaled = [self.input_scale.apply(part) for part in (rows, calm)]
-        self.density = fit_input_density(*scaled, 0, seed=3)
+        self.input_density = fit_input_density(*scaled, 0, seed=3)
 
     def sample(self, inputs, numbers, share, seed):
         each = np.repeat(inputs[:, None], share, axis=1)
@@ -185,7 +189,7 @@ def test_draws_do_not_depend_on_the_blocks_and_more_begin_with_the_fewer(
     wide = trained.widen()
     whole = wide.sample(galaxies, 10, 1)
     np.testing.assert_allclose(wide.sample(galaxies, 6, 1), whole[:, :6], rtol=1e-3, atol=1e-3)
-    monkeypatch.setattr(posterior_module, "BLOCK_ROWS", {"cpu": 15})
+    monkeypatch.setattr(mixture, "BLOCK_ROWS", {"cpu": 15})
     pieces = np.concatenate([draws for _, draws in wide.chunks(galaxies, 10, 1, size=7)])
     np.testing.assert_allclose(pieces, whole, rtol=1e-3, atol=1e-3)
     changed = np.abs(whole - trained.sample(make_features(40, seed=5), 10, 1)).max(axis=(1, 2))
@@ -220,17 +224,42 @@ def test_nonsense_is_refused(trained, galaxies):
         wide.sample(make_features(4), 4)
     with pytest.raises(UserError, match="1 of 40 rows"):
         trained.sample(galaxies.assign(mag_g=galaxies["mag_g"].mask(galaxies.index == 2)), 4)
-    for name in ("log_prob", "mean_head", "measurable", "out_of_distribution", "reweight"):
-        with pytest.raises(UserError, match="there are draws"):
-            getattr(wide, name)(galaxies, galaxies)
-    with pytest.raises(UserError, match="call it first"):
-        wide.widen()
+
+
+ABSENT = {
+    "log_prob", "log_prob_members", "mean_head", "measurable", "detects", "epistemic_spread",
+    "out_of_distribution", "out_of_distribution_score", "reweight", "widen", "load",
+}  # fmt: skip
+
+
+def test_it_lacks_what_needs_observed_inputs_and_says_where_that_is(trained):
+    wide = trained.widen()
+    public = {name for name in dir(Posterior) if not name.startswith("_")}
+    assert {name for name in public if not hasattr(wide, name)} == ABSENT
+    for name in ABSENT:
+        words = (
+            f"no attribute '{name}'. It has .*quantiles, sample, sample_members.* widen\\(\\) was"
+        )
+        with pytest.raises(AttributeError, match=words):
+            getattr(wide, name)
+    assert not isinstance(wide, DensityPosterior | Posterior) and isinstance(wide, MixturePosterior)
+    assert repr(wide).startswith("<WidenedPosterior of log_stellar_mass, log_sfr")
+
+
+def test_an_error_inside_a_property_is_its_own(trained):
+    wide = copy.copy(trained.widen())
+    del wide._magnitudes
+    with pytest.raises(AttributeError, match="no attribute '_magnitudes'$"):
+        wide.inputs  # noqa: B018
 
 
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        (["rest_colour_g_r", "mag_g", "mag_r"], "rest_colour_g_r cannot be had.*observed colours"),
+        (
+            ["rest_colour_g_r", "mag_g", "mag_r"],
+            "rest_colour_g_r cannot be computed.*observed colours",
+        ),
         (["latent_mean_00"], "no magnitudes"),
         (["colour_g_r", "mag_r"], "colours of g without"),
     ],

@@ -23,7 +23,8 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
 from mgsflow.core.progress import say, track
 from mgsflow.core.tabular import Tabular
-from mgsflow.posterior.posterior import CHUNK_NUMBERS, MOST_NUMBERS, Posterior
+from mgsflow.posterior.base import CHUNK_NUMBERS, MOST_NUMBERS
+from mgsflow.posterior.posterior import Posterior
 from mgsflow.training.loop import choose_device
 
 _CHECKED_AT_ONCE = 65_536
@@ -51,8 +52,9 @@ def infer(
     --galaxies is a Parquet file with the columns that the models were trained on, and objid if the
     galaxies have one; --models a run's folder, results/RUN or results/RUN/flows, with --variant if
     it holds several. --out is HDF5: `draws` (n, draws, targets) float32, in the targets' own units;
-    `atypicality` (n,), in nats, above 0 for galaxies unlike the training set's; `objid` (n,). The
-    attributes name targets, units, variant and seed. Memory does not grow with the galaxies.
+    `out_of_distribution_score` (n,), in nats, above 0 for galaxies unlike the training set's;
+    `objid` (n,). The attributes name targets, units, variant and seed. Memory does not grow with
+    the number of galaxies.
     --device is cpu, cuda or auto, which takes a GPU where there is one.
     """
     if draws < 1:
@@ -70,14 +72,14 @@ def infer(
         _describe(file, posterior, seed)
         shape = (len(table), draws, len(posterior.targets))
         written = file.create_dataset("draws", shape, np.float32)
-        unusual = file.create_dataset("atypicality", (len(table),), np.float32)
+        scores = file.create_dataset("out_of_distribution_score", (len(table),), np.float32)
         if table.named:
             names = file.create_dataset(IDENTIFIER, (len(table),), np.int64)
         total = -(-len(table) // size)
         for start, block in track(table.blocks(size), f"infer: blocks of {size} galaxies", total):
             rows = slice(start, start + len(block))
             written[rows] = posterior.sample(block, draws, seed, first_row=start)
-            unusual[rows] = posterior.atypicality(block)
+            scores[rows] = posterior.out_of_distribution_score(block)
             if table.named:
                 names[rows] = block[IDENTIFIER].to_numpy(np.int64)
     say(f"infer: {len(table)} galaxies, {draws} draws each, of {', '.join(posterior.targets)}")

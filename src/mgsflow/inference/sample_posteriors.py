@@ -97,7 +97,7 @@ def _fill(
         if measurable is not None:
             group["measurable"][rows] = measurable
         table = summarise(chunk["objid"].to_numpy(), name, draws, posterior.targets, measurable)
-        _add_flag(table, posterior.atypicality(chunk))
+        _add_flag(table, posterior.out_of_distribution_score(chunk))
         yield table
 
 
@@ -142,14 +142,14 @@ def summarise(
     return table
 
 
-def _add_flag(table: Table, atypicality: np.ndarray) -> None:
-    """Whether the posteriors are of galaxies like the training set's, as columns."""
-    table["atypicality"] = Column(
-        atypicality.astype(np.float32),
+def _add_flag(table: Table, score: np.ndarray) -> None:
+    """Add the flag of galaxies unlike the training set's, and its score (n,), as columns."""
+    table["out_of_distribution_score"] = Column(
+        score.astype(np.float32),
         description="Nats by which ln p(inputs) is below the flag's threshold",
     )
     table["out_of_distribution"] = Column(
-        atypicality > 0,
+        score > 0,
         description="Inputs unlike the training set's: believe no posterior. Set for 1% of "
         "galaxies like the validation set's; for up to 2% with images and photometry",
     )

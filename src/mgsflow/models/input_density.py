@@ -1,8 +1,8 @@
-"""How usual a galaxy's inputs are: the density of the training set's inputs, and thresholds.
+"""The input density: that of the training set's inputs, and the flag's thresholds on it.
 
-A flow answers whatever it is asked, far from its training set too. A mixture of Gaussians fitted
-to the inputs themselves knows where that set lies; in the same closed form it gives the inputs
-that were not measured, or badly, given those that were (widening.py).
+A flow gives a posterior for any inputs, also far from its training set. A mixture of Gaussians
+fitted to the inputs themselves knows where that set lies; in the same closed form it gives inputs
+that were not measured, or badly, given those that were (posterior/magnitudes.py).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class InputDensity:
         latents = self._log_mixture(inputs[:, : self.latents], self._latents_whitening)
         return np.stack([latents, whole - latents], axis=1)
 
-    def atypicality(self, inputs: np.ndarray) -> np.ndarray:
+    def out_of_distribution_score(self, inputs: np.ndarray) -> np.ndarray:
         """Nats by which a log-density of standardised inputs (n, d) is below its threshold, (n,).
 
         Of the factor for which they are more; negative where both are above.

@@ -32,7 +32,7 @@ class Ensemble:
     input_scale: Standardiser
     target_scale: Standardiser
     members: list[Branch]
-    density: InputDensity | None = None
+    input_density: InputDensity | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -87,12 +87,12 @@ class Ensemble:
         `inputs`, (n, inputs), are those of the galaxies of these `numbers`. A galaxy's noise
         depends on seed, targets, member and its number alone.
         """
-        standardised, drawn = self.standardise(inputs), []
+        standardised, draws = self.standardise(inputs), []
         for i, branch in enumerate(self.members):
             key = derive_seed(seed, "posterior", ",".join(self.targets), i)
             noise = galaxy_noise(key, numbers, share, branch.noise_size, self.device)
-            drawn.append(self.in_units(branch.sample(branch.predict(standardised), noise)))
-        return torch.stack(drawn, dim=1)
+            draws.append(self.in_units(branch.sample(branch.predict(standardised), noise)))
+        return torch.stack(draws, dim=1)
 
     def sample_each(self, inputs: np.ndarray, numbers: range, member: int, seed: int) -> Tensor:
         """Draws of one member, (n, draws, targets), each of inputs of its own.
@@ -104,8 +104,8 @@ class Ensemble:
         key = derive_seed(seed, "posterior", ",".join(self.targets), member)
         noise = galaxy_noise(key, numbers, draws, branch.noise_size, self.device)
         prediction = branch.predict(self.standardise(inputs.reshape(count * draws, size)))
-        drawn = branch.sample(prediction, noise.reshape(count * draws, 1, -1))
-        return self.in_units(drawn.view(count, draws, -1))
+        values = branch.sample(prediction, noise.reshape(count * draws, 1, -1))
+        return self.in_units(values.view(count, draws, -1))
 
     def log_prob(self, inputs: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """Log-density of `truth`, (n, targets), under every member, (n, members), float64.
@@ -114,9 +114,9 @@ class Ensemble:
         """
         standardised = self.standardise(inputs)
         values = torch.from_numpy(self.target_scale.apply(truth)).to(self.device)
-        found = [branch.log_prob(branch.predict(standardised), values) for branch in self.members]
+        members = [branch.log_prob(branch.predict(standardised), values) for branch in self.members]
         widths = np.where(np.isnan(truth), 1.0, self.target_scale.std)
-        joint = torch.stack(found, dim=1).cpu().numpy().astype(np.float64)
+        joint = torch.stack(members, dim=1).cpu().numpy().astype(np.float64)
         return joint - np.log(widths).sum(axis=1, keepdims=True)
 
     def mean_head(self, inputs: np.ndarray) -> np.ndarray:
@@ -145,17 +145,6 @@ class Ensemble:
         return values * std + mean
 
 
-def mix(drawn: Tensor, first: Tensor, draws: int) -> Tensor:
-    """`draws` draws of the mixture, (n, draws, targets), from (n, members, share, targets).
-
-    Draw j of a galaxy is of member first + j, counted round; `first` has shape (n,).
-    """
-    members = drawn.shape[1]
-    order = torch.arange(draws, device=drawn.device)
-    galaxy = torch.arange(len(drawn), device=drawn.device)[:, None]
-    return drawn[galaxy, (first[:, None] + order) % members, order // members]
-
-
 def check_together(first: Ensemble, other: Ensemble) -> None:
     """Raise UserError where two ensembles cannot be parts of one posterior."""
     if first.inputs != other.inputs:
@@ -168,10 +157,10 @@ def check_together(first: Ensemble, other: Ensemble) -> None:
             f"the property model has {len(first.members)} members, the line model "
             f"{len(other.members)}: train both with the same flows.members"
         )
-    twice = [name for name in other.targets if name in first.targets]
-    if twice:
+    shared = [name for name in other.targets if name in first.targets]
+    if shared:
         raise UserError(
-            f"two models infer {', '.join(twice)}: give one property and one line model"
+            f"two models infer {', '.join(shared)}: give one property and one line model"
         )
 
 
@@ -185,12 +174,12 @@ def find_models(folder: Path, variant: str | None = None) -> list[Path]:
     folder = Path(folder)
     if (folder / "flows").is_dir():
         folder = folder / "flows"
-    found = [
+    folders = [
         path.parent for flow in FLOWS for path in sorted((folder / flow).glob(f"*/{DESCRIPTION}"))
     ]
-    if not found:
+    if not folders:
         return [folder]
-    variants = sorted({path.name for path in found})
+    variants = sorted({path.name for path in folders})
     if variant is None and len(variants) > 1:
         raise UserError(
             f"{folder}: has models of several variants; choose one, variant=...: "
@@ -198,7 +187,7 @@ def find_models(folder: Path, variant: str | None = None) -> list[Path]:
         )
     if variant is not None and variant not in variants:
         raise UserError(f"{folder}: has no model of {variant}, only of {', '.join(variants)}")
-    return [path for path in found if path.name == (variant or variants[0])]
+    return [path for path in folders if path.name == (variant or variants[0])]
 
 
 def _member_tensors(tensors: dict[str, Tensor], member: int) -> dict[str, Tensor]:

@@ -1,11 +1,11 @@
 """From the training set's population to another: weights of draws under label shift.
 
-A posterior has the training set's population as its prior. Galaxies of another population have
-others, and the way from one to the other is short where the shift is a **label shift**: the
-population differs in some targets, and galaxies that agree in these look alike, p(x | theta) being
-the same. Then p_new(theta | x) is proportional to r(theta) p(theta | x) with
-r = p_new(theta) / p_train(theta), and draws need but weights. Where the galaxies differ in
-something else (dust, noise, calibration, another kind), no weights on these targets help.
+A posterior has the training set's population as its prior. The posteriors of galaxies of another
+population follow from it where the shift is a **label shift**: the populations differ in the
+distribution of some targets, and galaxies that agree in these look alike, p(x | theta) being the
+same. Then p_new(theta | x) is proportional to r(theta) p(theta | x) with
+r = p_new(theta) / p_train(theta), and it is enough to weight the draws. Where the galaxies differ
+in something else (dust, noise, calibration, another kind), no weights on these targets help.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from mgsflow.core.quantities import METALLICITY
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tabular import blocks
 from mgsflow.posterior.tilt import fit_tilt
+from mgsflow.posterior.weights import normalised
 
 Array = np.ndarray
-MOST = 5000  # galaxies of each side, and
-MOST_DRAWS = 32  # draws of each galaxy, that a ratio is fitted to
-LEAST = 50  # galaxies of each side
-FEW = 100.0  # effective draws, below which a galaxy's posterior is warned of
-BROADER = 1.3  # than the training set: the Gaussian that its density is a tilt of
+MOST = 5000  # galaxies of each population that a ratio is fitted to, at most
+MOST_DRAWS = 32  # draws of each galaxy that a ratio is fitted to, at most
+LEAST = 50  # galaxies of each population that a fit needs
+BROADER = 1.3  # width of the Gaussian whose tilt is the training set's density, over that set's
 REFERENCES, DENSITY_KNOTS = 5000, 10
-OUTSIDE = 0.05  # share of the new galaxies beyond the training set's range that is warned of
-MARGIN = 0.5  # of the training set's range, to which a density is followed beyond it
-AT_ONCE = 2**18  # values of ln r computed at once: some 17 features of each, float64
+OUTSIDE = 0.05  # share of the new galaxies beyond the training set's range that raises a warning
+MARGIN = 0.5  # how far beyond the training set's range a density is evaluated, over that range
+AT_ONCE = 2**18  # values of ln r computed at once, each with about 17 features in float64
 
 
 class PriorRatio:
     """r = p_new(theta) / p_train(theta) of some `targets`, by name.
 
-    Make one of what is known of the new population: `of_sample` of its targets, `of_density` of
-    its density, or `of_draws` of nothing but its inputs.
+    It is made from what is known of the new population: `of_sample` from targets of some of its
+    galaxies, `of_density` from its density, `of_draws` from the inputs alone.
     """
 
     def __init__(self, targets: Sequence[str], log_ratio: Callable[[Array], Array]) -> None:
         """`log_ratio` takes values (..., targets) to ln r of shape (...), up to a constant.
 
-        -inf is what the new population cannot be.
+        It is -inf where the new population has no galaxies.
         """
         self.targets = list(targets)
         self._log_ratio = log_ratio
@@ -56,11 +56,11 @@ class PriorRatio:
     def of_sample(cls, train: pd.DataFrame, new: pd.DataFrame, targets: Sequence[str]) -> Self:
         """From targets of the new population's galaxies, such as a spectroscopic subsample's.
 
-        `train` are the training set's galaxies. Rows with a NaN among `targets` do not count.
+        `train` are the training set's galaxies. Rows with a NaN among `targets` are left out.
         """
-        old, other = _values(train, targets, "train"), _values(new, targets, "new")
-        _warn_outside(float(_outside(other, old).mean()), targets)
-        return cls(targets, fit_tilt(old, other))
+        train_values, new_values = _values(train, targets, "train"), _values(new, targets, "new")
+        _warn_outside(float(_outside(new_values, train_values).mean()), targets)
+        return cls(targets, fit_tilt(train_values, new_values))
 
     @classmethod
     def of_density(
@@ -72,23 +72,23 @@ class PriorRatio:
     ) -> Self:
         """From the new population's `log_density`, values (n, targets) to (n,), up to a constant.
 
-        The training set's own density is estimated as a tilt of a Gaussian, a little broader than
-        it: good for few targets and smooth densities. `log_density` is also asked for values half
-        the training set's range beyond it, to warn of what lies there: one that is to end, as a
-        flat one, must say so by -inf.
+        The training set's own density is estimated as a tilt of a Gaussian that is a little
+        broader than it: good for few targets and smooth densities. `log_density` is also evaluated
+        up to half the training set's range beyond it, to warn of galaxies there: a density with an
+        edge, such as a flat one, must be -inf beyond it.
         """
-        old = _values(train, targets, "train")
-        covariance = BROADER**2 * np.atleast_2d(np.cov(old.T))
-        gaussian = multivariate_normal(old.mean(axis=0), covariance)
+        values = _values(train, targets, "train")
+        covariance = BROADER**2 * np.atleast_2d(np.cov(values.T))
+        gaussian = multivariate_normal(values.mean(axis=0), covariance)
         reference = gaussian.rvs(REFERENCES, np.random.default_rng(seed)).reshape(REFERENCES, -1)
-        tilt = fit_tilt(reference, old, DENSITY_KNOTS)
+        tilt = fit_tilt(reference, values, DENSITY_KNOTS)
 
         def log_ratio(values: Array) -> Array:
             flat = values.reshape(-1, values.shape[-1])
-            wanted = np.asarray(log_density(flat), np.float64)
-            return (wanted - tilt(flat) - gaussian.logpdf(flat)).reshape(values.shape[:-1])
+            log_new = np.asarray(log_density(flat), np.float64)
+            return (log_new - tilt(flat) - gaussian.logpdf(flat)).reshape(values.shape[:-1])
 
-        _warn_outside(_share_outside(log_density, old, reference, gaussian, seed), targets)
+        _warn_outside(_share_outside(log_density, values, reference, gaussian, seed), targets)
         return cls(targets, log_ratio)
 
     @classmethod
@@ -103,9 +103,9 @@ class PriorRatio:
 
         The ratio under which the new inputs are most likely (see `mgsflow.posterior.tilt`). Draws
         are those of the posterior as trained, which must be calibrated on the training population.
-        What the inputs hardly tell, this cannot either: then the ratio stays near 1. Metallicity
-        is refused: the training set's is that of the galaxies where it was measured, the draws are
-        of all galaxies, and that difference would pass for a shift.
+        Where the inputs hardly constrain a target the ratio stays near 1. Metallicity is refused:
+        in the training set it is that of the galaxies where it was measured, the draws are of all
+        galaxies, and that difference would be taken for a shift.
         """
         if METALLICITY in targets:
             raise UserError(
@@ -113,21 +113,21 @@ class PriorRatio:
                 "and drawn for all: their difference is no shift of the population. Leave it out, "
                 "or give a sample of measured ones to PriorRatio.of_sample."
             )
-        old = _values(train, targets, "train")
+        train_values = _values(train, targets, "train")
         if len(draws) < LEAST:
             raise UserError(
                 f"draws: of {len(draws)} galaxies no population can be estimated; give at least "
                 f"{LEAST}, or a sample of its targets to PriorRatio.of_sample."
             )
-        chosen = draws[_spaced(len(draws), MOST)][:, _spaced(draws.shape[1], MOST_DRAWS)]
-        new = _columns(chosen, names, targets)
-        _warn_outside(float(_outside(new, old).mean()), targets)
-        return cls(targets, fit_tilt(old, new))
+        thinned = draws[_spaced(len(draws), MOST)][:, _spaced(draws.shape[1], MOST_DRAWS)]
+        new_draws = _columns(thinned, names, targets)
+        _warn_outside(float(_outside(new_draws, train_values).mean()), targets)
+        return cls(targets, fit_tilt(train_values, new_draws))
 
     def log_ratio(self, draws: Array, names: Sequence[str]) -> Array:
         """ln r of values whose last axis are the targets `names`, float64, without that axis.
 
-        Raises UserError where ln r is NaN or infinite; -inf it may be.
+        Raises UserError where ln r is NaN or +inf; -inf is allowed.
         """
         flat = np.asarray(draws).reshape(-1, draws.shape[-1])
         out = np.empty(len(flat))
@@ -144,75 +144,39 @@ class PriorRatio:
         return out.reshape(draws.shape[:-1])
 
     def weights(self, draws: Array, names: Sequence[str]) -> Array:
-        """Weights of `draws` (n, draws, names): (n, draws), float64, of each galaxy 1 in sum.
+        """Weights of `draws` (n, draws, names): (n, draws), float64, with a sum of 1 per galaxy.
 
-        NaN for a galaxy none of whose draws the new population can have.
+        NaN for a galaxy all of whose draws the new population excludes.
         """
         return normalised(self.log_ratio(draws, names))[0]
 
 
-def normalised(log_ratio: Array) -> tuple[Array, Array]:
-    """Weights of a sum of 1, (n, draws), and ln of the mean of r, (n,), of ln r (n, draws).
-
-    Where r is 0 for all draws of a galaxy the weights are NaN and ln of the mean is -inf.
-    """
-    total = logsumexp(log_ratio, axis=1)
-    known = np.where(np.isfinite(total), total, np.nan)
-    return np.exp(log_ratio - known[:, None]), total - np.log(log_ratio.shape[1])
-
-
-def effective_sizes(weights: Array) -> Array:
-    """Kish's effective number of draws, (n,), of `weights` (n, draws) with a sum of 1.
-
-    0 where the weights are NaN.
-    """
-    return np.nan_to_num(1.0 / np.einsum("ns,ns->n", weights, weights), nan=0.0)
-
-
-def resample(draws: Array, weights: Array, count: int, uniform: Array) -> Array:
-    """`count` of each galaxy's `draws` (n, pool, ...) by their weights, systematically.
-
-    `uniform` (n,) in [0, 1) is each galaxy's chance (Kitagawa 1996, J. Comput. Graph. Stat. 5, 1).
-    Galaxies whose weights are NaN have draws of NaN; no galaxy's draws hang on another's weights.
-    """
-    out = np.full((len(draws), count, *draws.shape[2:]), np.nan, draws.dtype)
-    for row in np.flatnonzero(np.isfinite(weights).all(axis=1)):
-        cumulative = np.cumsum(weights[row])
-        # below 1, so that no step is beyond the last draw with a weight, and to the right of what
-        # equals it, so that none falls on a draw without
-        steps = np.minimum((uniform[row] + np.arange(count)) / count, _BELOW_ONE)
-        out[row] = draws[row, np.searchsorted(cumulative / cumulative[-1], steps, side="right")]
-    return out
-
-
-_BELOW_ONE = np.nextafter(1.0, 0.0)
-
-
-def _outside(values: Array, old: Array) -> Array:
-    """Whether values (..., targets) lie beyond the range of the training set's, `old`, in any."""
-    return ((values < old.min(axis=0)) | (values > old.max(axis=0))).any(axis=-1)
+def _outside(values: Array, train: Array) -> Array:
+    """Whether values (..., targets) lie beyond the range of the training set's in any target."""
+    return ((values < train.min(axis=0)) | (values > train.max(axis=0))).any(axis=-1)
 
 
 def _share_outside(
-    log_density: Callable[[Array], Array], old: Array, near: Array, gaussian: Any, seed: int
+    log_density: Callable[[Array], Array], train: Array, near: Array, gaussian: Any, seed: int
 ) -> float:
-    """Share of a population beyond the range of `old`, by importance sampling; 1 if it has none.
+    """Share of a population beyond the range of `train`, by importance sampling.
 
-    Of as many points from a box around that range as from the Gaussian, of which `near` are.
+    The points are `near`, drawn from the Gaussian, and as many from a box around that range. 1
+    where the density vanishes at all of them.
     """
-    low, high = old.min(axis=0), old.max(axis=0)
+    low, high = train.min(axis=0), train.max(axis=0)
     low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
     far = np.random.default_rng(derive_seed(seed, "prior ratio")).uniform(low, high, near.shape)
     points = np.concatenate([near, far])
     boxed = ((points >= low) & (points <= high)).all(axis=1)
     density = np.exp(gaussian.logpdf(points)) + boxed / np.prod(high - low)
     with np.errstate(all="ignore"):  # beyond the range a density may not even be defined
-        wanted = np.asarray(log_density(points), np.float64)
-    log_weight = np.where(np.isnan(wanted), -np.inf, wanted) - np.log(density)
+        log_new = np.asarray(log_density(points), np.float64)
+    log_weight = np.where(np.isnan(log_new), -np.inf, log_new) - np.log(density)
     total = logsumexp(log_weight)
     if not np.isfinite(total):
         return 1.0
-    return float(np.exp(log_weight - total)[_outside(points, old)].sum())
+    return float(np.exp(log_weight - total)[_outside(points, train)].sum())
 
 
 def _warn_outside(share: float, targets: Sequence[str]) -> None:
@@ -241,9 +205,9 @@ def _columns(draws: Array, names: Sequence[str], targets: Sequence[str]) -> Arra
     absent = [name for name in targets if name not in names]
     if absent:
         raise UserError(f"the posterior does not infer {', '.join(absent)}, only {list(names)}")
-    # the columns first: a copy of all in float64 may not fit the memory
-    chosen = np.asarray(draws)[..., [list(names).index(name) for name in targets]]
-    return chosen.astype(np.float64)
+    # the columns first: a copy of all in float64 may not fit into memory
+    columns = np.asarray(draws)[..., [list(names).index(name) for name in targets]]
+    return columns.astype(np.float64)
 
 
 def _spaced(count: int, most: int) -> Array:

@@ -3,8 +3,8 @@
 ln r(theta) = beta . phi(theta) + constant, with phi cubic B-splines of each target and the products
 of pairs. Of known targets its likelihood is that of KLIEP's log-linear form (Sugiyama et al. 2008,
 AISM 60, 699; Tsuboi et al. 2009). Of targets that are known only by draws of their posteriors it is
-that which the expectation maximisation of Saerens, Latinne & Decaestecker (2002, Neural Computation
-14, 21) climbs for classes, here with a smooth tilt in the place of a table of priors.
+the one that the expectation maximisation of Saerens, Latinne & Decaestecker (2002, Neural
+Computation 14, 21) climbs for classes, here with a smooth tilt in place of a table of priors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Array = np.ndarray
 FOLDS = 5
 RIDGES = (3e-1, 3e-2, 3e-3, 3e-4, 3e-5)  # strengths that cross-validation chooses from
 KNOTS = 5
-REACH = 4.0  # standard deviations from the mean, beyond which products of pairs stay as they are
+REACH = 4.0  # standard deviations from the mean, beyond which products of pairs are constant
 ITERATIONS = 200
 
 
@@ -37,17 +37,17 @@ class Tilt:
     def __call__(self, values: Array) -> Array:
         """ln r of `values` (..., targets), shape (...). Beyond the outer knots it is constant."""
         flat = values.reshape(-1, values.shape[-1])
-        found = features(flat, self.mean, self.std, self.splines) @ self.beta - self.log_norm
-        return found.reshape(values.shape[:-1])
+        log_ratio = features(flat, self.mean, self.std, self.splines) @ self.beta - self.log_norm
+        return log_ratio.reshape(values.shape[:-1])
 
 
 def fit_tilt(old: Array, new: Array, knots: int = KNOTS, seed: int = 0) -> Tilt:
     """The ratio of the density behind `new` to that behind `old`, (m, targets).
 
     `new` is (n, targets), targets of another population's galaxies; or (n, draws, targets), draws
-    of their posteriors under the old density: then the galaxies' evidences, each the mean of r over
-    its draws, are made most likely. The strength of the ridge is chosen by cross-validation, so
-    that r is 1 where nothing speaks for more.
+    of their posteriors under the old density: then the product of the galaxies' evidences, each the
+    mean of r over its draws, is maximised. The strength of the ridge is chosen by cross-validation,
+    so that r is 1 where the data do not ask for more.
     """
     new = new[:, None] if new.ndim == 2 else new
     mean, std = old.mean(axis=0), old.std(axis=0)
@@ -92,7 +92,7 @@ def _maximise(phi: Array, psi: Array, ridge: float) -> Array:
 
 
 def _choose(phi: Array, psi: Array, seed: int) -> float:
-    """The ridge under which galaxies that were left out, old and new, are most likely."""
+    """The ridge under which the galaxies left out of a fit, old and new, are most likely."""
     random = np.random.default_rng(seed)
     old, new = (random.permutation(len(part)) % FOLDS for part in (phi, psi))
     scores = [

@@ -11,21 +11,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mgsflow.core.tables import read_table
-from mgsflow.evaluation.out_of_distribution.anomaly_names import USUAL
+from mgsflow.evaluation.out_of_distribution.anomaly_names import TEST_SET
 from mgsflow.report import style
 from mgsflow.report.names import inputs_name
 from mgsflow.report.table_out_of_distribution import ANOMALIES
 
 COLUMNS, ROW = 3, 2.1  # panels a row; inches of a row
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.RED, style.SKY, style.INK)
-SCORES = {"atypicality": "-", "epistemic_spread": ":"}
+FLAG_SCORE = "out_of_distribution_score"
+LINES = {FLAG_SCORE: "-", "epistemic_spread": ":"}
 
 
 def figure_roc(*, scores: Path, out: Path) -> None:
-    """Draw the ROC curves of what the stage out-of-distribution scored, a panel an anomaly.
+    """Draw the ROC curves of the scores of the stage out-of-distribution, one panel an anomaly.
 
-    Solid: by the atypicality, with the flag's threshold as a dot; dotted: by the members'
-    disagreement. Dashed: a score that knows nothing. The horizontal axis is logarithmic.
+    Solid: the score of the flag out_of_distribution, whose threshold is a dot; dotted: the members'
+    disagreement. Dashed: a random score. The horizontal axis is logarithmic.
     """
     style.save(draw(read_table(scores)), out)
 
@@ -44,7 +45,7 @@ def draw(scores: pd.DataFrame) -> Figure:
             panel.set_ylabel("share of the unusual")
         if number + COLUMNS >= len(names):
             panel.set_xlabel("share of the test set")
-    seen = [v for v in variants if (scores["anomaly"] != USUAL)[scores["variant"] == v].any()]
+    seen = [v for v in variants if (scores["anomaly"] != TEST_SET)[scores["variant"] == v].any()]
     figure.legend(handles=_handles(variants, seen, scores), loc="outside lower center", ncols=2)
     return figure
 
@@ -53,31 +54,31 @@ def _panel(axes: Axes, scores: pd.DataFrame, name: str, variants: list[str]) -> 
     least = 1.0
     for i, variant in enumerate(variants):
         part = scores[scores["variant"] == variant]
-        unusual, usual = part[part["anomaly"] == name], part[part["anomaly"] == USUAL]
-        if unusual.empty:
+        anomalies, test = part[part["anomaly"] == name], part[part["anomaly"] == TEST_SET]
+        if anomalies.empty:
             continue
-        least = min(least, 0.5 / len(usual))
-        for score, line in SCORES.items():
-            one, other = unusual[score].to_numpy(), usual[score].to_numpy()
-            if np.isfinite(one).all() and np.isfinite(other).all():
+        least = min(least, 0.5 / len(test))
+        for score, line in LINES.items():
+            scores_of = anomalies[score].to_numpy(), test[score].to_numpy()
+            if all(np.isfinite(values).all() for values in scores_of):
                 colour = COLOURS[i % len(COLOURS)]
-                axes.plot(*roc(one, other, 0.5 / len(usual)), line, color=colour, linewidth=1)
-        flagged = [(group["atypicality"] > 0).mean() for group in (usual, unusual)]
-        point = max(flagged[0], 0.5 / len(usual)), flagged[1]
+                axes.plot(*roc(*scores_of, 0.5 / len(test)), line, color=colour, linewidth=1)
+        flagged = [(group[FLAG_SCORE] > 0).mean() for group in (test, anomalies)]
+        point = max(flagged[0], 0.5 / len(test)), flagged[1]
         axes.plot(*point, "o", color=COLOURS[i % len(COLOURS)], markersize=3.5, clip_on=False)
     share = np.geomspace(least, 1, 100)
     axes.plot(share, share, "--", color=style.GREY, linewidth=0.6)
     axes.set(xscale="log", xlim=(least, 1), ylim=(0, 1.03))
 
 
-def roc(unusual: np.ndarray, usual: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of `usual` and of `unusual` whose score is above each threshold, as steps.
+def roc(anomalies: np.ndarray, test: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the test set and of the anomalies above each threshold on their scores, as steps.
 
-    Shares of `usual` begin at `least`, which stands for none on a logarithmic axis.
+    Shares of the test set begin at `least`, which stands for none on a logarithmic axis.
     """
-    thresholds = np.sort(usual)[::-1]
-    share = np.arange(len(usual) + 1) / len(usual)
-    above = 1 - np.searchsorted(np.sort(unusual), thresholds, side="right") / len(unusual)
+    thresholds = np.sort(test)[::-1]
+    share = np.arange(len(test) + 1) / len(test)
+    above = 1 - np.searchsorted(np.sort(anomalies), thresholds, side="right") / len(anomalies)
     return np.repeat(np.maximum(share, least), 2)[1:], np.append(np.repeat(above, 2), 1.0)
 
 

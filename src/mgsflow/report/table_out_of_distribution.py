@@ -1,4 +1,4 @@
-"""Whether the posteriors know unusual galaxies for such, variant by variant."""
+"""Table: how well each variant's flag finds the anomalies."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ ANOMALIES = {
 def table_out_of_distribution(*, anomalies: Path, out: Path) -> None:
     """Show the stage out-of-distribution's table; `out` is the .csv, .md and .tex beside it.
 
-    A row a variant and anomaly, each figure with its 95% bootstrap interval: the area under the
-    ROC curve of the atypicality, the shares of anomalies and of the test set that are flagged, by
-    how much the members disagree more, and the area under that disagreement's ROC curve.
+    One row for each variant and anomaly, each figure with its 95% bootstrap interval: the area
+    under the ROC curve of the flag's score, the shares of the anomalies and of the test set that
+    are flagged, the ratio of the members' disagreement, and the area under its ROC curve.
     """
     numbers = read_table(anomalies)
     write_tables(out, numbers, shown(numbers))

@@ -22,7 +22,8 @@ from mgsflow.evaluation.calibration.inputs import components, rows_of, slices
 from mgsflow.evaluation.calibration.recalibrate import learn
 from mgsflow.evaluation.calibration.verdict_names import PRIOR, RAW
 from mgsflow.inference.draws import PosteriorSet, each_variant, read_posterior
-from mgsflow.posterior.prior_ratio import FEW, PriorRatio, effective_sizes, resample
+from mgsflow.posterior.prior_ratio import PriorRatio
+from mgsflow.posterior.weights import FEW, effective_sizes, resample
 
 SET, LEARNT_ON = "test", "validation"
 WEIGHTED_AT_ONCE = 2**22  # draws, whose weights are 32 MB

@@ -1,1 +1,1 @@
-"""Unusual galaxies made of the test set's, to see whether the posteriors know them for such."""
+"""Anomalies put in the place of test galaxies, to measure how well the flag finds them."""

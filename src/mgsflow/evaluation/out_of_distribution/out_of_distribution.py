@@ -1,4 +1,4 @@
-"""The stage that asks whether the posteriors know unusual galaxies for such."""
+"""The stage that measures how well the flag `out_of_distribution` finds the anomalies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mgsflow.core.quantities import Quantity
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation.metrics import bootstrap_interval
-from mgsflow.evaluation.out_of_distribution.anomaly_names import USUAL
+from mgsflow.evaluation.out_of_distribution.anomaly_names import TEST_SET
 from mgsflow.models.encoders.vae import TrainedVae, load_vae
 from mgsflow.models.storage import read_description
 from mgsflow.posterior.posterior import Posterior
@@ -24,11 +24,11 @@ from mgsflow.training.loop import choose_device
 
 SET = "test"
 ENCODED_AT_ONCE = 256
-SCORES = ("atypicality", "epistemic_spread")
+SCORES = ("out_of_distribution_score", "epistemic_spread")
 
 _INTERVAL = "end of its 95% bootstrap interval over the test set's galaxies"
 _FIGURES = {
-    "auc": "Area under the ROC curve of the atypicality, anomalies against the test set",
+    "auc": "Area under the score's ROC curve, anomalies against the test set",
     "auc_epistemic": "The same of the epistemic spread; NaN with one member",
     "true_positive_rate": "Share of the anomalies that are flagged",
     "false_positive_rate": "Share of the test set that is flagged",
@@ -47,9 +47,13 @@ TABLE = (
 )
 PER_GALAXY = (
     Quantity("variant", "", "Variant of the flows' inputs"),
-    Quantity("anomaly", "", f"What was put in the galaxy's place; `{USUAL}`: nothing"),
+    Quantity("anomaly", "", f"What was put in the galaxy's place; `{TEST_SET}`: nothing"),
     Quantity("objid", "", "The galaxy of the test set"),
-    Quantity("atypicality", "", "Nats by which ln p(inputs) is below the flag's threshold"),
+    Quantity(
+        "out_of_distribution_score",
+        "",
+        "Nats by which ln p(inputs) is below the flag's threshold",
+    ),
     Quantity("epistemic_spread", "", "Spread of the members' heads, in the targets' own spread"),
 )
 
@@ -67,29 +71,29 @@ def out_of_distribution(
     out: Path,
     scores: Path,
 ) -> None:
-    """Judge the flag of unusual galaxies on those of the stage anomalies, variant by variant.
+    """Measure how well the flag of each variant finds the anomalies of the stage of that name.
 
     `models` are the folders of all flows, --encoder that of the encoder of the stamps. --out has
-    the ROC's area, the share that is flagged and how much the members' disagreement grows, a row a
-    variant and anomaly; --scores the two scores of each galaxy. An anomaly that a variant cannot
-    see, such as an empty stamp without images, has no row.
+    the area under the ROC curve, the share that is flagged and how much the members' disagreement
+    grows, one row for each variant and anomaly; --scores the two scores of each galaxy. An anomaly
+    that a variant cannot see, such as an empty stamp without images, has no row.
     """
     torch.set_num_threads(compute.flow_threads)
     device = choose_device(compute)
     table = read_table(features)
-    usual = table[table["set"] == SET].reset_index(drop=True)
-    unusual = read_table(anomalies)
+    test = table[table["set"] == SET].reset_index(drop=True)
+    objects = read_table(anomalies)
     if encoder is not None:
-        unusual = _encoded(unusual, stamps, load_vae(encoder, device))
-    found = []
+        objects = _encoded(objects, stamps, load_vae(encoder, device))
+    of_variants = []
     for variant, posterior in _posteriors(models, device):
         say(f"out-of-distribution: {variant}")
-        found.append(_scored(posterior, variant, usual, unusual))
-    each = pd.concat(found, ignore_index=True)
-    write_table(scores, each, PER_GALAXY, {"set": SET})
+        of_variants.append(_scored(posterior, variant, test, objects))
+    per_galaxy = pd.concat(of_variants, ignore_index=True)
+    write_table(scores, per_galaxy, PER_GALAXY, {"set": SET})
     rows = [
         row
-        for variant, part in each.groupby("variant", sort=False)
+        for variant, part in per_galaxy.groupby("variant", sort=False)
         for row in _judge(str(variant), part, evaluation, seed)
     ]
     columns = [quantity.name for quantity in TABLE]
@@ -105,27 +109,27 @@ def _posteriors(models: list[Path], device: torch.device) -> Iterator[tuple[str,
         yield variant, Posterior.load(*parts).to(device)
 
 
-def _encoded(unusual: pd.DataFrame, stamps: Path, vae: TrainedVae) -> pd.DataFrame:
-    """The anomalies with the latents of their stamps; NaN where there is none."""
-    rows = unusual["stamp"].to_numpy()
+def _encoded(anomalies: pd.DataFrame, stamps: Path, vae: TrainedVae) -> pd.DataFrame:
+    """The anomalies with the latents of their stamps; NaN where there is no stamp."""
+    rows = anomalies["stamp"].to_numpy()
     has = np.flatnonzero(rows >= 0)
     latent = vae.network.architecture["latent"]
-    values = np.full((2, len(unusual), latent), np.nan, np.float32)
+    values = np.full((2, len(anomalies), latent), np.nan, np.float32)
     with h5py.File(stamps, "r") as file:
         for start in range(0, len(has), ENCODED_AT_ONCE):
             part = has[start : start + ENCODED_AT_ONCE]
             values[:, part] = vae.encode(file["stamps"][rows[part]])
     names = [f"latent_{kind}_{k:02d}" for kind in ("mean", "std") for k in range(latent)]
     columns = np.concatenate(values, axis=1)
-    return pd.concat([unusual, pd.DataFrame(columns, columns=names)], axis=1)
+    return pd.concat([anomalies, pd.DataFrame(columns, columns=names)], axis=1)
 
 
 def _scored(
-    posterior: Posterior, variant: str, usual: pd.DataFrame, unusual: pd.DataFrame
+    posterior: Posterior, variant: str, test: pd.DataFrame, anomalies: pd.DataFrame
 ) -> pd.DataFrame:
     """Both scores of the test set and of the anomalies that this variant can see."""
-    parts = {USUAL: usual}
-    for name, part in unusual.groupby("anomaly", sort=False):
+    parts = {TEST_SET: test}
+    for name, part in anomalies.groupby("anomaly", sort=False):
         if _sees(posterior, part):
             parts[str(name)] = _finite(part, posterior.inputs, f"{variant}, {name}")
     return pd.concat(
@@ -135,7 +139,7 @@ def _scored(
                     "variant": variant,
                     "anomaly": name,
                     "objid": part["objid"].to_numpy(),
-                    "atypicality": posterior.atypicality(part),
+                    "out_of_distribution_score": posterior.out_of_distribution_score(part),
                     "epistemic_spread": posterior.epistemic_spread(part),
                 }
             )
@@ -171,11 +175,11 @@ def _judge(
     A galaxy that was drawn for a resample brings what was put in its place with it: the two are
     alike in what was kept, such as the magnitudes of an empty stamp.
     """
-    usual = scores[scores["anomaly"] == USUAL]
-    for name, part in scores[scores["anomaly"] != USUAL].groupby("anomaly", sort=False):
-        arrays = _paired(usual, part)
+    test = scores[scores["anomaly"] == TEST_SET]
+    for name, part in scores[scores["anomaly"] != TEST_SET].groupby("anomaly", sort=False):
+        arrays = _paired(test, part)
         row: dict[str, object] = {"variant": variant, "anomaly": name}
-        row |= {"n": len(part), "n_test": len(usual)}
+        row |= {"n": len(part), "n_test": len(test)}
         own_seed = derive_seed(seed, "out-of-distribution", variant, name)
         for figure, function in FIGURES.items():
             paired = _of_pairs(function)
@@ -184,54 +188,54 @@ def _judge(
         yield row
 
 
-def _paired(usual: pd.DataFrame, unusual: pd.DataFrame) -> tuple[np.ndarray, ...]:
-    """A row a test galaxy, (n,): whether an anomaly took its place, its scores, the anomaly's."""
-    own = unusual.set_index("objid")[list(SCORES)].reindex(usual["objid"])
-    scores = [table[name].to_numpy(np.float64) for table in (usual, own) for name in SCORES]
-    return usual["objid"].isin(unusual["objid"]).to_numpy(), *scores
+def _paired(test: pd.DataFrame, anomalies: pd.DataFrame) -> tuple[np.ndarray, ...]:
+    """One row for each test galaxy, (n,): whether an anomaly took its place, its scores, those."""
+    replaced = anomalies.set_index("objid")[list(SCORES)].reindex(test["objid"])
+    scores = [table[name].to_numpy(np.float64) for table in (test, replaced) for name in SCORES]
+    return test["objid"].isin(anomalies["objid"]).to_numpy(), *scores
 
 
 def _of_pairs(figure: Callable[..., float]) -> Callable[..., float]:
-    """A figure of (unusual, *scores) as one of the arrays of `_paired`."""
+    """A figure of (anomalous, *scores) as one of the arrays of `_paired`."""
 
     def paired(has: np.ndarray, *scores: np.ndarray) -> float:
         count = len(scores) // 2
-        unusual = np.arange(has.sum() + len(has)) < has.sum()
+        anomalous = np.arange(has.sum() + len(has)) < has.sum()
         joined = [
             np.r_[other[has], own]
             for own, other in zip(scores[:count], scores[count:], strict=True)
         ]
-        return figure(unusual, *joined)
+        return figure(anomalous, *joined)
 
     return paired
 
 
-def auc(unusual: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that an unusual galaxy scores above a usual one.
+def auc(anomalous: np.ndarray, score: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that an anomaly scores above a test galaxy.
 
     Ties count half (Mann & Whitney 1947); NaN without any of either, or where a score is NaN.
     """
-    usual, others = np.sort(score[~unusual]), score[unusual]
-    if not len(usual) or not len(others) or np.isnan(score).any():
+    test, anomalies = np.sort(score[~anomalous]), score[anomalous]
+    if not len(test) or not len(anomalies) or np.isnan(score).any():
         return float("nan")
-    below, up_to = (np.searchsorted(usual, others, side) for side in ("left", "right"))
-    return float((below + up_to).mean() / (2 * len(usual)))
+    below, up_to = (np.searchsorted(test, anomalies, side) for side in ("left", "right"))
+    return float((below + up_to).mean() / (2 * len(test)))
 
 
 def _share(flagged: np.ndarray) -> float:
     return float(flagged.mean()) if len(flagged) else float("nan")
 
 
-def _ratio(unusual: np.ndarray, epistemic: np.ndarray) -> float:
-    if unusual.all() or not unusual.any():
+def _ratio(anomalous: np.ndarray, epistemic: np.ndarray) -> float:
+    if anomalous.all() or not anomalous.any():
         return float("nan")
-    return float(np.median(epistemic[unusual]) / np.median(epistemic[~unusual]))
+    return float(np.median(epistemic[anomalous]) / np.median(epistemic[~anomalous]))
 
 
 FIGURES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
-    "auc": lambda unusual, atypicality, _: auc(unusual, atypicality),
-    "auc_epistemic": lambda unusual, _, epistemic: auc(unusual, epistemic),
-    "true_positive_rate": lambda unusual, atypicality, _: _share(atypicality[unusual] > 0),
-    "false_positive_rate": lambda unusual, atypicality, _: _share(atypicality[~unusual] > 0),
-    "epistemic_ratio": lambda unusual, _, epistemic: _ratio(unusual, epistemic),
+    "auc": lambda anomalous, score, _: auc(anomalous, score),
+    "auc_epistemic": lambda anomalous, _, epistemic: auc(anomalous, epistemic),
+    "true_positive_rate": lambda anomalous, score, _: _share(score[anomalous] > 0),
+    "false_positive_rate": lambda anomalous, score, _: _share(score[~anomalous] > 0),
+    "epistemic_ratio": lambda anomalous, _, epistemic: _ratio(anomalous, epistemic),
 }

@@ -1,9 +1,9 @@
-"""Magnitudes as the training set would have them, given some that are noisier or missing.
+"""Magnitudes as the training set's survey would measure them, given noisier or missing ones.
 
-The training set's inputs have a density, a mixture of Gaussians (input_density.py). A galaxy
-observed with more noise is a draw x of it plus the extra noise; given what was observed, x has a
-density again in closed form, a mixture with other weights, means and covariances. Draws of it are
-what the flows can be asked for.
+The training set's inputs have a density, a mixture of Gaussians (models/input_density.py). A
+galaxy observed with more noise is a draw x of it plus the extra noise; given what was observed, x
+again has a density in closed form, a mixture with other weights, means and covariances. Draws of x
+are inputs that the flows were trained for.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Magnitudes:
     def draw(
         self, latents: np.ndarray, magnitudes: np.ndarray, extra: np.ndarray, noise: np.ndarray
     ) -> np.ndarray:
-        """Draws of the inputs that the training set would have, (n, draws, inputs), float64.
+        """Draws of the inputs as the training set would have them, (n, draws, inputs), float64.
 
         Parameters
         ----------
@@ -85,23 +85,23 @@ class Magnitudes:
         gains, log_weights = self._update(latents, means, observed, variance, seen)
         component = _choose(log_weights, ndtr(noise[..., -1]))
         row = np.arange(len(magnitudes))[:, None]
-        # a draw as if unobserved, and of its noise, moved by what was observed (Matheron's rule;
-        # Hoffman & Ribak 1991): exact for errors of 0 as well, where the new covariance is singular
+        # a draw from the prior and one of its noise, corrected by what was observed (Matheron's
+        # rule; Hoffman & Ribak 1991): exact also for errors of 0, whose covariance is singular
         bands = len(self.bands)
-        drawn = means[row, component] + np.einsum(
+        draws = means[row, component] + np.einsum(
             "nsij,nsj->nsi", self._factors[component], noise[..., :bands]
         )
         scatter = np.sqrt(variance)[:, None] * noise[..., bands : 2 * bands]
-        off = (observed[:, None] - drawn - scatter) * seen[:, None]
-        drawn += np.einsum("nsij,nsj->nsi", gains[row, component], off)
-        return self._assemble(latents, drawn)
+        residual = (observed[:, None] - draws - scatter) * seen[:, None]
+        draws += np.einsum("nsij,nsj->nsi", gains[row, component], residual)
+        return self._assemble(latents, draws)
 
     def _means(self, latents: np.ndarray) -> np.ndarray:
         """Means of the magnitudes given the latents under each component, (n, k, m)."""
         size = self.density.latents
         means = self.density.means[:, size:]
-        off = latents[:, None] - self.density.means[:, :size]
-        return means + np.einsum("kij,nkj->nki", self._slopes, off)
+        residual = latents[:, None] - self.density.means[:, :size]
+        return means + np.einsum("kij,nkj->nki", self._slopes, residual)
 
     def _update(
         self,
@@ -111,17 +111,17 @@ class Magnitudes:
         variance: np.ndarray,
         seen: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Gains (n, k, m, m) of what was seen, and log-weights (n, k) of the components.
+        """Gains (n, k, m, m) of the observed bands, and log-weights (n, k) of the components.
 
-        A missing band has a row and a column of the unit matrix, and so no say.
+        A missing band has the row and column of a unit matrix, and so no effect.
         """
         both = seen[:, None, :, None] & seen[:, None, None, :]
         covariance = self._covariances * both
         diagonal = np.arange(observed.shape[1])
         covariance[..., diagonal, diagonal] += variance[:, None]
         factor = np.linalg.cholesky(covariance)
-        off = (observed[:, None] - means) * seen[:, None]
-        white = np.linalg.solve(factor, off[..., None])[..., 0]
+        residual = (observed[:, None] - means) * seen[:, None]
+        white = np.linalg.solve(factor, residual[..., None])[..., 0]
         log_weights = np.log(self.density.weights) + self._log_latents(latents)
         log_weights = log_weights - 0.5 * np.square(white).sum(axis=-1)
         log_weights -= np.log(factor[..., diagonal, diagonal]).sum(axis=-1)
@@ -134,7 +134,7 @@ class Magnitudes:
         return self.density.log_latents(latents)
 
     def _assemble(self, latents: np.ndarray, magnitudes: np.ndarray) -> np.ndarray:
-        """All inputs, (n, draws, inputs), of latents and of drawn magnitudes (n, draws, m)."""
+        """All inputs, (n, draws, inputs), from latents and from magnitudes (n, draws, m)."""
         band = {name: i for i, name in enumerate(self.bands)}
         latent = {name: i for i, name in enumerate(self.latents)}
         out = np.empty((*magnitudes.shape[:2], len(self.inputs)))
@@ -166,18 +166,19 @@ class Magnitudes:
 
 
 def _check(inputs: list[str]) -> None:
-    known = {name.removeprefix(MAGNITUDE) for name in inputs if name.startswith(MAGNITUDE)}
-    if not known:
+    bands = {name.removeprefix(MAGNITUDE) for name in inputs if name.startswith(MAGNITUDE)}
+    if not bands:
         raise UserError("the model has no magnitudes among its inputs: there is nothing to widen")
     others = [name for name in inputs if not name.startswith((MAGNITUDE, COLOUR, LATENT))]
     if others:
         raise UserError(
-            f"{', '.join(others)} cannot be had of noisier magnitudes: they are fitted with the "
-            "redshift, which is to be inferred. Take a variant of observed colours."
+            f"{', '.join(others)} cannot be computed from noisier magnitudes: they are fitted with "
+            "the redshift, which is to be inferred. Take a variant with observed colours."
         )
-    asked = {b for name in inputs if name.startswith(COLOUR) for b in bands_of_colour(name)}
-    if asked - known:
-        raise UserError(f"colours of {', '.join(sorted(asked - known))} without their magnitudes")
+    of_colours = {b for name in inputs if name.startswith(COLOUR) for b in bands_of_colour(name)}
+    absent = of_colours - known
+    if absent:
+        raise UserError(f"colours of {', '.join(sorted(absent))} without their magnitudes")
 
 
 def _choose(log_weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
