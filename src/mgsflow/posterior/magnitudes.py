@@ -176,7 +176,7 @@ def _check(inputs: list[str]) -> None:
             "the redshift, which is to be inferred. Take a variant with observed colours."
         )
     of_colours = {b for name in inputs if name.startswith(COLOUR) for b in bands_of_colour(name)}
-    absent = of_colours - known
+    absent = of_colours - bands
     if absent:
         raise UserError(f"colours of {', '.join(sorted(absent))} without their magnitudes")
 
