@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +17,7 @@ from sklearn.metrics import r2_score
 
 from mgsflow.config import Flows
 from mgsflow.core.errors import UserError
+from mgsflow.core.files import write_json
 from mgsflow.core.quantities import LINES, PROPERTIES, symbol
 from mgsflow.core.tables import write_table
 from mgsflow.inference.draws import read_posterior
@@ -60,18 +60,20 @@ def drawn(monkeypatch) -> list[Figure]:
     return seen
 
 
-def vae_json(path: Path) -> Path:
+def vae_model(folder: Path) -> Path:
     architecture = {"kind": "vae", "bands": 3, "size": 64, "latent": 4, "channels": [5, 6, 7]}
     facts = {"architecture": architecture, "inputs": {"bands": ["g", "r", "i"]}}
-    path.write_text(json.dumps(facts))
-    return path
+    write_json(folder / "model.json", facts)
+    return folder
 
 
-def flow_json(path: Path, targets: list[str], detects: bool, columns: list[str] = COLUMNS) -> Path:
+def flow_model(
+    folder: Path, targets: list[str], detects: bool, columns: list[str] = COLUMNS
+) -> Path:
     architecture = Architecture.of(len(columns), targets, detects, Flows(couplings=9))
     facts = {"architecture": architecture.to_json(), "inputs": columns, "members": 3}
-    path.write_text(json.dumps(facts))
-    return path
+    write_json(folder / "model.json", facts)
+    return folder
 
 
 def posterior_file(path: Path, targets: list[str], n: int = 40) -> Path:
@@ -128,15 +130,15 @@ def vae_history(path: Path) -> Path:
 
 
 def test_every_figure_is_the_same_bytes_twice(tmp_path):
-    vae, line = vae_json(tmp_path / "vae.json"), flow_json(tmp_path / "l.json", list(LINES), False)
+    vae, line = vae_model(tmp_path / "vae"), flow_model(tmp_path / "l", list(LINES), False)
     posteriors = posterior_file(tmp_path / "p.h5", list(PROPERTIES))
     directions = directions_file(tmp_path / "d.h5")
     umap = umap_table(tmp_path / "u.parquet", ("images",), log_sfr=np.arange(30.0))
     flows = [history(tmp_path / "flows" / "line" / VARIANT / "history.csv", ["heads", "core"])]
     for turn in ("one", "two"):
         to = tmp_path / turn
-        f1.figure1(vae=vae, line_model=line, out=to / "1.pdf")
-        f2.figure2(posteriors=posteriors, kind="properties", variant=VARIANT, out=to / "2.pdf")
+        f1.figure1(encoder=vae, line_model=line, out=to / "1.pdf")
+        f2.figure2(posteriors=posteriors, kind="properties", out=to / "2.pdf")
         f3.figure3(directions=directions, target="redshift", out=to / "3.pdf")
         f4.figure4(umap=umap, out=to / "4.pdf")
         ft.figure_training(flows=flows, out=to / "t.pdf")
@@ -156,9 +158,9 @@ def test_out_must_be_a_pdf(tmp_path):
 
 def test_the_architecture_shows_the_sizes_of_the_models(tmp_path, drawn):
     f1.figure1(
-        vae=vae_json(tmp_path / "v.json"),
-        property_model=flow_json(tmp_path / "p.json", list(PROPERTIES), True),
-        line_model=flow_json(tmp_path / "l.json", list(LINES), False),
+        encoder=vae_model(tmp_path / "v"),
+        property_model=flow_model(tmp_path / "p", list(PROPERTIES), True),
+        line_model=flow_model(tmp_path / "l", list(LINES), False),
         out=tmp_path / "f.pdf",
     )
     text = words(drawn[0])
@@ -176,9 +178,9 @@ def test_no_boxes_overlap_and_each_text_is_within_its_box(tmp_path, monkeypatch)
         Diagram, "__init__", lambda self, *size: (begin(self, *size), made.append(self))[0]
     )
     f1.figure1(
-        vae=vae_json(tmp_path / "v.json"),
-        property_model=flow_json(tmp_path / "p.json", list(PROPERTIES), True),
-        line_model=flow_json(tmp_path / "l.json", list(LINES), False),
+        encoder=vae_model(tmp_path / "v"),
+        property_model=flow_model(tmp_path / "p", list(PROPERTIES), True),
+        line_model=flow_model(tmp_path / "l", list(LINES), False),
         out=tmp_path / "f.pdf",
     )
     [diagram] = made
@@ -196,7 +198,7 @@ def test_no_boxes_overlap_and_each_text_is_within_its_box(tmp_path, monkeypatch)
 
 
 def test_an_architecture_without_images_or_metallicity_lacks_their_parts(tmp_path, drawn):
-    model = flow_json(tmp_path / "p.json", ["redshift"], False, ["colour_g_r", "mag_r"])
+    model = flow_model(tmp_path / "p", ["redshift"], False, ["colour_g_r", "mag_r"])
     f1.figure1(property_model=model, out=tmp_path / "f.pdf")
     text = words(drawn[0])
     assert "VAE" not in text and "O/H" not in text and "Joint flow" not in text
@@ -206,8 +208,8 @@ def test_an_architecture_without_images_or_metallicity_lacks_their_parts(tmp_pat
 
 
 def test_a_description_of_something_else_is_named(tmp_path):
-    other = vae_json(tmp_path / "vae.json")
-    with pytest.raises(UserError, match=r"vae\.json: describes no flow"):
+    other = vae_model(tmp_path / "vae")
+    with pytest.raises(UserError, match="vae: describes no flow"):
         f1.figure1(property_model=other, out=tmp_path / "f.pdf")
 
 
@@ -220,7 +222,7 @@ def test_symbols_have_no_units():
 @pytest.mark.parametrize("n", [40, f2.MANY + 100])
 def test_the_r2_in_a_panel_is_that_of_the_posterior_mean(tmp_path, drawn, n):
     path = posterior_file(tmp_path / "p.h5", list(PROPERTIES), n)
-    f2.figure2(posteriors=path, kind="properties", variant=VARIANT, out=tmp_path / "f.pdf")
+    f2.figure2(posteriors=path, kind="properties", out=tmp_path / "f.pdf")
     test = read_posterior(path, "test")
     panels = [axes for axes in drawn[0].axes if "True" in axes.get_xlabel()]
     assert len(panels) == len(PROPERTIES)
@@ -243,7 +245,6 @@ def test_scores_give_the_interval_of_their_own_variant(tmp_path, drawn):
     f2.figure2(
         posteriors=path,
         kind="properties",
-        variant=VARIANT,
         scores=tmp_path / "s.parquet",
         out=tmp_path / "f.pdf",
     )
@@ -255,7 +256,7 @@ def test_targets_that_the_run_or_the_test_set_lacks_have_no_panel(tmp_path, draw
     with h5py.File(path, "r+") as file:
         file["test/truth"][:, 1] = np.nan
     for kind in f2.TARGETS:
-        f2.figure2(posteriors=path, kind=kind, variant=VARIANT, out=tmp_path / "f.pdf")
+        f2.figure2(posteriors=path, kind=kind, out=tmp_path / "f.pdf")
     assert [axes.get_xlabel() for axes in drawn[0].axes] == ["True redshift $z$"]
     assert not drawn[1].axes and "any of the lines" in words(drawn[1])
 
@@ -263,7 +264,7 @@ def test_targets_that_the_run_or_the_test_set_lacks_have_no_panel(tmp_path, draw
 def test_a_kind_that_is_none_is_refused(tmp_path):
     path = posterior_file(tmp_path / "p.h5", ["redshift"])
     with pytest.raises(UserError, match="properties or lines"):
-        f2.figure2(posteriors=path, kind="colours", variant=VARIANT, out=tmp_path / "f.pdf")
+        f2.figure2(posteriors=path, kind="colours", out=tmp_path / "f.pdf")
 
 
 def test_decoded_images_are_drawn_north_up_and_in_natural_order_of_colours(tmp_path, drawn):
