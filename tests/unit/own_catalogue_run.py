@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 from matplotlib.figure import Figure
-from synthetic_features import COMPUTE, FLOWS, PHOTOMETRY, VARIANT, make_features, train
+from synthetic_features import COMPUTE, FLOWS, PHOTOMETRY, make_features, train
 
 import mgsflow
 from mgsflow.baselines.baselines import baselines
@@ -121,7 +121,6 @@ def make_posteriors(folder: Path) -> None:
     sample_posteriors(
         features=folder / "features.parquet",
         property_model=train(folder, table, "property", settings.targets),
-        variant=VARIANT,
         posteriors=settings.posteriors,
         compute=COMPUTE,
         seed=SEED,
@@ -133,7 +132,7 @@ def make_posteriors(folder: Path) -> None:
 def make_report(folder: Path) -> None:
     """The evaluation's tables, and the report's tables and figures."""
     settings = validate(SETTINGS)
-    drawn = {"posteriors": [folder / "posteriors.h5"], "variants": [VARIANT]}
+    drawn = {"posteriors": [folder / "posteriors.h5"]}
     predicted = folder / "predictions.parquet"
     scored, spread = folder / "scores.parquet", folder / "uncertainty.parquet"
     judged, curves = folder / "calibration.parquet", folder / "curves.parquet"
@@ -175,7 +174,6 @@ def make_report(folder: Path) -> None:
         figure2(
             posteriors=folder / "posteriors.h5",
             kind="properties",
-            variant=VARIANT,
             scores=scored,
             out=folder / "figure2.pdf",
         )

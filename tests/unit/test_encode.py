@@ -63,7 +63,7 @@ def test_stamp_that_is_no_number_is_refused_and_counted(tmp_path, capsys):
         file["stamps"][2, 1, 3, 3] = np.nan
         broken = int(file["objid"][2])
     layout = StampSet(paths, pd.read_parquet(tmp_path / "index.parquet")).layout
-    latents = _encode(tmp_path, paths, *_model(tmp_path, layout))
+    latents = _encode(tmp_path, paths, _model(tmp_path, layout))
     assert len(latents) == 9
     assert broken not in set(latents["objid"])
     assert np.isfinite(latents.iloc[:, 1:].to_numpy()).all()
@@ -75,4 +75,4 @@ def test_stamps_of_another_kind_are_refused(tmp_path):
     paths, _ = write_run(tmp_path, count=4, shards=1)
     other = Layout("files", ("g", "r", "i"), 16, 0.396, "uint8")
     with pytest.raises(UserError, match="not of the kind"):
-        _encode(tmp_path, paths, *_model(tmp_path, other))
+        _encode(tmp_path, paths, _model(tmp_path, other))

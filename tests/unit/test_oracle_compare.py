@@ -154,7 +154,7 @@ def test_settings_that_cannot_be_are_refused_in_words(models, tmp_path):
         run(models, tmp_path, targets=Targets(lines=[]))
     with pytest.raises(UserError, match="fainter than the sky's limit"):
         run(models, tmp_path, selection=Selection(petro_mag_r_max=None))
-    with pytest.raises(ValueError, match="keep at least twice as many"):
+    with pytest.raises(ValueError, match="keep at least twice effective_min"):
         Oracle(kept=500)
 
 

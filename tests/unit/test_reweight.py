@@ -210,7 +210,7 @@ def test_metallicity_has_no_population_that_draws_could_tell(train):
     table = train.assign(metallicity=8.7)
     with pytest.raises(UserError, match="metallicity is known of the training galaxies where"):
         PriorRatio.of_draws(table, np.zeros((100, 30, 1)), ["metallicity"], ["metallicity"])
-    with pytest.raises(ValueError, match="no shift of the population; leave it out"):
+    with pytest.raises(ValueError, match="not a shift of the population; remove metallicity"):
         Calibration(prior_targets=["redshift", "metallicity"])
 
 

@@ -13,7 +13,6 @@ from mgsflow.archive.archive import archive
 from mgsflow.archive.manifest import MANIFEST, format_manifest, is_safe, parse_manifest
 from mgsflow.archive.verify import verify
 from mgsflow.cli import main
-from mgsflow.config import Archive
 from mgsflow.core.errors import UserError
 
 TABLE = "results/tables/table1.csv"
@@ -28,7 +27,7 @@ def original(tmp_path_factory, repository) -> Path:
     (root / "tables" / "table1.csv").write_text("method,r2\nflow,0.8\n")
     files = [root / "config.yaml", root / "tables" / "table1.csv"]
     out = folder / "small.crate.zip"
-    archive(files=files, root=root, repository=repository, archive=Archive(), out=out)
+    archive(files=files, root=root, repository=repository, out=out)
     return out
 
 
