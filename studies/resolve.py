@@ -29,6 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from mgsflow.config import Settings, validate
 from mgsflow.core.files import read_json, write_json
+from mgsflow.core.markdown import markdown_table
 from mgsflow.core.quantities import METALLICITY, in_table_order, short_name
 from mgsflow.core.seeds import derive_seed
 from mgsflow.evaluation import metrics
@@ -159,19 +160,19 @@ def markdown(result: dict[str, Any]) -> str:
     heads = [
         f"{short_name(goal)} ({row['galaxies']})" for goal, row in zip(goals, every, strict=True)
     ]
-    lines = ["| " + " | ".join(["R², out of fold", *heads]) + " |", "|---" * (1 + len(goals)) + "|"]
+    lines = []
 
     def add(name: str, rows: list[dict[str, Any]], kind: str, method: str) -> None:
         cells = [show_interval(*row[kind][method], 3) for row in rows]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
+        lines.append([name, *cells])
 
     for method, name in METHODS.items():
         add(name, every, "r2", method)
     for method in ("flow", "head"):
         add(f"{METHODS[method]}, less extra trees", every, "gain", method)
     shares = [" / ".join(f"{100 * share:.0f}%" for share in row["coverage"]) for row in every]
-    lines.append("| " + " | ".join(["68 / 95% intervals of the flow hold", *shares]) + " |")
-    return "\n".join(lines)
+    lines.append(["68 / 95% intervals of the flow hold", *shares])
+    return markdown_table(["R², out of fold", *heads], lines)
 
 
 def main() -> None:
