@@ -15,6 +15,7 @@ import argparse
 import os
 import tempfile
 import time
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from mgsflow.core.markdown import markdown_table
 from mgsflow.core.quantities import METALLICITY, in_table_order, short_name
 from mgsflow.core.seeds import derive_seed
 from mgsflow.evaluation import metrics
+from mgsflow.evaluation.bootstrap import bootstrap
 from mgsflow.models.branch import Architecture
 from mgsflow.models.inputs import input_columns
 from mgsflow.models.standardise import Standardiser
@@ -150,7 +152,7 @@ def _difference(truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> floa
 def _interval(statistic: Any, arrays: tuple[np.ndarray, ...], goal: str) -> list[float]:
     """Value, and the low and high end of its 95% interval."""
     seed = derive_seed(SEED, "bootstrap", goal)
-    return [statistic(*arrays), *metrics.bootstrap_interval(statistic, arrays, RESAMPLES, seed)]
+    return list(astuple(bootstrap(statistic, arrays, RESAMPLES, seed)))
 
 
 def markdown(result: dict[str, Any]) -> str:

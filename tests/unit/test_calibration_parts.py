@@ -10,11 +10,11 @@ from scipy import stats
 
 from mgsflow.core.errors import UserError
 from mgsflow.evaluation import metrics
+from mgsflow.evaluation.bootstrap import BootstrapOfMeans, deviation
 from mgsflow.evaluation.calibration import coordinates, inputs, joint, recalibrate
 from mgsflow.evaluation.calibration import proper_scores as scores
 from mgsflow.evaluation.calibration.bands import band, shares, uniformity
 from mgsflow.evaluation.calibration.pit import pit, probit
-from mgsflow.evaluation.calibration.resampling import Bootstrap, deviation
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_the_bootstraps_intervals_hold_the_truth_as_often_as_they_say(random):
     held = []
     for seed in range(200):
         values = random.normal(0, 2, 100)
-        found = Bootstrap(100, 200, seed).function(deviation, values, values**2)
+        found = BootstrapOfMeans(100, 200, seed).function(deviation, values, values**2)
         held.append(found.low < 2 < found.high)
     assert 0.87 < np.mean(held) < 0.99
 
