@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from posterior_files import write_posteriors
 
 from mgsflow.config import Evaluation, Photometry, Selection
 from mgsflow.config.evaluation import Sed
@@ -19,7 +20,7 @@ from mgsflow.evaluation.sed import nested
 from mgsflow.evaluation.sed.compare_speed import compare_speed
 from mgsflow.evaluation.sed.galaxies import choose
 from mgsflow.evaluation.sed.templates import TemplateFitter
-from mgsflow.inference.draws import PosteriorSet, write_posteriors
+from mgsflow.inference.draws import PosteriorSet
 from mgsflow.report.table_sed import table_sed
 from mgsflow.report.writing import read_shown
 from mgsflow.sky.simulated.population import distance_modulus
