@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import kstest
 
-from mgsflow.core.seeds import generator
+from mgsflow.core.seeds import derive_seed, generator
+from mgsflow.evaluation.bootstrap import bootstrap
 from mgsflow.evaluation.calibration.bands import uniformity
 from mgsflow.evaluation.calibration.pit import central_coverage, pit
 from mgsflow.evaluation.metrics import crps_each, photo_z, r2
@@ -63,23 +64,26 @@ def differences(
     Galaxies are drawn with replacement, the same ones for both methods. Of a coverage the figure
     is its distance from the level.
     """
-    shared = {name: f for name, f in _figures(ours).items() if name in _figures(other)}
-    random, rows = generator(seed, "bootstrap"), len(ours["truth"])
-    drawn = []
-    for _ in range(resamples):
-        chosen = random.integers(0, rows, rows)
-        parts = [{k: v[chosen] for k, v in arrays.items()} for arrays in (ours, other)]
-        drawn.append([_missed(name, f(parts[0])) - _missed(name, f(parts[1])) for name, f in
-                      shared.items()])  # fmt: skip
-    low, high = np.quantile(np.array(drawn), (0.025, 0.975), axis=0)
-    return {
-        name: {
-            "difference": _missed(name, f(ours)) - _missed(name, f(other)),
-            "low": float(low[i]),
-            "high": float(high[i]),
-        }
-        for i, (name, f) in enumerate(shared.items())
-    }
+    rows, own_seed = np.arange(len(ours["truth"])), derive_seed(seed, "bootstrap")
+    found = {}
+    for name in (name for name in _figures(ours) if name in _figures(other)):
+        estimate = bootstrap(_difference(name, ours, other), (rows,), resamples, own_seed)
+        found[name] = {"difference": estimate.value, "low": estimate.low, "high": estimate.high}
+    return found
+
+
+def _difference(name: str, ours: Arrays, other: Arrays) -> Callable[[np.ndarray], float]:
+    """The difference of one figure, as a function of the rows that count."""
+    figure = _figures(ours)[name]
+
+    def of_rows(rows: np.ndarray) -> float:
+        first, second = (
+            _missed(name, figure({key: values[rows] for key, values in arrays.items()}))
+            for arrays in (ours, other)
+        )
+        return first - second
+
+    return of_rows
 
 
 def _figures(arrays: Arrays) -> dict[str, Callable[[Arrays], float]]:

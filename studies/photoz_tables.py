@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mgsflow.core.markdown import markdown_table
+
 LABELS = {
     "flow": "mgsflow",
     "boosting": "gradient boosting, tuned",
@@ -59,21 +61,21 @@ def rows_in_order(rows: dict[str, Any]) -> list[str]:
 
 
 def point_table(rows: dict[str, Any], names: list[str]) -> str:
-    lines = [row(["method", "R²", "σ_MAD", "bias", "outliers"]), rule(5)]
+    lines = []
     for name in names:
         f = rows[name]["figures"]
         cells = [f"{f['r2']:.3f}", f"{f['sigma_mad']:.4f}", signed(f["bias"], 4)]
-        lines.append(row([LABELS[name], *cells, f"{100 * f['outliers']:.1f}%"]))
-    return "\n".join(lines)
+        lines.append([LABELS[name], *cells, f"{100 * f['outliers']:.1f}%"])
+    return markdown_table(["method", "R²", "σ_MAD", "bias", "outliers"], lines)
 
 
 def posterior_table(rows: dict[str, Any], names: list[str]) -> str:
     head = ["method", "log-likelihood", "CRPS", "68%", "95%", "KS of the PIT (p)", "band (p)",
             "σ_MAD of the median"]  # fmt: skip
-    lines = [row(head), rule(len(head))]
+    lines = []
     for name in names:
         f = rows[name]["figures"]
-        lines.append(row([
+        cells = [
             LABELS[name],
             signed(f["log_density"], 3),
             f"{f['crps']:.5f}",
@@ -82,25 +84,24 @@ def posterior_table(rows: dict[str, Any], names: list[str]) -> str:
             f"{f['pit_ks']:.3f} ({chance(f['pit_ks_p'])})",
             chance(f["pit_band_p"]),
             f"{f['sigma_mad_median']:.4f}",
-        ]))  # fmt: skip
-    return "\n".join(lines)
+        ]
+        lines.append(cells)
+    return markdown_table(head, lines)
 
 
 def difference_table(rows: dict[str, Any], names: list[str]) -> str:
     head = ["mgsflow minus", "R²", "σ_MAD", "log-likelihood", "CRPS"]
-    lines = [row(head), rule(len(head))]
-    for name in names:
-        lines.append(row([LABELS[name], *_gains(rows[name]["flow_minus_this"])]))
-    return "\n".join(lines)
+    lines = [[LABELS[name], *_gains(rows[name]["flow_minus_this"])] for name in names]
+    return markdown_table(head, lines)
 
 
 def change_table(rows: dict[str, Any], names: list[str]) -> str:
     head = ["otherwise", "R²", "σ_MAD", "log-likelihood", "68%", "Δ R²", "Δ log-likelihood"]
-    lines = [row(head), rule(len(head))]
+    lines = []
     for name in names:
         f, gains = rows[name]["figures"], rows[name]["flow_minus_this"]
         density = "log_density" in f
-        lines.append(row([
+        cells = [
             LABELS[name],
             f"{f['r2']:.3f}",
             f"{f['sigma_mad']:.4f}",
@@ -108,8 +109,9 @@ def change_table(rows: dict[str, Any], names: list[str]) -> str:
             f"{100 * f['coverage_68']:.1f}%" if density else "–",
             interval(gains["r2"], 3),
             interval(gains["log_density"], 3) if density else "–",
-        ]))  # fmt: skip
-    return "\n".join(lines)
+        ]
+        lines.append(cells)
+    return markdown_table(head, lines)
 
 
 def _gains(against: dict[str, dict[str, float]]) -> list[str]:
@@ -128,11 +130,3 @@ def signed(value: float, digits: int) -> str:
 
 def chance(p: float) -> str:
     return f"{p:.2f}" if p >= 0.01 else f"{p:.0e}".replace("-", "−")
-
-
-def row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def rule(columns: int) -> str:
-    return "|" + "---|" * columns

@@ -15,6 +15,7 @@ import argparse
 import os
 import tempfile
 import time
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from threadpoolctl import threadpool_limits
 
 from mgsflow.config import Settings, validate
 from mgsflow.core.files import read_json, write_json
+from mgsflow.core.markdown import markdown_table
 from mgsflow.core.quantities import METALLICITY, in_table_order, short_name
 from mgsflow.core.seeds import derive_seed
 from mgsflow.evaluation import metrics
+from mgsflow.evaluation.bootstrap import bootstrap
 from mgsflow.models.branch import Architecture
 from mgsflow.models.inputs import input_columns
 from mgsflow.models.standardise import Standardiser
@@ -149,7 +152,7 @@ def _difference(truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> floa
 def _interval(statistic: Any, arrays: tuple[np.ndarray, ...], goal: str) -> list[float]:
     """Value, and the low and high end of its 95% interval."""
     seed = derive_seed(SEED, "bootstrap", goal)
-    return [statistic(*arrays), *metrics.bootstrap_interval(statistic, arrays, RESAMPLES, seed)]
+    return list(astuple(bootstrap(statistic, arrays, RESAMPLES, seed)))
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -159,19 +162,19 @@ def markdown(result: dict[str, Any]) -> str:
     heads = [
         f"{short_name(goal)} ({row['galaxies']})" for goal, row in zip(goals, every, strict=True)
     ]
-    lines = ["| " + " | ".join(["R², out of fold", *heads]) + " |", "|---" * (1 + len(goals)) + "|"]
+    lines = []
 
     def add(name: str, rows: list[dict[str, Any]], kind: str, method: str) -> None:
         cells = [show_interval(*row[kind][method], 3) for row in rows]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
+        lines.append([name, *cells])
 
     for method, name in METHODS.items():
         add(name, every, "r2", method)
     for method in ("flow", "head"):
         add(f"{METHODS[method]}, less extra trees", every, "gain", method)
     shares = [" / ".join(f"{100 * share:.0f}%" for share in row["coverage"]) for row in every]
-    lines.append("| " + " | ".join(["68 / 95% intervals of the flow hold", *shares]) + " |")
-    return "\n".join(lines)
+    lines.append(["68 / 95% intervals of the flow hold", *shares])
+    return markdown_table(["R², out of fold", *heads], lines)
 
 
 def main() -> None:

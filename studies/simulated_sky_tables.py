@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
+from mgsflow.core.markdown import markdown_table
 from mgsflow.core.quantities import short_name
 
 COLOURS = ("u − g", "g − r", "r − i", "i − z")
@@ -35,51 +36,52 @@ def width_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _by_redshift(rows: list[dict[str, Any]], cell: Any) -> str:
-    lines = [table_row(["z", "real", "simulated", *COLOURS]), rule(7)]
+    lines = []
     for (low, high), group in groupby(rows, key=lambda row: (row["low"], row["high"])):
         of_colour = {row["colour"]: row for row in group}
         counts = next(iter(of_colour.values()))
         cells = [cell(of_colour[name]) for name in COLOURS]
         numbers = [str(counts["real_galaxies"]), str(counts["simulated_galaxies"])]
-        lines.append(table_row([f"{low:.2f}–{high:.2f}", *numbers, *cells]))
-    return "\n".join(lines)
+        lines.append([f"{low:.2f}–{high:.2f}", *numbers, *cells])
+    return markdown_table(["z", "real", "simulated", *COLOURS], lines)
 
 
 def redshift_table(result: dict[str, Any]) -> str:
-    lines = [table_row(["measure", "value"]), rule(2)]
+    lines = []
     for name, values in result["redshifts"]["quartiles"].items():
         label = (
             f"quartiles of z, {name.replace('_', ' ')} ({result['redshifts']['galaxies'][name]})"
         )
-        lines.append(table_row([label, " ".join(f"{value:.3f}" for value in values)]))
+        lines.append([label, " ".join(f"{value:.3f}" for value in values)])
     for name, value in result["redshifts"]["distance"].items():
-        lines.append(table_row([f"Kolmogorov–Smirnov D of z, {name}", f"{value:.3f}"]))
+        lines.append([f"Kolmogorov–Smirnov D of z, {name}", f"{value:.3f}"])
     for name, row in result["redshift_r2"].items():
         label = f"R² of z from ugriz, {name.replace('_', ' ')} ({row['galaxies']} galaxies a side)"
-        lines.append(table_row([label, f"real {row['real']:.3f} ± {row['real_scatter']:.3f}, "
-            f"simulated {row['simulated']:.3f} ± {row['simulated_scatter']:.3f}"]))  # fmt: skip
+        real = f"real {row['real']:.3f} ± {row['real_scatter']:.3f}"
+        simulated = f"simulated {row['simulated']:.3f} ± {row['simulated_scatter']:.3f}"
+        lines.append([label, f"{real}, {simulated}"])
     apart = result["told_apart"]
-    lines.append(table_row(["AUC of a classifier, simulated against held out (photometry and z)",
-                            f"{apart['held_out']:.3f}"]))  # fmt: skip
-    lines.append(table_row(["the same, the real halves against each other",
-                            f"{apart['real halves']:.3f}"]))  # fmt: skip
-    return "\n".join(lines)
+    label = "AUC of a classifier, simulated against held out (photometry and z)"
+    lines.append([label, f"{apart['held_out']:.3f}"])
+    label = "the same, the real halves against each other"
+    lines.append([label, f"{apart['real halves']:.3f}"])
+    return markdown_table(["measure", "value"], lines)
 
 
 def nearby_table(nearby: dict[str, Any]) -> str:
     bins = nearby["bins"]
     head = [f"log M⋆ {row['low']:.1f}–{row['high']:.1f}" for row in bins]
-    lines = [table_row(["", *head, "D"]), rule(len(bins) + 2)]
+    lines = []
     plain = [("galaxies", "galaxies", "{:d}"), ("forming", "share above 10⁻¹¹ yr⁻¹", "{:.2f}"),
              ("clear", "share with four clear lines", "{:.2f}")]  # fmt: skip
     for key, label, form in plain:
         cells = [
             f"{form.format(r['real'][key])} / {form.format(r['simulated'][key])}" for r in bins
         ]
-        lines.append(table_row([label, *cells, ""]))
+        lines.append([label, *cells, ""])
     for key in ("star-forming", "composite", "AGN"):
         cells = [f"{r['real']['bpt'][key]:.2f} / {r['simulated']['bpt'][key]:.2f}" for r in bins]
-        lines.append(table_row([f"BPT: {key}", *cells, ""]))
+        lines.append([f"BPT: {key}", *cells, ""])
     measured = [("log_sfr", "log SFR of those above"), ("n2", "log [N II]/Hα"),
                 ("o3", "log [O III]/Hβ"), ("metallicity", "12+log(O/H), O3N2")]  # fmt: skip
     for key, label in measured:
@@ -87,26 +89,18 @@ def nearby_table(nearby: dict[str, Any]) -> str:
             " / ".join(f"{minus(r[side][key][0])} ({r[side][key][1]:.2f})" for side in
                        ("real", "simulated")) for r in bins
         ]  # fmt: skip
-        lines.append(table_row([label, *cells, f"{nearby['distance'][key]:.2f}"]))
-    return "\n".join(lines)
+        lines.append([label, *cells, f"{nearby['distance'][key]:.2f}"])
+    return markdown_table(["", *head, "D"], lines)
 
 
 def target_table(targets: dict[str, Any]) -> str:
     names = sorted(targets["r2"], key=targets["r2"].__getitem__, reverse=True)
-    lines = [table_row(["target", "galaxies", "simulated, boosting", "paper, images + photometry"]),
-             rule(4)]  # fmt: skip
+    lines = []
     for name in names:
         values = [f"{targets['r2'][name]:.2f}", f"{targets['paper'][name]:.2f}"]
-        lines.append(table_row([short_name(name), str(targets["galaxies"][name]), *values]))
-    return "\n".join(lines)
-
-
-def table_row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def rule(columns: int) -> str:
-    return "|" + "---|" * columns
+        lines.append([short_name(name), str(targets["galaxies"][name]), *values])
+    head = ["target", "galaxies", "simulated, boosting", "paper, images + photometry"]
+    return markdown_table(head, lines)
 
 
 def minus(value: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mgsflow.core.contract import DESCRIPTION, HISTORY, TELEMETRY, WEIGHTS, Model, Paths, Stage
+from mgsflow.core.markdown import markdown_table
 from mgsflow.report.contents import ITEMS, Item
 from mgsflow.stages import STAGES
 
@@ -22,19 +23,16 @@ def contracts() -> None:
 def contract_table() -> str:
     """The table in Markdown, a line a stage, table or figure, in the order of the DAG."""
     shown = {item.command for item in ITEMS.values()}
-    lines = ["| " + " | ".join(_HEAD) + " |", "|---" * len(_HEAD) + "|"]
-    for name, stage in STAGES.items():
-        if name not in shown:
-            lines.append(_line(stage.name, stage.environment, stage))
-    lines += [_line(f"{item.command}: {item.title}", "report", item) for item in ITEMS.values()]
-    return "\n".join(lines)
+    stages = [stage for name, stage in STAGES.items() if name not in shown]
+    rows = [_row(stage.name, stage.environment, stage) for stage in stages]
+    rows += [_row(f"{item.command}: {item.title}", "report", item) for item in ITEMS.values()]
+    return markdown_table(_HEAD, rows)
 
 
-def _line(name: str, environment: str, part: Stage | Item) -> str:
+def _row(name: str, environment: str, part: Stage | Item) -> list[str]:
     reads = [_code(path) for paths in part.reads.values() for path in _each(paths)]
     when = _code(part.when) if part.when else ""
-    cells = [name, environment, ", ".join(reads), ", ".join(_written(part)), when]
-    return "| " + " | ".join(cells) + " |"
+    return [name, environment, ", ".join(reads), ", ".join(_written(part)), when]
 
 
 def _written(part: Stage | Item) -> Iterator[str]:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from job_lines import read_job_line
 from site_checkout import Site, logs_of
 
 from mgsflow.archive.source import pins
-from mgsflow.core.job import read_job_line
 from mgsflow.stages import RULES
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]

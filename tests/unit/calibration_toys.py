@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mgsflow.evaluation.bootstrap import BootstrapOfMeans
 from mgsflow.evaluation.calibration import classifier, coordinates, joint, marginal, verdict
 from mgsflow.evaluation.calibration.pit import pit
-from mgsflow.evaluation.calibration.resampling import Bootstrap
 
 TARGETS = ["log_stellar_mass", "log_sfr", "redshift", "log_black_hole_mass", "metallicity"]
 ALPHA, DRAWS, NULLS = 0.01, 200, 40
@@ -107,15 +107,15 @@ class Findings:
 def judge(given: Toy, seed: int = 0, nulls: int = NULLS) -> Findings:
     """All tests of the suite on a toy."""
     random = np.random.default_rng(seed)
-    bootstrap = Bootstrap(len(given.truth), 50, seed)
+    resamples = BootstrapOfMeans(len(given.truth), 50, seed)
     marginals = [
         marginal.examine(
-            pit(given.draws[..., j], given.truth[:, j], random), given.inputs, bootstrap
+            pit(given.draws[..., j], given.truth[:, j], random), given.inputs, resamples
         )
         for j in range(given.truth.shape[1])
     ]
     where = coordinates.coordinates(given.draws, given.truth, 200, random)
-    together = joint.examine(given.draws, given.truth, where, bootstrap, random)
+    together = joint.examine(given.draws, given.truth, where, resamples, random)
     classified = classifier.classify(where, given.inputs, nulls, 4000, random)
     return Findings(marginals, together, classified)
 

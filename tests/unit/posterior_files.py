@@ -8,6 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from mgsflow.inference.draws import PosteriorSet, begin_file, begin_set
+
 
 def write_posterior(path: Path, variant: str, targets: list[str], **sets: dict) -> Path:
     """Write a file with the groups `sets`, each a dict of the arrays of its datasets."""
@@ -19,6 +21,21 @@ def write_posterior(path: Path, variant: str, targets: list[str], **sets: dict) 
             for key, value in arrays.items():
                 group[key] = value
     return path
+
+
+def write_posteriors(path: Path, sets: dict[str, PosteriorSet]) -> None:
+    """Write whole sets, which share targets and variant, to `path`."""
+    first = next(iter(sets.values()))
+    with h5py.File(path, "w") as file:
+        begin_file(file, first.targets, first.variant)
+        for name, given in sets.items():
+            members, draws = given.draws.shape[1:3]
+            detects = given.measurable is not None
+            group = begin_set(file, name, given.objid, given.truth, members, draws, detects)
+            group["draws"][:] = given.draws
+            group["mean_head"][:] = given.mean_head
+            if given.measurable is not None:
+                group["measurable"][:] = given.measurable
 
 
 def gaussian_set(

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 from calibration_toys import CORRELATIONS, permuted, scaled, shifted, toy
 from scipy import stats
+from scipy.special import ndtri
 
 from mgsflow.core.errors import UserError
 from mgsflow.evaluation import metrics
+from mgsflow.evaluation.bootstrap import BootstrapOfMeans, deviation
 from mgsflow.evaluation.calibration import coordinates, inputs, joint, recalibrate
 from mgsflow.evaluation.calibration import proper_scores as scores
 from mgsflow.evaluation.calibration.bands import band, shares, uniformity
-from mgsflow.evaluation.calibration.pit import pit, probit
-from mgsflow.evaluation.calibration.resampling import Bootstrap, deviation
+from mgsflow.evaluation.calibration.pit import pit
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_a_temperature_mends_widths_and_keeps_ranks_between_targets(random):
     mended = mend(other.draws[..., 0])
     factor = mended.std(axis=1) / other.draws[..., 0].std(axis=1)
     assert factor == pytest.approx(1 / 0.7, rel=0.06)
-    z = probit(pit(mended, other.truth[:, 0], random))
+    z = ndtri(pit(mended, other.truth[:, 0], random))
     assert z.std() == pytest.approx(1, abs=0.06)
     order = np.argsort(other.draws[..., 0], axis=1)
     np.testing.assert_array_equal(np.argsort(mended, axis=1), order)
@@ -178,7 +179,7 @@ def test_conformal_levels_mend_what_a_temperature_cannot(random):
     before = uniformity(pit(other.draws[..., 1], other.truth[:, 1], random))
     mend = recalibrate.learn("conformal", learnt.draws[..., 1], learnt.truth[:, 1], random)
     mended = mend(other.draws[..., 1])
-    z = probit(pit(mended, other.truth[:, 1], random))
+    z = ndtri(pit(mended, other.truth[:, 1], random))
     assert before < 1e-10
     assert abs(z.mean()) < 0.08 and z.std() == pytest.approx(1, abs=0.08)
     order = np.argsort(other.draws[..., 1], axis=1, kind="stable")
@@ -197,7 +198,7 @@ def test_the_bootstraps_intervals_hold_the_truth_as_often_as_they_say(random):
     held = []
     for seed in range(200):
         values = random.normal(0, 2, 100)
-        found = Bootstrap(100, 200, seed).function(deviation, values, values**2)
+        found = BootstrapOfMeans(100, 200, seed).function(deviation, values, values**2)
         held.append(found.low < 2 < found.high)
     assert 0.87 < np.mean(held) < 0.99
 

@@ -22,7 +22,7 @@ from mgsflow.posterior.prior_ratio import PriorRatio
 from mgsflow.report import style
 from mgsflow.report.figure_ranks import draw, figure_ranks
 from mgsflow.report.table_calibration import table_calibration
-from mgsflow.report.writing import read_markdown
+from mgsflow.report.writing import read_shown
 
 N = 240
 VARIANTS = ["images_photometry-observed", "photometry-observed"]
@@ -129,7 +129,7 @@ def test_the_prior_is_found_out_and_called_what_it_is(tmp_path):
     assert not table["informative"].any()
     assert table.loc["core", "classifier_auc"] > 0.7
     table_calibration(calibration=tmp_path / "calibration.parquet", out=tmp_path / "t.csv")
-    shown = read_markdown(tmp_path / "t.md").set_index("Quantity")
+    shown = read_shown(tmp_path / "t.json").set_index("Quantity")
     assert "no better than the prior" in shown.loc["log SFR", "Verdict"]
 
 
@@ -163,7 +163,7 @@ def test_recalibrated_draws_stand_beside_the_raw_ones(tmp_path, method):
     assert (left[TARGETS[:4]] < 0.5).all()
     assert (mended.loc[TARGETS[:4], "crps"] < raw.loc[TARGETS[:4], "crps"]).all()
     table_calibration(calibration=tmp_path / "calibration.parquet", out=tmp_path / "t.csv")
-    assert set(read_markdown(tmp_path / "t.md")["Draws"]) == {"raw", method}
+    assert set(read_shown(tmp_path / "t.json")["Draws"]) == {"raw", method}
     figure = draw(read_table(tmp_path / "curves.parquet"))
     assert "recalibrated" in [text.get_text() for text in figure.legends[0].get_texts()]
 
@@ -195,14 +195,14 @@ def test_targets_that_nobody_has_are_rows_and_not_errors(tmp_path):
     assert set(found.loc[["log_sfr", "log_stellar_mass", "core"], "verdict"]) == {"undecided"}
     table_calibration(calibration=tmp_path / "calibration.parquet", out=tmp_path / "t.csv")
     figure_ranks(curves=tmp_path / "curves.parquet", out=tmp_path / "f.pdf")
-    assert read_markdown(tmp_path / "t.md")["Galaxies"].tolist().count("0") == 3
+    assert read_shown(tmp_path / "t.json")["Galaxies"].tolist().count("0") == 3
 
 
 def test_the_table_says_by_how_much(tmp_path):
     right = toy(N, 11)
     run(tmp_path, [shifted(right, 0.6), permuted(right, [0, 1, 2, 3, 4])])
     table_calibration(calibration=tmp_path / "calibration.parquet", out=tmp_path / "t.csv")
-    shown = read_markdown(tmp_path / "t.md")
+    shown = read_shown(tmp_path / "t.json")
     assert list(shown.columns[:4]) == ["Method", "Quantity", "Galaxies", "Verdict"]
     moved = shown[shown["Method"].str.contains("Images")].set_index("Quantity")
     assert moved.loc["z", "Verdict"].startswith("biased high (+0.")

@@ -88,6 +88,44 @@ def test_what_the_advice_writes_is_accepted(value):
             assert (key, value) == ("members", "1e-4")
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "text", "meant"),
+    [
+        ("flows", "members", "3", 3),
+        ("flows", "members", "1e2", 100),
+        ("simulated", "galaxies", "4000", 4000),  # whose message has advice of its own
+        ("selection", "sample_size", "1000", 1000),
+        ("vae", "learning_rate", "1e-4", 1e-4),
+        ("vae", "learning_rate", "1.25e-4", 1.25e-4),
+        ("vae", "learning_rate", "2.125E-4", 2.125e-4),
+        ("vae", "learning_rate", "125e-6", 1.25e-4),
+        ("vae", "learning_rate", "1", 1.0),
+        ("selection", "redshift_max", "0.2", 0.2),
+        ("simulated", "redshift_min", "1e-2", 0.01),
+        ("photometry", "deredden", "false", False),
+        ("photometry", "deredden", "Yes", True),
+        ("simulated", "stamps", "true", True),
+        ("vae", "channels", "[8, 16, 32]", [8, 16, 32]),
+        ("vae", "channels", "8, 16, 32", [8, 16, 32]),
+        ("catalogue", "missing", "[-99, 1.5]", [-99, 1.5]),
+    ],
+)
+def test_a_text_is_told_how_to_be_written_as_what_it_means(section, key, text, meant):
+    with pytest.raises(UserError) as error:
+        validate({section: {key: text}})
+    written = re.search(r".*write (.+?), with", str(error.value))[1]
+    assert f"{section}.{key}: " in str(error.value) and repr(text) in str(error.value)
+    settings = validate(yaml.safe_load(f"{section}: {{{key}: {written}}}"))
+    assert getattr(getattr(settings, section), key) == meant
+
+
+def test_a_text_in_a_list_is_told_as_any_other():
+    with pytest.raises(UserError) as error:
+        validate({"vae": {"channels": [8, "16", "many"]}})
+    assert "vae.channels.1: " in str(error.value) and "write 16, without" in str(error.value)
+    assert str(error.value).endswith("not 'many'.")
+
+
 def test_all_wrong_keys_are_named_at_once():
     with pytest.raises(UserError) as error:
         validate({"a": 1, "b": 2, "vae": {"epochs": 0}})

@@ -15,7 +15,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path, read_json, sha256, write_json, write_text
 from mgsflow.core.ledger import Ledger, read_account
 from mgsflow.core.quantities import LINES, PROPERTIES, QUANTITIES, label
-from mgsflow.core.seeds import derive_seed, generator, hash_uniform
+from mgsflow.core.seeds import derive_seed, generator, hash_order, hash_uniform
 from mgsflow.core.tables import read_notes, read_table, write_table
 
 
@@ -124,6 +124,20 @@ def test_hashes_are_uniform_and_independent_of_order():
     shuffled = np.random.default_rng(0).permutation(len(ids))
     assert (hash_uniform(ids[shuffled], seed=1) == u[shuffled]).all()
     assert abs(np.corrcoef(u, hash_uniform(ids, seed=2))[0, 1]) < 0.03
+
+
+def test_the_order_by_hash_is_of_the_ids_and_not_of_their_rows():
+    ids = np.arange(1237648674532688079, 1237648674532688079 + 500, dtype=np.int64)
+    order = hash_order(ids, 1, "umap")
+    u = hash_uniform(ids, derive_seed(1, "umap"))
+    assert (np.diff(u[order]) > 0).all()
+    shuffled = np.random.default_rng(0).permutation(ids)
+    assert (shuffled[hash_order(shuffled, 1, "umap")] == ids[order]).all()
+    assert (hash_order(ids, 1, "speed") != order).any()
+    fields = ids % 7  # galaxies of one field stay together, in the order that they came in
+    by_field = hash_order(fields, 1, "select", "field")
+    assert (np.diff(fields[by_field]) != 0).sum() == 6
+    assert all((np.diff(by_field[fields[by_field] == field]) > 0).all() for field in range(7))
 
 
 def test_seeds_depend_on_run_and_name():

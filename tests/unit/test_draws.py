@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from posterior_files import write_posteriors
 
-from mgsflow.inference.draws import PosteriorSet, read_posterior, write_posteriors
+from mgsflow.inference.draws import PosteriorSet, read_posterior
 
 TARGETS = ["redshift", "log_sfr"]
 

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from job_lines import read_job_line
 
 from mgsflow.core import job
-from mgsflow.core.job import hand_into_containers, job_line, job_record, read_job_line
+from mgsflow.core.job import hand_into_containers, job_line, job_record
 
 SLURM = {
     "SLURM_JOB_ID": "7",

@@ -19,7 +19,7 @@ from mgsflow.evaluation.leakage.separation import overlapping_stamps
 from mgsflow.evaluation.leakage.shift import prior_shift, shift_lines
 from mgsflow.models.standardise import Standardiser
 from mgsflow.report.table_leakage import table_leakage
-from mgsflow.report.writing import read_markdown
+from mgsflow.report.writing import read_shown
 
 TARGETS = Targets()
 GOALS = [*TARGETS.properties, *TARGETS.lines]
@@ -298,7 +298,7 @@ def test_too_few_galaxies_are_no_population():
 def test_the_table_shows_shares_figures_and_verdicts(tmp_path, features):
     check(tmp_path, features, *planted(features))
     table_leakage(leakage=tmp_path / "leakage.parquet", out=tmp_path / "table.csv")
-    shown = read_markdown(tmp_path / "table.md")
+    shown = read_shown(tmp_path / "table.json")
     pixels = shown[shown["Check"] == "Stamps that share pixels"].iloc[0]
     assert pixels[["Checked", "Found", "Share", "Verdict"]].tolist() == [
         "120",

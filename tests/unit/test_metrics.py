@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
 
 from mgsflow.evaluation import metrics
+from mgsflow.evaluation.bootstrap import bootstrap
 
 
 def _calibrated(galaxies: int, draws: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -114,17 +118,41 @@ def test_photometric_redshifts_by_hand():
     assert figures.sigma_mad == pytest.approx(1.4826 * 0.01)
 
 
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_area_is_scikit_learns(ties):
+    random = np.random.default_rng(0)
+    positive = random.random(200) < 0.3
+    score = random.standard_normal(200) + positive
+    score = score.round() if ties else score
+    assert metrics.auc(positive, score) == pytest.approx(roc_auc_score(positive, score))
+    assert np.isnan(metrics.auc(np.ones(5, bool), np.arange(5.0)))
+    assert np.isnan(metrics.auc(np.array([True, False]), np.array([np.nan, 1.0])))
+
+
 def test_the_bootstrap_has_the_standard_error_of_a_mean_and_repeats():
     values = np.random.default_rng(2).normal(0, 3, 900)
-    low, high = metrics.bootstrap_interval(np.mean, (values,), 2000, seed=4)
-    assert high - low == pytest.approx(2 * 1.96 * 3 / np.sqrt(900), rel=0.1)
-    assert low < values.mean() < high
-    assert (low, high) == metrics.bootstrap_interval(np.mean, (values,), 2000, seed=4)
-    assert (low, high) != metrics.bootstrap_interval(np.mean, (values,), 2000, seed=5)
+    found = bootstrap(np.mean, (values,), 2000, seed=4)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * 3 / np.sqrt(900), rel=0.1)
+    assert found.low < found.value == values.mean() < found.high
+    assert found == bootstrap(np.mean, (values,), 2000, seed=4)
+    assert found != bootstrap(np.mean, (values,), 2000, seed=5)
+    assert found.columns("a") == {"a": found.value, "a_low": found.low, "a_high": found.high}
 
 
 def test_the_bootstrap_draws_whole_galaxies():
     values = np.arange(50.0)
-    low, high = metrics.bootstrap_interval(metrics.r2, (values, values), 20, seed=0)
-    assert (low, high) == (1, 1)  # truth and prediction stay together
-    assert np.isnan(metrics.bootstrap_interval(np.mean, (np.empty(0),), 20, seed=0)).all()
+    found = bootstrap(metrics.r2, (values, values), 20, seed=0)
+    assert (found.low, found.high) == (1, 1)  # truth and prediction stay together
+    assert np.isnan(astuple(bootstrap(np.mean, (np.empty(0),), 20, seed=0))).all()
+
+
+def test_the_bootstrap_draws_whole_blocks_and_drops_what_is_not_finite():
+    random = np.random.default_rng(0)
+    blocks = np.repeat(np.arange(40), 25)
+    values = random.normal(size=40)[blocks] + 0.01 * random.normal(size=1000)
+    whole = bootstrap(np.mean, (values,), 400, 1, blocks)
+    single = bootstrap(np.mean, (values,), 400, 1)
+    assert whole.value == single.value
+    assert whole.high - whole.low == pytest.approx(5 * (single.high - single.low), rel=0.2)
+    lost = bootstrap(lambda v: np.nan if v[0] > 0 else v.mean(), (values,), 400, 1)
+    assert np.isfinite([lost.low, lost.high]).all()

@@ -18,7 +18,7 @@ from mgsflow.evaluation.oracle.oracle import oracle
 from mgsflow.evaluation.oracle.posterior import Exact
 from mgsflow.report.figure_contours import figure_contours
 from mgsflow.report.table_oracle import table_oracle
-from mgsflow.report.writing import read_markdown
+from mgsflow.report.writing import read_shown
 
 TARGETS = Targets(properties=["log_stellar_mass", "log_sfr", "redshift"], lines=["log1p_h_alpha"])
 NAMES = [*TARGETS.properties, *TARGETS.lines]
@@ -189,8 +189,8 @@ def test_the_stage_writes_what_table_and_figure_read(models, tmp_path, monkeypat
         assert list(file) == ["0", "1", "2"]
         assert file["0"]["exact"].shape == (4000, 9) and file["0"]["flow"].shape == (100, 9)
     table_oracle(oracle=tmp_path / "oracle.parquet", seed=1, out=tmp_path / "oracle.csv")
-    assert len(read_markdown(tmp_path / "oracle.md")) == 10
-    assert "Galaxies (2 refused)" in read_markdown(tmp_path / "oracle.md").columns
+    assert len(read_shown(tmp_path / "oracle.json")) == 10
+    assert "Galaxies (2 refused)" in read_shown(tmp_path / "oracle.json").columns
     for name in ("a", "b"):
         figure_contours(examples=tmp_path / "examples.h5", out=tmp_path / f"{name}.pdf")
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()

@@ -35,7 +35,10 @@ def page(tmp_path, repository):
     def make(**changes):
         arguments = {
             "shown": [
-                *(tmp_path / "tables" / f"table1.{suffix}" for suffix in ("csv", "md", "tex")),
+                *(
+                    tmp_path / "tables" / f"table1.{suffix}"
+                    for suffix in ("csv", "json", "md", "tex")
+                ),
                 *(tmp_path / f"figure1.{suffix}" for suffix in ("pdf", "png")),
             ],
             "captions": captions,
@@ -94,9 +97,10 @@ def test_versions_are_the_models_and_disagreements_show(page, tmp_path):
 def test_a_table_without_caption_or_title_is_refused(page, tmp_path):
     with pytest.raises(UserError, match="figure1"):
         page(captions=[])
-    (tmp_path / "stranger.md").write_text("| a |\n| :-- |\n| b |\n")
+    shown = pd.DataFrame({"a": ["b"]})
+    write_tables(tmp_path / "stranger.csv", shown, shown)
     with pytest.raises(UserError, match="stranger"):
-        page(shown=[tmp_path / "stranger.md"])
+        page(shown=[tmp_path / "stranger.json"])
 
 
 def test_every_title_has_a_caption_and_every_caption_a_title(repository):

@@ -21,13 +21,14 @@ from mgsflow.report.table_scores import table_scores
 from mgsflow.report.table_speed import table_speed
 from mgsflow.report.writing import (
     INTERVAL,
-    read_markdown,
+    read_shown,
     show,
     show_interval,
     show_seconds,
     text_columns,
     to_latex,
     to_markdown,
+    write_tables,
 )
 
 OURS, REST = "images_photometry-observed", "images_photometry-rest_frame"
@@ -61,7 +62,7 @@ def scores(tmp_path):
 
 def test_table1_puts_the_published_first_and_marks_them(scores, tmp_path):
     table1(scores=scores, out=tmp_path / "table1.csv")
-    shown = read_markdown(tmp_path / "table1.md")
+    shown = read_shown(tmp_path / "table1.json")
     assert list(shown.columns) == ["Method", "z", "Hβ"]
     assert ["published" in name for name in shown["Method"]] == [True] * 6 + [False] * 7
     ours = shown[shown["Method"].str.contains("ours, observed")].iloc[0]
@@ -79,14 +80,14 @@ def test_table1_shows_an_interval_at_every_value_of_this_run(scores, tmp_path):
     numbers = pd.read_csv(tmp_path / "table1.csv")
     ours = numbers[numbers["source"] != "published"]
     assert ours[["r2", "r2_low", "r2_high"]].notna().all(axis=None)
-    shown = read_markdown(tmp_path / "table1.md").set_index("Method")
+    shown = read_shown(tmp_path / "table1.json").set_index("Method")
     cells = [cell for name in set(ours["method"]) for cell in shown.loc[name] if cell != "–"]
     assert len(cells) == len(ours) and all(INTERVAL.fullmatch(cell) for cell in cells)
 
 
 def test_table1_has_the_mean_head_alone_and_what_rest_frame_colours_bring(scores, tmp_path):
     table1(scores=scores, out=tmp_path / "table1.csv")
-    shown = read_markdown(tmp_path / "table1.md").set_index("Method")
+    shown = read_shown(tmp_path / "table1.json").set_index("Method")
     head = shown.loc["Images + photometry, mean head alone (ours, observed colours)"]
     assert head.tolist() == ["0.80 +0.02 −0.05", "0.50 +0.02 −0.05"]
     assert shown.loc["Ceiling by the catalogue's errors"].tolist() == ["0.90 +0.10 −0.10", "–"]
@@ -103,7 +104,7 @@ def test_table1_shows_three_digits_where_two_would_hide_the_interval(scores, tmp
         narrow[f"{name}_low"], narrow[f"{name}_high"] = narrow[name] - 0.004, narrow[name] + 0.003
     write_table(tmp_path / "narrow.parquet", narrow)
     table1(scores=tmp_path / "narrow.parquet", out=tmp_path / "table1.csv")
-    shown = read_markdown(tmp_path / "table1.md")
+    shown = read_shown(tmp_path / "table1.json")
     assert shown.iloc[8]["z"] == "0.810 +0.003 −0.004"
     assert shown.iloc[0]["z"] == "0.68"  # as published
     assert r"$0.810^{+0.003}_{-0.004}$" in (tmp_path / "table1.tex").read_text()
@@ -115,7 +116,7 @@ def test_the_conditional_vae_stands_below_the_other_baselines_on_images(scores, 
     more = [table.iloc[[2]].assign(method=name, r2=0.6 + i / 100) for i, name in enumerate(names)]
     write_table(tmp_path / "more.parquet", pd.concat([table, *more], ignore_index=True))
     table1(scores=tmp_path / "more.parquet", out=tmp_path / "table1.csv")
-    shown = read_markdown(tmp_path / "table1.md")
+    shown = read_shown(tmp_path / "table1.json")
     place = shown.index[shown["Method"] == "Conditional VAE on the stamps ([29], same split)"]
     assert list(shown["z"].str[:4][place[0] - 1 : place[0] + 2]) == ["0.61", "0.60", "0.62"]
 
@@ -130,13 +131,13 @@ def test_table1_leaves_out_what_the_run_does_not_infer(scores, tmp_path):
     table = read_table(scores)
     write_table(tmp_path / "less.parquet", table[table["target"] == "redshift"])
     table1(scores=tmp_path / "less.parquet", out=tmp_path / "table1.csv")
-    assert list(read_markdown(tmp_path / "table1.md").columns) == ["Method", "z"]
+    assert list(read_shown(tmp_path / "table1.json").columns) == ["Method", "z"]
     assert set(pd.read_csv(tmp_path / "table1.csv")["target"]) == {"redshift"}
 
 
 def test_all_scores_in_the_order_of_the_quantities(scores, tmp_path):
     table_scores(scores=scores, out=tmp_path / "scores.csv")
-    shown = read_markdown(tmp_path / "scores.md")
+    shown = read_shown(tmp_path / "scores.json")
     assert list(shown["Quantity"]) == ["z"] * 6 + ["Hβ"]
     assert shown["Coverage 68%"].tolist()[1:4] == ["–", "0.660", "–"]
     assert shown.iloc[2][["R²", "R² of the mean head"]].tolist() == [
@@ -150,7 +151,7 @@ def test_what_images_gave_others_stands_beside_our_scores_in_its_own_columns(sco
     both = pd.concat([read_table(scores), oxygen], ignore_index=True)
     write_table(tmp_path / "both.parquet", both)
     table_scores(scores=tmp_path / "both.parquet", out=tmp_path / "scores.csv")
-    shown = read_markdown(tmp_path / "scores.md")
+    shown = read_shown(tmp_path / "scores.json")
     others = shown[shown["Method"].str.contains("published")].set_index("Quantity")
     (_, pasquet), (_, gagliano) = others.loc["z"].iterrows()
     wu = others.loc["12+log(O/H)"]
@@ -174,7 +175,7 @@ def test_table2_has_both_sigmas(tmp_path):
     columns = ["variant", "target", "n", "aleatoric", "epistemic", "total"]
     write_table(tmp_path / "u.parquet", pd.DataFrame(rows, columns=columns))
     table2(uncertainty=tmp_path / "u.parquet", out=tmp_path / "table2.csv")
-    shown = read_markdown(tmp_path / "table2.md")
+    shown = read_shown(tmp_path / "table2.json")
     assert list(shown.columns) == ["Method", "", "12+log(O/H)", "z"]
     assert shown.iloc[0].tolist() == ["Paper, published", "σ ale", "0.134", "0.018"]
     assert shown.iloc[3, 1:].tolist() == ["σ epi", "–", "0.003"]
@@ -196,7 +197,7 @@ def test_detectability_shows_the_majority_beside_the_accuracy(tmp_path):
     absent = {"absent": "metallicity is not among the targets"}
     write_json(tmp_path / "d.json", {"photometry-observed": absent, OURS: observed})
     table_detectability(detectability=tmp_path / "d.json", out=tmp_path / "detectability.csv")
-    shown = read_markdown(tmp_path / "detectability.md").set_index("Method")
+    shown = read_shown(tmp_path / "detectability.json").set_index("Method")
     assert list(shown.index) == ["Paper, published", LABELS[OURS], LABELS["photometry-observed"]]
     assert shown.iloc[0]["Accuracy"] == "0.84"
     row = shown.iloc[1]
@@ -216,7 +217,7 @@ def test_the_cost_adds_up_and_names_what_was_not_measured(tmp_path):
         paths.append(tmp_path / f"{facts['stage']}.json")
         write_json(paths[-1], same | {"peak_memory_bytes": 2**30} | facts)
     table_cost(telemetry=paths, out=tmp_path / "cost.csv")
-    shown = read_markdown(tmp_path / "cost.md")
+    shown = read_shown(tmp_path / "cost.json")
     ours = ["VAE", "Lines: photometry (observed colours)", "All trainings"]
     assert list(shown["Training"][:3]) == ours
     assert all("published" in name for name in shown["Training"][3:])
@@ -229,7 +230,7 @@ def test_the_cost_adds_up_and_names_what_was_not_measured(tmp_path):
     # of a GPU whose energy is not known the sum is not known either
     write_json(paths[1], read_json(paths[1]) | {"on_gpu": True})
     table_cost(telemetry=paths, out=tmp_path / "cost.csv")
-    assert list(read_markdown(tmp_path / "cost.md")["GPU energy"][:3]) == ["2 kWh", "–", "–"]
+    assert list(read_shown(tmp_path / "cost.json")["GPU energy"][:3]) == ["2 kWh", "–", "–"]
 
 
 def test_the_baseline_on_the_stamps_has_its_cost_by_name(tmp_path):
@@ -238,7 +239,7 @@ def test_the_baseline_on_the_stamps_has_its_cost_by_name(tmp_path):
     facts |= {"wall_seconds": 60.0, "cpu_seconds": 90.0, "peak_memory_bytes": 2**30}
     write_json(tmp_path / "telemetry.json", facts)
     table_cost(telemetry=[tmp_path / "telemetry.json"], out=tmp_path / "cost.csv")
-    shown = read_markdown(tmp_path / "cost.md")
+    shown = read_shown(tmp_path / "cost.json")
     assert shown.iloc[0][["Training", "Wall time"]].tolist() == [
         "Conditional VAE (baseline)",
         "1 min",
@@ -250,7 +251,7 @@ def test_sample_and_speed(tmp_path):
     stage = {"stage": "select", "came": 1200, "kept": 1190, "dropped": 10} | counts
     write_json(tmp_path / "account.json", {"stages": [stage]})
     table_sample(account=tmp_path / "account.json", out=tmp_path / "sample.csv")
-    shown = read_markdown(tmp_path / "sample.md")
+    shown = read_shown(tmp_path / "sample.json")
     assert shown.iloc[:, 2].tolist() == ["1,200", "7", "3", "1,190", "3"]
 
     timed = {"galaxies": 64, "reading": 1e-4, "encoding": 2e-3, "sampling": 0.03, "total": 0.0321}
@@ -259,14 +260,14 @@ def test_sample_and_speed(tmp_path):
              "training": {"vae": {"wall_seconds": 7200.0}}}  # fmt: skip
     write_json(tmp_path / "speed.json", facts)
     table_speed(speed=tmp_path / "speed.json", out=tmp_path / "speed.csv")
-    shown = read_markdown(tmp_path / "speed.md")
+    shown = read_shown(tmp_path / "speed.json")
     assert shown.iloc[:, 1].tolist() == ["100 µs", "2 ms", "30 ms", "32.1 ms", "2 h"]
     assert shown.iloc[[0, -1], 2].tolist() == ["1 ms", "–"]
     for part in (timed, single):
         part |= {"reading": None, "encoding": None}
     write_json(tmp_path / "speed.json", facts)
     table_speed(speed=tmp_path / "speed.json", out=tmp_path / "speed.csv")
-    assert len(read_markdown(tmp_path / "speed.md")) == 3  # a run without stamps
+    assert len(read_shown(tmp_path / "speed.json")) == 3  # a run without stamps
 
 
 def test_a_file_of_something_else_is_named(tmp_path):
@@ -280,12 +281,32 @@ def test_a_file_of_something_else_is_named(tmp_path):
 def test_markdown_and_latex_hold_any_text(tmp_path):
     table = pd.DataFrame({"M_BH | R²": [r"[N II] α_1 & 5% ± 3 {x} a\b", "−1"]})
     assert re.fullmatch(r"\| M_BH \\\| R² +\|", to_markdown(table).splitlines()[0])
-    (tmp_path / "t.md").write_text(to_markdown(table))
-    assert read_markdown(tmp_path / "t.md").equals(table)
+    assert [line.strip("| ") for line in to_markdown(table).splitlines()] == [
+        r"M_BH \| R²",
+        ":" + "-" * 26,
+        r"[N II] α_1 & 5% ± 3 {x} a\b",
+        "−1",
+    ]
+    write_tables(tmp_path / "t.csv", table, table)
+    assert read_shown(tmp_path / "t.json").equals(table)
     latex = to_latex(table)
     assert r"$M_\mathrm{BH}$ | $R^2$" in latex
     assert r"{[}N II] $\alpha$\_1 \& 5\% $\pm$ 3 \{x\} a\textbackslash{}b \\" in latex
     assert r"$-$1 \\" in latex
+
+
+def test_the_texts_come_back_as_they_are_in_markdown(scores, tmp_path):
+    table1(scores=scores, out=tmp_path / "table1.csv")
+    written = (tmp_path / "table1.md").read_text()
+    assert to_markdown(read_shown(tmp_path / "table1.json")) == written
+    shown = pd.DataFrame([["a", 3, ""], ["b", 5, " "]], columns=["", "n", ""])
+    write_tables(tmp_path / "t.csv", shown, shown)
+    back = read_shown(tmp_path / "t.json")
+    assert list(back.columns) == ["", "n", ""]
+    assert back.to_numpy().tolist() == [["a", "3", ""], ["b", "5", " "]]
+    (tmp_path / "t.json").unlink()
+    with pytest.raises(UserError, match=r"t\.json: no such file"):
+        read_shown(tmp_path / "t.json")
 
 
 def test_columns_of_words_stand_to_the_left():

@@ -5,13 +5,14 @@ import shutil
 import numpy as np
 import pytest
 from astropy.table import Table
+from posterior_files import write_posteriors
 from synthetic_features import COMPUTE, VARIANT, make_features, train
 
 from mgsflow.config.models import Posteriors
 from mgsflow.config.sample import Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import write_table
-from mgsflow.inference.draws import PosteriorSet, read_posterior, write_posteriors
+from mgsflow.inference.draws import PosteriorSet, read_posterior
 from mgsflow.inference.sample_posteriors import sample_posteriors, summarise
 from mgsflow.posterior.posterior import Posterior
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from posterior_files import write_posteriors
 
 from mgsflow.config import Evaluation, Photometry, Selection
 from mgsflow.config.evaluation import Sed
@@ -19,9 +20,9 @@ from mgsflow.evaluation.sed import nested
 from mgsflow.evaluation.sed.compare_speed import compare_speed
 from mgsflow.evaluation.sed.galaxies import choose
 from mgsflow.evaluation.sed.templates import TemplateFitter
-from mgsflow.inference.draws import PosteriorSet, write_posteriors
+from mgsflow.inference.draws import PosteriorSet
 from mgsflow.report.table_sed import table_sed
-from mgsflow.report.writing import read_markdown
+from mgsflow.report.writing import read_shown
 from mgsflow.sky.simulated.population import distance_modulus
 from mgsflow.sky.simulated.seds import YOUNG, sed_grid
 
@@ -293,7 +294,7 @@ def test_times_of_two_processors_have_no_ratio(compared, tmp_path):
     assert result["ratios"] == {} and result["training"]["break_even"] is None
     assert "timed on another, the fits on a processor" in result["remark"]
     table_sed(comparison=compared["out"], out=tmp_path / "t.csv")
-    shown = read_markdown(tmp_path / "t.md")
+    shown = read_shown(tmp_path / "t.json")
     assert shown["Method"].iloc[-1] == result["remark"]
     assert set(shown["Times ours, many"]) == {"–"}
 
@@ -343,7 +344,7 @@ def test_times_of_unequal_draws_are_refused(compared):
 def test_the_table_has_a_row_a_method_and_who_is_told_the_redshift(compared, tmp_path):
     compare_speed(**compared)
     table_sed(comparison=compared["out"], out=tmp_path / "sed.csv")
-    shown = read_markdown(tmp_path / "sed.md").set_index("Method")
+    shown = read_shown(tmp_path / "sed.json").set_index("Method")
     assert shown.index[0] == "bagpipes"
     assert shown.iloc[0].tolist()[:4] == ["1.39 min", "1.39 min", "1.04e+04", "2.09e+03"]
     assert shown.iloc[0, 5].startswith("0.30 / 0.00 / ") and shown.iloc[0, 5].endswith("25%")

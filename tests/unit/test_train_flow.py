@@ -17,7 +17,7 @@ from mgsflow.models.storage import load_tensors
 from mgsflow.training import members as members_module
 from mgsflow.training import telemetry as telemetry_module
 from mgsflow.training.heads import Rows, fit_heads
-from mgsflow.training.members import PHASES, fit_member
+from mgsflow.training.members import PHASES, fit_members
 from mgsflow.training.residuals import divide, training_means
 
 TARGETS = Targets()
@@ -190,7 +190,9 @@ def overfitted(residuals):
         single_flow="affine",
     )
     architecture = Architecture.of(60, ["redshift"], False, flows)
-    return fit_member(overfitting_toy(1500, 1), overfitting_toy(500, 2), architecture, flows, 0)[0]
+    rows = overfitting_toy(1500, 1), overfitting_toy(500, 2)
+    (branch,), _ = fit_members(*rows, architecture, flows, [0])
+    return branch
 
 
 def coverage_and_log_prob(branch, test):
@@ -250,7 +252,7 @@ def chain(galaxies, seed, rho=0.8):
 def test_sampled_metallicity_follows_the_sampled_core():
     flows = Flows(folds=2, patience=8, encoder_hidden=[64], encoding=128, batch_size=256)
     architecture = Architecture.of(2, ["metallicity", "log_sfr"], True, flows)
-    branch, _ = fit_member(chain(1200, 1), chain(400, 2), architecture, flows, 0)
+    (branch,), _ = fit_members(chain(1200, 1), chain(400, 2), architecture, flows, [0])
     inputs = chain(300, 3).inputs
     inputs = inputs[inputs[:, 0] < 1]
     with torch.no_grad():
@@ -273,7 +275,7 @@ def test_in_training_metallicity_is_given_the_true_core(monkeypatch):
     train_rows, held = chain(100, 1), chain(50, 2)
     flows = FLOWS.model_copy(update={"epochs": 2})
     architecture = Architecture.of(2, ["metallicity", "log_sfr"], True, flows)
-    fit_member(train_rows, held, architecture, flows, 0)
+    fit_members(train_rows, held, architecture, flows, [0])
     assert [len(part) for part in seen["flow of core"]] == [2, 2]
     given = torch.cat([part[2][0] for part in seen["flow of metallicity"]])
     targets = torch.cat([train_rows.targets, held.targets])

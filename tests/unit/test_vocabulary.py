@@ -30,7 +30,7 @@ from mgsflow.core.quantities import (
 )
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.report.table1 import table1
-from mgsflow.report.writing import read_markdown
+from mgsflow.report.writing import read_shown
 
 SOURCE = Path(__file__).resolve().parents[2] / "src/mgsflow"
 PROPERTY = r"""
@@ -98,19 +98,19 @@ def test_a_property_of_ones_own_reaches_models_draws_and_catalogue(run):
 
 
 def test_every_table_shows_a_property_of_ones_own(run):
-    first = read_markdown(run / "table1.md").set_index("Method")
+    first = read_shown(run / "table1.json").set_index("Method")
     assert list(first.columns) == ["z", "log M⋆", "log age"]
     published = first.index.str.contains("published")
     assert (first.loc[published, "log age"] == "–").all()
     ours = first.loc[~published & ~first.index.str.startswith("Ceiling"), "log age"]
     assert len(ours) == 3 and (ours != "–").all()
-    second = read_markdown(run / "table2.md")
+    second = read_shown(run / "table2.json")
     assert list(second.columns[2:]) == ["log M⋆", "z", "log age"]  # the paper's order first
     assert (
         second["log age"].tolist()[:2] == ["–", "–"] and "–" not in second["log age"].tolist()[2:]
     )
-    assert "log age" in set(read_markdown(run / "scores.md")["Quantity"])
-    judged = read_markdown(run / "calibration.md")["Quantity"].tolist()
+    assert "log age" in set(read_shown(run / "scores.json")["Quantity"])
+    judged = read_shown(run / "calibration.json")["Quantity"].tolist()
     assert judged == ["z", "log M⋆", "log age", "Core properties, jointly"]
     assert "log age" in (run / "table1.tex").read_text()
 
@@ -146,7 +146,7 @@ def test_what_the_vocabulary_does_not_know_is_shown_by_its_name(tmp_path):
     scores = scores.assign(r2_gain_low=np.nan, r2_gain_high=np.nan)
     write_table(tmp_path / "scores.parquet", scores)
     table1(scores=tmp_path / "scores.parquet", out=tmp_path / "table1.csv")
-    assert list(read_markdown(tmp_path / "table1.md").columns) == ["Method", "z", "unheard_of"]
+    assert list(read_shown(tmp_path / "table1.json").columns) == ["Method", "z", "unheard_of"]
 
 
 def test_targets_stand_in_the_order_of_tables_and_none_is_left_out():

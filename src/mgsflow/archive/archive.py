@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import yaml
 
-from mgsflow.archive.manifest import MANIFEST, digest, format_manifest, is_safe
+from mgsflow.archive.manifest import MANIFEST, format_manifest, is_safe
 from mgsflow.archive.metadata import (
     CONFIG,
     METADATA,
@@ -32,7 +32,7 @@ from mgsflow.archive.metadata import (
 from mgsflow.archive.readme import readme
 from mgsflow.archive.source import licence_year, pins, project, source_files
 from mgsflow.core.errors import UserError
-from mgsflow.core.files import atomic_path
+from mgsflow.core.files import atomic_path, sha256_of
 from mgsflow.core.progress import say, track
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
@@ -142,7 +142,7 @@ def _absent(held: Mapping[str, Path]) -> list[str]:
 
 def _member(name: str, content: Path | _Text) -> Member:
     with content.open("rb") as stream:
-        sha256 = digest(stream)
+        sha256 = sha256_of(stream)
         return Member(name, sha256, stream.tell())
 
 
@@ -155,7 +155,7 @@ def _write_zip(
             content = contents[name]
             info = _zip_entry(name, content)
             with content.open("rb") as stream, packed.open(info, "w") as target:
-                found = digest(stream, copy=target)
+                found = sha256_of(stream, copy=target)
             if found != digests.get(name, found):
                 raise UserError(
                     f"{content}: changed while it was being packed. Let the run end, then repeat."

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import IO
 
 from mgsflow.core.errors import UserError
 
 MANIFEST = "manifest-sha256.txt"
-CHUNK = 1 << 20  # bytes read at once: files may be larger than the memory
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
@@ -30,16 +27,6 @@ def is_safe(name: str) -> bool:
         and ".." not in path.parts
         and path.as_posix() == name
     )
-
-
-def digest(stream: IO[bytes], copy: IO[bytes] | None = None) -> str:
-    """Hexadecimal SHA-256 of what is left in `stream`, which is copied to `copy` on the way."""
-    result = hashlib.sha256()
-    while chunk := stream.read(CHUNK):
-        result.update(chunk)
-        if copy is not None:
-            copy.write(chunk)
-    return result.hexdigest()
 
 
 def format_manifest(digests: Mapping[str, str]) -> str:

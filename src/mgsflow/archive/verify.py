@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from mgsflow.archive.manifest import AGAIN, MANIFEST, digest, is_safe, parse_manifest
+from mgsflow.archive.manifest import AGAIN, MANIFEST, is_safe, parse_manifest
 from mgsflow.core.errors import UserError
+from mgsflow.core.files import sha256_of
 from mgsflow.core.progress import track
 
 # What zipfile raises for bytes that are no longer a zip's: damage can hit any of its fields.
@@ -63,7 +64,7 @@ def _verify(archive: _Archive) -> None:
         listing = "\n".join(f"  {line}" for line in problems)
         raise UserError(f"{archive.path}: not as it was archived:\n{listing}\nTo mend it, {AGAIN}")
     print(f"{archive.path}: {len(expected)} files verified; none is missing, altered or extra")
-    print(f"SHA-256 of {MANIFEST}: {digest(io.BytesIO(data))}")
+    print(f"SHA-256 of {MANIFEST}: {sha256_of(io.BytesIO(data))}")
 
 
 def _manifest(archive: _Archive) -> bytes:
@@ -98,7 +99,7 @@ def _problems(archive: _Archive, expected: dict[str, str]) -> list[str]:
 def _altered(archive: _Archive, name: str, expected: str) -> list[str]:
     try:
         with archive.open(name) as stream:
-            found = digest(stream)
+            found = sha256_of(stream)
     except _DAMAGE as error:
         return [f"altered: {name}, which cannot be read ({error})"]
     return [] if found == expected else [f"altered: {name}"]

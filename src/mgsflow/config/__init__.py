@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError, model_validator
 
 from mgsflow.config.base import Section, setting
 from mgsflow.config.evaluation import Archive, Baselines, Calibration, Evaluation, Oracle, Sed
+from mgsflow.config.explain import explain
 from mgsflow.config.models import Compute, Flows, Posteriors, Vae
 from mgsflow.config.sample import Photometry, Selection, Splits, Stamps, Targets
 from mgsflow.config.sky import Catalogue, Network, Sdss, Simulated
@@ -119,44 +119,5 @@ def parse(model: type[Model], text: str, source: str) -> Model:
     try:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
-        lines = "\n".join(f"  {_explain(item)}" for item in error.errors())
+        lines = "\n".join(f"  {explain(item)}" for item in error.errors())
         raise UserError(f"{source} cannot be used:\n{lines}") from None
-
-
-def _explain(error: dict[str, Any]) -> str:
-    key = ".".join(str(part) for part in error["loc"])
-    value = error["input"]
-    if error["type"] == "extra_forbidden":
-        return f"{key}: no such key. config.yaml lists all keys."
-    if error["type"] == "missing":
-        return f"{key}: missing. Copy it from config.yaml."
-    message = error["msg"].removeprefix("Value error, ")
-    if not key:
-        return message
-    if error["type"] == "value_error" and isinstance(value, (dict, list)):
-        return f"{key}: {message}"  # the message names what is wrong in the section or list
-    return f"{key}: {message}, not {value!r}.{_hint(error['type'], value)}"
-
-
-def _hint(expected: str, value: Any) -> str:
-    """How to write a number that YAML read as text; empty for any other value."""
-    number = _number(value)
-    if number is None:
-        return ""
-    if not expected.startswith("int"):
-        return (
-            f" YAML reads {value} as text: write {number:.1e}, with a decimal point, a sign in "
-            "the exponent and no quotes."
-        )
-    if number.is_integer():
-        return f" This is text: write {number:.0f}, without quotes."
-    return ""
-
-
-def _number(value: Any) -> float | None:
-    """The finite number that a text spells, or None."""
-    try:
-        number = float(value) if isinstance(value, str) else math.nan
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

@@ -12,6 +12,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from mgsflow.config.base import Section, setting
 from mgsflow.core.quantities import QUANTITIES, READABLE
@@ -184,8 +185,9 @@ class Simulated(Section):
         try:
             return check(value)
         except ValidationError as error:
-            words = f"{error.errors()[0]['msg']} ({ADVICE[str(info.field_name)]})"
-            raise ValueError(words) from None
+            first = error.errors()[0]
+            words = f"{first['msg']} ({ADVICE[str(info.field_name)]})"
+            raise PydanticCustomError(first["type"], words) from None
 
     @field_validator("redshift_max")
     @classmethod

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+_CHUNK = 1 << 20  # bytes read at once: files may be larger than the memory
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)\.partial(?P<suffix>(\.[^.]+)?)")
 
 
@@ -89,4 +90,14 @@ def read_json(path: Path) -> Any:
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(stream)
+
+
+def sha256_of(stream: IO[bytes], copy: IO[bytes] | None = None) -> str:
+    """Hexadecimal SHA-256 of what is left in `stream`, which is written to `copy` as it is read."""
+    digest = hashlib.sha256()
+    while chunk := stream.read(_CHUNK):
+        digest.update(chunk)
+        if copy is not None:
+            copy.write(chunk)
+    return digest.hexdigest()

@@ -71,15 +71,6 @@ def job_line(stage: str, version: str) -> str:
     return f"mgsflow {stage} {version} {json.dumps(job_record())}"
 
 
-def read_job_line(log: str) -> dict[str, object]:
-    """The record in a log. ValueError if there is none."""
-    for line in log.splitlines():
-        words = line.split(maxsplit=3)
-        if len(words) == 4 and words[0] == "mgsflow" and words[3].startswith('{"node"'):
-            return json.loads(words[3])
-    raise ValueError("the log holds no record of its job")
-
-
 def _versions() -> dict[str, str]:
     found = {}
     for name in PACKAGES:

@@ -32,3 +32,12 @@ def hash_uniform(ids: np.ndarray, seed: int) -> np.ndarray:
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     mixed ^= mixed >> np.uint64(31)
     return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
+def hash_order(ids: np.ndarray, seed: int, *names: object) -> np.ndarray:
+    """Positions (n,) that bring `ids` (n,) int64 into the order of their hash, equal hashes by id.
+
+    The first k are a random choice that depends on the stage's `names` and on which galaxies there
+    are, not on the order of the rows.
+    """
+    return np.lexsort((ids, hash_uniform(ids, derive_seed(seed, *names))))

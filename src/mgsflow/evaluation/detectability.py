@@ -13,7 +13,8 @@ from mgsflow.core.files import write_json
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import METALLICITY
 from mgsflow.core.seeds import derive_seed
-from mgsflow.evaluation.metrics import bootstrap_interval
+from mgsflow.evaluation.bootstrap import bootstrap
+from mgsflow.evaluation.metrics import auc
 from mgsflow.inference.draws import PosteriorSet, each_variant
 
 SET = "test"
@@ -63,16 +64,6 @@ def balanced_accuracy(measured: np.ndarray, probability: np.ndarray) -> float:
     return float((right[measured].mean() + right[~measured].mean()) / 2)
 
 
-def auc(measured: np.ndarray, probability: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that a measured galaxy ranks above one that is not.
-
-    Ties count half; NaN with one class only.
-    """
-    if measured.all() or not measured.any():
-        return float("nan")
-    return float(sklearn_metrics.roc_auc_score(measured, probability))
-
-
 def brier(measured: np.ndarray, probability: np.ndarray) -> float:
     """Mean squared difference of probability and outcome (Brier 1950); 0 is perfect."""
     return float(np.mean((probability - measured) ** 2))
@@ -118,9 +109,8 @@ def _with_interval(
     evaluation: Evaluation,
     seed: int,
 ) -> dict[str, float | None]:
-    low, high = bootstrap_interval(
-        figure, (measured, probability), evaluation.bootstrap, derive_seed(seed, "detectability")
-    )
-    values = {name: figure(measured, probability), f"{name}_low": low, f"{name}_high": high}
+    own_seed = derive_seed(seed, "detectability")
+    estimate = bootstrap(figure, (measured, probability), evaluation.bootstrap, own_seed)
     # JSON knows no NaN
-    return {key: value if np.isfinite(value) else None for key, value in values.items()}
+    columns = estimate.columns(name)
+    return {key: value if np.isfinite(value) else None for key, value in columns.items()}

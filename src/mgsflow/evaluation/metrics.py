@@ -7,7 +7,6 @@ few galaxies for a figure it is NaN as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,30 +123,17 @@ def photo_z(truth: np.ndarray, prediction: np.ndarray) -> PhotoZ:
     return PhotoZ(_mean(delta), _nmad(delta), _mean(beyond))
 
 
-def bootstrap_interval(
-    statistic: Callable[..., float],
-    arrays: tuple[np.ndarray, ...],
-    resamples: int,
-    seed: int,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Percentile interval of `statistic(*arrays)` (Efron & Tibshirani 1993, chapter 13).
+def auc(positive: np.ndarray, score: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that a positive galaxy scores above one that is not.
 
-    Galaxies, the rows of `arrays`, are drawn with replacement `resamples` times. One seed draws
-    the same rows for every method with as many galaxies, so that methods can be compared.
-    Resamples for which the statistic is NaN do not count; NaN if there are no others.
+    `positive` (n,) bool, `score` (n,). Ties count half (Mann & Whitney 1947). NaN without any of
+    either, or where a score is NaN.
     """
-    rows = len(arrays[0])
-    random = np.random.default_rng(seed)
-    values = []
-    for _ in range(resamples if rows else 0):
-        chosen = random.integers(0, rows, rows)
-        values.append(statistic(*(array[chosen] for array in arrays)))
-    finite = np.asarray(values)[np.isfinite(values)] if values else np.empty(0)
-    if not len(finite):
-        return float("nan"), float("nan")
-    low, high = np.quantile(finite, ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)
+    others, positives = np.sort(score[~positive]), score[positive]
+    if not len(others) or not len(positives) or np.isnan(score).any():
+        return float("nan")
+    below, up_to = (np.searchsorted(others, positives, side) for side in ("left", "right"))
+    return float((below + up_to).mean() / (2 * len(others)))
 
 
 def _complete(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.core.variants import inputs_of, with_inputs
 from mgsflow.evaluation import metrics
+from mgsflow.evaluation.bootstrap import bootstrap
 from mgsflow.evaluation.ceiling import ceiling, target_errors
 from mgsflow.inference.draws import PosteriorSet, each_variant
 from mgsflow.sample.sky_blocks import BY_GALAXY
@@ -175,31 +176,10 @@ def _with_interval(
     seed: int,
     blocks: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """A statistic and its bootstrap interval; one target's galaxies are drawn alike for all.
-
-    With `blocks` (n,), the block of each galaxy, whole blocks are drawn.
-    """
-    drawn, of_drawn = tuple(arrays), statistic
-    if blocks is not None:
-        drawn, of_drawn = _block_bootstrap(statistic, arrays, blocks)
-    low, high = metrics.bootstrap_interval(
-        of_drawn, drawn, evaluation.bootstrap, derive_seed(seed, "scores", target)
-    )
-    return {name: statistic(*arrays), f"{name}_low": low, f"{name}_high": high}
-
-
-def _block_bootstrap(
-    statistic: Callable[..., float], arrays: list[np.ndarray], blocks: np.ndarray
-) -> tuple[tuple[np.ndarray], Callable[[np.ndarray], float]]:
-    """What to draw, the numbers of the blocks, and the statistic of a draw of them."""
-    count, number = np.unique(blocks, return_inverse=True)
-    members = [np.flatnonzero(number == block) for block in range(len(count))]
-
-    def of_drawn(chosen: np.ndarray) -> float:
-        rows = np.concatenate([members[block] for block in chosen])
-        return statistic(*(array[rows] for array in arrays))
-
-    return (np.arange(len(count)),), of_drawn
+    """A statistic and its bootstrap interval; one target's galaxies are drawn alike for all."""
+    own_seed = derive_seed(seed, "scores", target)
+    estimate = bootstrap(statistic, tuple(arrays), evaluation.bootstrap, own_seed, blocks)
+    return estimate.columns(name)
 
 
 def _score_baselines(

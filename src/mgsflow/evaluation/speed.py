@@ -17,7 +17,7 @@ from mgsflow.core.contract import TELEMETRY
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import read_json, write_json
 from mgsflow.core.progress import say, track
-from mgsflow.core.seeds import derive_seed, hash_uniform
+from mgsflow.core.seeds import derive_seed, hash_order
 from mgsflow.core.tables import read_table
 from mgsflow.models.encoders.vae import TrainedVae, load_vae
 from mgsflow.posterior.posterior import Posterior
@@ -179,8 +179,7 @@ def _choose(features: Path, stamps: StampSet | None, count: int, seed: int) -> p
         table = table.assign(row_of_index=rows.reindex(table["objid"]).to_numpy(np.int64))
     if table.empty:
         raise UserError(f"{features}: no test galaxy to time. Give a larger sample.")
-    objid = table["objid"].to_numpy(np.int64)
-    order = np.argsort(hash_uniform(objid, derive_seed(seed, "speed")), kind="stable")
+    order = hash_order(table["objid"].to_numpy(np.int64), seed, "speed")
     return table.iloc[order[:count]].reset_index(drop=True)
 
 

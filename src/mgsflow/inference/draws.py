@@ -11,7 +11,6 @@ import h5py
 import numpy as np
 
 from mgsflow.core.errors import UserError
-from mgsflow.core.files import atomic_path
 
 SETS = ("validation", "test")
 
@@ -147,18 +146,3 @@ def begin_set(
     if detects:
         group.create_dataset("measurable", (n, members), np.float32)
     return group
-
-
-def write_posteriors(path: Path, sets: dict[str, PosteriorSet]) -> None:
-    """Write whole sets, which share targets and variant, to `path`; equal values, equal bytes."""
-    first = next(iter(sets.values()))
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        begin_file(file, first.targets, first.variant)
-        for name, given in sets.items():
-            members, draws = given.draws.shape[1:3]
-            detects = given.measurable is not None
-            group = begin_set(file, name, given.objid, given.truth, members, draws, detects)
-            group["draws"][:] = given.draws
-            group["mean_head"][:] = given.mean_head
-            if given.measurable is not None:
-                group["measurable"][:] = given.measurable

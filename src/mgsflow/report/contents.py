@@ -59,7 +59,7 @@ class Item:
     @property
     def writes(self) -> dict[str, str]:
         """Its files by their suffix, relative to the run's folder; the first is `--out`."""
-        suffixes = {"table": ("csv", "md", "tex"), "figure": ("pdf", "png")}[self.kind]
+        suffixes = {"table": ("csv", "json", "md", "tex"), "figure": ("pdf", "png")}[self.kind]
         return {suffix: f"{self.kind}s/{self.name}.{suffix}" for suffix in suffixes}
 
 

@@ -21,7 +21,7 @@ from mgsflow.core.files import write_text
 from mgsflow.core.quantities import NOTATIONS
 from mgsflow.report.contents import ITEMS
 from mgsflow.report.reading import read_facts
-from mgsflow.report.writing import INTERVAL, read_markdown, text_columns
+from mgsflow.report.writing import INTERVAL, read_shown, text_columns
 
 SKIES = {
     "simulated": "These are results on a <strong>simulated sky</strong>. They show that the "
@@ -63,7 +63,7 @@ def report(
     well. `config` is the run's resolved settings; `encoder` and `flows` are the folders of its
     models: the settings and the versions of the software that trained them stand at the end.
     """
-    bodies = {path.stem: _table(path) for path in shown if path.suffix == ".md"}
+    bodies = {path.stem: _table(path) for path in shown if path.suffix == ".json"}
     bodies |= {path.stem: _figure(path) for path in shown if path.suffix == ".png"}
     strangers = sorted(set(bodies) - set(ITEMS))
     if strangers:
@@ -119,7 +119,7 @@ def _section(item: _Part) -> str:
 
 
 def _table(path: Path) -> str:
-    shown = read_markdown(path)
+    shown = read_shown(path)
     kinds = _kinds(shown)
     head = _cells("th", map(str, shown.columns), kinds)
     rows = "\n".join(_row(row, kinds) for row in shown.to_numpy().tolist())

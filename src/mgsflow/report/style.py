@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
 
-COLUMN, PAGE = 3.4, 7.1  # inches: one column of a two-column journal, and its whole page
+PAGE = 7.1  # inches: the width of a journal's page
 LONGEST = 9.6  # inches: the page's height
 
 # Okabe & Ito's colours (2008), which those see too who do not tell red from green.

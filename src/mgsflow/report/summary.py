@@ -12,7 +12,7 @@ from rich.table import Table
 from mgsflow.core.errors import UserError
 from mgsflow.core.quantities import LINES, short_name
 from mgsflow.report.table_cost import TOTAL
-from mgsflow.report.writing import INTERVAL, MISSING, read_markdown
+from mgsflow.report.writing import INTERVAL, MISSING, read_shown
 
 
 def summary(*, results: Path) -> None:
@@ -24,20 +24,14 @@ def summary(*, results: Path) -> None:
     if not page.is_file():
         raise UserError(f"{page}: no such file. The run is not complete: run snakemake first.")
     console = Console(markup=False, highlight=False)  # "[N II]" is no command
-    table1 = read_markdown(_existing(results / "tables" / "table1.md"))
+    table1 = read_shown(results / "tables" / "table1.json")
     lines = [name for name in map(short_name, LINES) if name in table1]
     properties = [name for name in table1.columns[1:] if name not in lines]
     for title, columns in (("properties", properties), ("emission lines", lines)):
         if columns:
             console.print(_table(table1, columns, f"R² on the test set: {title}"))
-    console.print(_cost(read_markdown(_existing(results / "tables" / "cost.md"))))
+    console.print(_cost(read_shown(results / "tables" / "cost.json")))
     console.print(f"With intervals, and all else: {page.resolve()}", soft_wrap=True)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file. Run snakemake again: it makes what is missing.")
-    return path
 
 
 def _table(shown: pd.DataFrame, columns: list[str], title: str) -> Table:

@@ -10,7 +10,7 @@ import pandas as pd
 from mgsflow.core.quantities import in_table_order, short_name
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_notes, read_table
-from mgsflow.evaluation.metrics import bootstrap_interval
+from mgsflow.evaluation.bootstrap import bootstrap
 from mgsflow.report.writing import MISSING, show, show_interval, write_tables
 
 JOINT = "joint"
@@ -81,9 +81,7 @@ def _widths(part: pd.DataFrame, target: str, seed: int) -> dict[str, float]:
 
 
 def _with_interval(name: str, values: np.ndarray, seed: int) -> dict[str, float]:
-    low, high = bootstrap_interval(lambda v: float(np.mean(v)), (values,), RESAMPLES, seed)
-    mean = float(np.mean(values)) if len(values) else float("nan")
-    return {name: mean, f"{name}_low": low, f"{name}_high": high}
+    return bootstrap(lambda v: float(np.mean(v)), (values,), RESAMPLES, seed).columns(name)
 
 
 def shown(numbers: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Tables as CSV (numbers), Markdown and LaTeX (to be read)."""
+"""Tables as CSV (numbers), and as JSON, Markdown and LaTeX (their texts)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from mgsflow.core.files import atomic_path, write_text
+from mgsflow.core.files import atomic_path, write_json, write_text
+from mgsflow.core.markdown import markdown_table
 from mgsflow.core.quantities import NOTATIONS
+from mgsflow.report.reading import read_facts
 
 MISSING = "–"
 # What is set otherwise in LaTeX, the symbols of quantities first: they hold characters of the rest.
@@ -39,27 +41,36 @@ INTERVAL = re.compile(r"(−?\d+\.\d+) ([+−]\d+\.\d+) ([+−]\d+\.\d+)")
 
 
 def write_tables(out: Path, numbers: pd.DataFrame, shown: pd.DataFrame) -> None:
-    """Write `numbers` to `out`, a .csv, and `shown`, texts, beside it as .md and .tex.
+    """Write `numbers` to `out`, a .csv, and `shown`, texts, beside it as .json, .md and .tex.
 
-    The three files share their stem. The LaTeX is a booktabs tabular to be \\input.
+    The four files share their stem. The JSON is for the report's page (`read_shown`), the LaTeX a
+    booktabs tabular to be \\input.
     """
     with atomic_path(out) as temporary:
         numbers.to_csv(temporary, index=False, float_format="%.6g")
+    write_json(out.with_suffix(".json"), _texts(shown))
     write_text(out.with_suffix(".md"), to_markdown(shown))
     write_text(out.with_suffix(".tex"), to_latex(shown))
 
 
+def read_shown(path: Path) -> pd.DataFrame:
+    """The texts of a table, from its .json. Raises UserError where that cannot be had."""
+    texts = read_facts(path, "columns", "rows")
+    return pd.DataFrame(texts["rows"], columns=texts["columns"])
+
+
+def _texts(shown: pd.DataFrame) -> dict[str, list]:
+    """Every cell as text: `columns`, the head, and `rows`, one list each."""
+    return {
+        "columns": [str(name) for name in shown.columns],
+        "rows": shown.astype(str).to_numpy().tolist(),
+    }
+
+
 def to_markdown(shown: pd.DataFrame) -> str:
     """A Markdown table: columns of text to the left, of numbers centred."""
-    cells = [[str(name) for name in shown.columns], *shown.astype(str).to_numpy().tolist()]
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in cells]
-    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(cells[0]))]
-    rule = [
-        f":{'-' * (width - 1)}" if left else f":{'-' * (width - 2)}:"
-        for width, left in zip(widths, text_columns(shown), strict=True)
-    ]
-    padded = [[cell.ljust(w) for cell, w in zip(row, widths, strict=True)] for row in cells]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [padded[0], rule, *padded[1:]]) + "\n"
+    texts = _texts(shown)
+    return markdown_table(texts["columns"], texts["rows"], text_columns(shown)) + "\n"
 
 
 def text_columns(shown: pd.DataFrame) -> list[bool]:
@@ -67,16 +78,6 @@ def text_columns(shown: pd.DataFrame) -> list[bool]:
     words = re.compile(r"[^\W\d_]|[(\[]\w")  # begins with a letter, or with one in brackets
     columns = shown.astype(str).to_numpy().T
     return [i == 0 or any(words.match(cell) for cell in cells) for i, cells in enumerate(columns)]
-
-
-def read_markdown(path: Path) -> pd.DataFrame:
-    """The texts of a table that `to_markdown` wrote."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = [
-        [cell.strip().replace("\0", "|") for cell in line.replace("\\|", "\0")[1:-1].split("|")]
-        for line in lines
-    ]
-    return pd.DataFrame(rows[2:], columns=rows[0])
 
 
 def to_latex(shown: pd.DataFrame) -> str:

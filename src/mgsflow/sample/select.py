@@ -12,7 +12,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.ledger import Ledger
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import MISSING_IDENTIFIER, QUANTITIES
-from mgsflow.core.seeds import derive_seed, hash_uniform
+from mgsflow.core.seeds import hash_order
 from mgsflow.core.tables import write_table
 from mgsflow.sample.cuts import Cut, cuts_of
 from mgsflow.sky.catalogue import INTEGERS, read_catalogue
@@ -87,20 +87,19 @@ def _choose(table: pd.DataFrame, ledger: Ledger, selection: Selection, seed: int
     """The first `sample_size` galaxies in an order that depends on nothing but who they are.
 
     It is that of a seeded hash of objid; by field, that of a hash of the field, and within a field
-    that of objid: whole fields, but for the last.
+    that of objid's: whole fields, but for the last.
     """
     size = selection.sample_size
     if size is None or len(table) <= size:
         return table
     if selection.sample_by == "field":
         table = _in_a_field(table, ledger)
-    objid = table["objid"].to_numpy()
-    keys = [objid, hash_uniform(objid, derive_seed(seed, "select"))]  # lexsort's last one leads
+    order = hash_order(table["objid"].to_numpy(), seed, "select")
     if selection.sample_by == "field":
-        field = _field_numbers(table)
-        keys += [field, hash_uniform(field, derive_seed(seed, "select", "field"))]
+        field = _field_numbers(table)[order]
+        order = order[hash_order(field, seed, "select", "field")]
     chosen = np.zeros(len(table), dtype=bool)
-    chosen[np.lexsort(keys)[:size]] = True
+    chosen[order[:size]] = True
     return ledger.keep(table, chosen, f"beyond {size} (selection.sample_size)")
 
 

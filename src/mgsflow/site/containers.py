@@ -7,12 +7,12 @@ own, beside its images.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.files import sha256
 
 LOCK = "images.lock"
 FOLDER = "images"
@@ -68,7 +68,7 @@ def _wrong(folder: Path, name: str, built: dict[str, str] | None) -> str:
     changed = _changed(folder, name, built)
     if changed:
         return f"{image}: built from another {' and '.join(changed)} than this checkout's"
-    if digest(image) != built[image.name]:
+    if sha256(image) != built[image.name]:
         return f"{image}: damaged or replaced, its digest is not that of {folder / LOCK}"
     return ""
 
@@ -76,13 +76,9 @@ def _wrong(folder: Path, name: str, built: dict[str, str] | None) -> str:
 def _changed(folder: Path, name: str, built: dict[str, str]) -> list[str]:
     """The files that the image was built from and that are no longer the same."""
     files = {f"{name}.lock", f"{name}.def", *built} - {f"{name}.sif", *_NOT_A_FILE}
-    return sorted(file for file in files if digest(folder / file) != built.get(file))
+    return sorted(file for file in files if _digest(folder / file) != built.get(file))
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal, read by blocks; empty if there is no such file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return ""
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; empty if there is no such file."""
+    return sha256(path) if path.exists() else ""

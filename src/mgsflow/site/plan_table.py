@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mgsflow.config import Settings
+from mgsflow.core.markdown import markdown_table
 from mgsflow.estimate import estimate
 from mgsflow.site.profile import Request, Site
 from mgsflow.stages import RULES
@@ -37,21 +38,20 @@ def plan_table(site: Site) -> str:
         alone = request.rule if request.jobs > 1 or request.rule in hours else ""
         key = (alone, *_cells(request, RULES[request.rule].environment))
         rows.setdefault(key, []).append(request)
-    lines = [_row(COLUMNS), _row(["---"] * len(COLUMNS))]
+    lines = []
     for (_, *cells), requests in rows.items():
         expected = hours.get(requests[0].rule)
         lines.append(
-            _row(
-                [
-                    ", ".join(request.rule for request in requests),
-                    str(sum(request.jobs for request in requests)),
-                    *cells,
-                    "–" if expected is None else f"{expected:.2f}",
-                ]
-            )
+            [
+                ", ".join(request.rule for request in requests),
+                str(sum(request.jobs for request in requests)),
+                *cells,
+                "–" if expected is None else f"{expected:.2f}",
+            ]
         )
     total = sum(request.jobs for request in site.requests)
-    return "\n".join([*lines, _row(["all", str(total), *["–"] * (len(COLUMNS) - 2)])])
+    lines.append(["all", str(total), *["–"] * (len(COLUMNS) - 2)])
+    return markdown_table(COLUMNS, lines)
 
 
 def estimated_hours(settings: Settings, requests: Iterable[Request]) -> dict[str, float]:
@@ -89,7 +89,3 @@ def _cells(request: Request, environment: str) -> list[str]:
 def _position(request: Request) -> int:
     """The order of the DAG, which is that of the stages."""
     return list(RULES).index(request.rule)
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -50,14 +50,6 @@ def fit_members(
     return training.branches, training.curves
 
 
-def fit_member(
-    train: Rows, validation: Rows, architecture: Architecture, flows: Flows, seed: int
-) -> tuple[Branch, dict[str, Curve]]:
-    """An ensemble of one."""
-    (branch,), (curves,) = fit_members(train, validation, architecture, flows, [seed])
-    return branch, curves
-
-
 class _Training:
     """The branches, and how far their training has come."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from mgsflow.config.evaluation import Calibration
 from mgsflow.core.quantities import CORE_PROPERTIES, LINES, PROPERTIES
 from mgsflow.core.seeds import derive_seed, generator
 from mgsflow.evaluation import metrics
+from mgsflow.evaluation.bootstrap import BootstrapOfMeans, Estimate, bootstrap
 from mgsflow.evaluation.calibration import classifier, joint, marginal, verdict
 from mgsflow.evaluation.calibration import proper_scores as scores
 from mgsflow.evaluation.calibration.bands import Kind, band, shares
@@ -20,7 +21,6 @@ from mgsflow.evaluation.calibration.coordinates import (
     copula_log_density,
 )
 from mgsflow.evaluation.calibration.pit import central_coverage, pit
-from mgsflow.evaluation.calibration.resampling import Bootstrap, Estimate
 from mgsflow.evaluation.calibration.verdict_names import ALL, UNDECIDED
 
 Row = dict[str, Any]
@@ -133,9 +133,9 @@ class _Marginal:
         return [self._row(name, mask) for name, mask in self.given.slices.items()]
 
     def _row(self, name: str, mask: np.ndarray) -> Row:
-        bootstrap = Bootstrap(int(mask.sum()), self.settings.bootstrap, self.seed)
-        found = marginal.examine(self.pit[mask], self.given.inputs[mask], bootstrap)
-        skill = bootstrap.function(_skill, self.scores["crps"][mask], self.prior[mask])
+        resamples = BootstrapOfMeans(int(mask.sum()), self.settings.bootstrap, self.seed)
+        found = marginal.examine(self.pit[mask], self.given.inputs[mask], resamples)
+        skill = resamples.function(_skill, self.scores["crps"][mask], self.prior[mask])
         row = {
             "target": self.target,
             "slice": name,
@@ -145,20 +145,20 @@ class _Marginal:
             **skill.columns("crps_skill"),
         }
         for score, values in self.scores.items():
-            row |= bootstrap.mean(values[mask]).columns(score)
+            row |= resamples.mean(values[mask]).columns(score)
         return row | (self._photo_z(mask) if self.target == "redshift" else {})
 
     def _photo_z(self, mask: np.ndarray) -> Row:
         arrays = self.given.truth[mask, 0], self.mean[mask]
         row: Row = {}
-        for figure, value in asdict(metrics.photo_z(*arrays)).items():
-            low, high = metrics.bootstrap_interval(
+        for figure in (field.name for field in fields(metrics.PhotoZ)):
+            estimate = bootstrap(
                 lambda t, p, figure=figure: getattr(metrics.photo_z(t, p), figure),
                 arrays,
                 self.settings.bootstrap,
                 self.seed,
             )
-            row |= Estimate(value, low, high).columns(f"photo_z_{figure}")
+            row |= estimate.columns(f"photo_z_{figure}")
         return row
 
 
@@ -192,10 +192,10 @@ class _Joint:
         return found, scores.energy(others, truth)
 
     def _examine(self, mask: np.ndarray) -> joint.Joint:
-        bootstrap = Bootstrap(int(mask.sum()), self.settings.bootstrap, self.seed)
+        resamples = BootstrapOfMeans(int(mask.sum()), self.settings.bootstrap, self.seed)
         where = Coordinates(*(getattr(self.where, name)[mask] for name in vars(self.where)))
         return joint.examine(
-            self.given.draws[mask], self.given.truth[mask], where, bootstrap, self.random
+            self.given.draws[mask], self.given.truth[mask], where, resamples, self.random
         )
 
     def rows(self) -> list[Row]:
@@ -223,8 +223,8 @@ class _Joint:
         found: joint.Joint,
         classified: classifier.Classified,
     ) -> Row:
-        bootstrap = Bootstrap(int(mask.sum()), self.settings.bootstrap, self.seed)
-        skill = bootstrap.function(_skill, self.scores["energy"][mask], self.prior[mask])
+        resamples = BootstrapOfMeans(int(mask.sum()), self.settings.bootstrap, self.seed)
+        skill = resamples.function(_skill, self.scores["energy"][mask], self.prior[mask])
         pair = found.correlation
         row = {
             "target": self.name,
@@ -245,9 +245,9 @@ class _Joint:
             "classifier_local": classified.local,
         }
         for coverage, level in LEVELS.items():
-            row |= bootstrap.mean(found.tarp < level).columns(coverage)
+            row |= resamples.mean(found.tarp < level).columns(coverage)
         for score, values in self.scores.items():
-            row |= bootstrap.mean(values[mask]).columns(score)
+            row |= resamples.mean(values[mask]).columns(score)
         return row
 
 

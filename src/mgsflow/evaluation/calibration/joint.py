@@ -8,10 +8,10 @@ from itertools import combinations
 import numpy as np
 from scipy import stats
 
+from mgsflow.evaluation.bootstrap import BootstrapOfMeans, Estimate
 from mgsflow.evaluation.calibration.bands import uniformity
 from mgsflow.evaluation.calibration.coordinates import Coordinates
 from mgsflow.evaluation.calibration.pit import pit
-from mgsflow.evaluation.calibration.resampling import Bootstrap, Estimate
 
 _MARGIN = 0.01  # of the truths at either end, outside of which no reference point lies
 
@@ -50,7 +50,7 @@ def examine(
     draws: np.ndarray,
     truth: np.ndarray,
     given: Coordinates,
-    bootstrap: Bootstrap,
+    resamples: BootstrapOfMeans,
     random: np.random.Generator,
 ) -> Joint:
     """Judge the joint `draws` (n, S, T) at `truth` (n, T), without missing values."""
@@ -61,7 +61,7 @@ def examine(
     return Joint(
         tarp=nearer,
         depth=depth,
-        width=bootstrap.function(
+        width=resamples.function(
             lambda m: np.sqrt(m[..., 0] / m[..., 1]), square_draws.mean(axis=1), square_truth
         ),
         p_tarp=uniformity(nearer),

@@ -12,8 +12,8 @@ import numpy as np
 from scipy import stats
 from scipy.special import ndtr, ndtri
 
+from mgsflow.evaluation.bootstrap import BootstrapOfMeans, Estimate, deviation
 from mgsflow.evaluation.calibration.bands import uniformity
-from mgsflow.evaluation.calibration.resampling import Bootstrap, Estimate, deviation
 
 GALAXIES_PER_COEFFICIENT = 8  # fewer, and a regression on the inputs says nothing
 
@@ -43,15 +43,15 @@ class Marginal:
     local_width_r2: float
 
 
-def examine(pit: np.ndarray, inputs: np.ndarray, bootstrap: Bootstrap) -> Marginal:
+def examine(pit: np.ndarray, inputs: np.ndarray, resamples: BootstrapOfMeans) -> Marginal:
     """Judge the `pit` (n,) of one target; `inputs` (n, p) are what the posterior was given."""
     z = ndtri(pit)
     p_bias, p_width = _moments(z)
     p_local, bias_r2, width_r2 = _local(z, inputs)
     return Marginal(
         n=len(z),
-        bias=bootstrap.mean(-z),
-        width=bootstrap.function(lambda m: 1 / np.maximum(deviation(m), 1e-9), z, z**2),
+        bias=resamples.mean(-z),
+        width=resamples.function(lambda m: 1 / np.maximum(deviation(m), 1e-9), z, z**2),
         p_bias=p_bias,
         p_width=p_width,
         p_shape=uniformity(pit),

@@ -1,9 +1,8 @@
-"""Ranks of the truths among their draws, and the Gaussian coordinates in which they are judged."""
+"""Ranks of the truths among their draws."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtri
 
 
 def pit(draws: np.ndarray, truth: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -18,11 +17,6 @@ def pit(draws: np.ndarray, truth: np.ndarray, random: np.random.Generator) -> np
     ties = np.count_nonzero(draws == truth, axis=1)
     uniform = random.uniform(np.finfo(float).tiny, 1, len(draws))
     return (below + uniform * (ties + 1)) / (draws.shape[1] + 1)
-
-
-def probit(values: np.ndarray) -> np.ndarray:
-    """The standard normal's quantiles of `values` in (0, 1): N(0, 1) where these are uniform."""
-    return ndtri(values)
 
 
 def central_coverage(values: np.ndarray, level: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.photometry import magnitude_column
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
-from mgsflow.core.seeds import derive_seed, hash_uniform
+from mgsflow.core.seeds import derive_seed, hash_order
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.models.embedding import (
     common_scale,
@@ -93,8 +93,7 @@ def _read(features: Path, colours: list[str]) -> pd.DataFrame:
 
 def _choose(table: pd.DataFrame, points: int, seed: int) -> pd.DataFrame:
     """At most `points` galaxies, sorted by objid: which ones does not depend on their order."""
-    objid = table["objid"].to_numpy(np.int64)
-    chosen = np.argsort(hash_uniform(objid, derive_seed(seed, "umap")), kind="stable")[:points]
+    chosen = hash_order(table["objid"].to_numpy(np.int64), seed, "umap")[:points]
     return table.iloc[chosen].sort_values("objid").reset_index(drop=True)
 
 

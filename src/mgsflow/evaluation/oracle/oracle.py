@@ -14,7 +14,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
 from mgsflow.core.photometry import magnitude_column, magnitude_columns
 from mgsflow.core.progress import say, track
-from mgsflow.core.seeds import derive_seed, generator, hash_uniform
+from mgsflow.core.seeds import derive_seed, generator, hash_order
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.core.variants import inputs_of
 from mgsflow.evaluation.oracle.compare import Flow, compare
@@ -132,7 +132,7 @@ def _choose(features: Path, posterior: Posterior, oracle: Oracle, seed: int) -> 
     columns = dict.fromkeys([*MAGNITUDES, *posterior.inputs, *posterior.targets])
     table = read_table(features, ["objid", "set", *columns])
     table = table[table["set"] == SET].drop(columns="set")
-    order = np.argsort(hash_uniform(table["objid"].to_numpy(), derive_seed(seed, "oracle")))
+    order = hash_order(table["objid"].to_numpy(), seed, "oracle")
     return table.iloc[order[: oracle.galaxies]].reset_index(drop=True)
 
 

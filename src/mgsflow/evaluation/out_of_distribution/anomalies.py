@@ -20,7 +20,7 @@ from mgsflow.core.photometry import (
 )
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
-from mgsflow.core.seeds import derive_seed, generator, hash_uniform
+from mgsflow.core.seeds import generator, hash_order
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation.out_of_distribution import anomaly_names, kinds
 from mgsflow.evaluation.out_of_distribution.kinds import Sample
@@ -86,8 +86,7 @@ def _choose(
     objid = table.loc[table["set"] == SET, "objid"].to_numpy(np.int64)
     if not len(objid):
         raise UserError(f"{features}: no galaxy in the test set. Enlarge the sample.")
-    order = np.argsort(hash_uniform(objid, derive_seed(seed, "anomalies")), kind="stable")
-    objid = objid[order[:count]]
+    objid = objid[hash_order(objid, seed, "anomalies")[:count]]
     rows = read_table(selected).set_index("objid").reindex(objid).reset_index()
     pixels, bands, scale = None, (), float("nan")
     if index is not None:

@@ -15,7 +15,8 @@ from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.evaluation.metrics import bootstrap_interval
+from mgsflow.evaluation.bootstrap import bootstrap
+from mgsflow.evaluation.metrics import auc
 from mgsflow.evaluation.out_of_distribution.anomaly_names import TEST_SET
 from mgsflow.models.encoders.vae import TrainedVae, load_vae
 from mgsflow.models.storage import read_description
@@ -182,9 +183,8 @@ def _judge(
         row |= {"n": len(part), "n_test": len(test)}
         own_seed = derive_seed(seed, "out-of-distribution", variant, name)
         for figure, function in FIGURES.items():
-            paired = _of_pairs(function)
-            low, high = bootstrap_interval(paired, arrays, evaluation.bootstrap, own_seed)
-            row |= {figure: paired(*arrays), f"{figure}_low": low, f"{figure}_high": high}
+            estimate = bootstrap(_of_pairs(function), arrays, evaluation.bootstrap, own_seed)
+            row |= estimate.columns(figure)
         yield row
 
 
@@ -208,18 +208,6 @@ def _of_pairs(figure: Callable[..., float]) -> Callable[..., float]:
         return figure(anomalous, *joined)
 
     return paired
-
-
-def auc(anomalous: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that an anomaly scores above a test galaxy.
-
-    Ties count half (Mann & Whitney 1947); NaN without any of either, or where a score is NaN.
-    """
-    test, anomalies = np.sort(score[~anomalous]), score[anomalous]
-    if not len(test) or not len(anomalies) or np.isnan(score).any():
-        return float("nan")
-    below, up_to = (np.searchsorted(test, anomalies, side) for side in ("left", "right"))
-    return float((below + up_to).mean() / (2 * len(test)))
 
 
 def _share(flagged: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mgsflow.core.errors import UserError
 from mgsflow.core.photometry import error_columns, magnitude_columns
-from mgsflow.core.seeds import derive_seed, hash_uniform
+from mgsflow.core.seeds import hash_order
 from mgsflow.core.surveys import SDSS
 from mgsflow.core.tables import read_table
 from mgsflow.sample.kcorrection import ab_magnitudes, with_calibration
@@ -58,8 +58,7 @@ def choose(features: Path, selected: Path, asinh_to_ab: bool, seed: int) -> Obse
             f"{features}: no test galaxy has all of {', '.join(bands)} with their errors and a "
             f"redshift in {selected}. Enlarge the sample, or set sed.galaxies to 0."
         )
-    objid = table["objid"].to_numpy(np.int64)
-    order = np.argsort(hash_uniform(objid, derive_seed(seed, "fit-sed")), kind="stable")
+    order = hash_order(table["objid"].to_numpy(np.int64), seed, "fit-sed")
     return _observed(table.iloc[order], magnitudes, errors, asinh_to_ab)
 
 

@@ -15,7 +15,6 @@ Array = NDArray[np.float64]
 COSMOLOGY = FlatLambdaCDM(H0=70.0, Om0=0.3)
 SOLAR_ABUNDANCE = 8.69  # 12 + log(O/H) of the Sun, Allende Prieto et al. 2001
 CASE_B_HALPHA_HBETA = 2.86  # Osterbrock & Ferland 2006, 10^4 K, 100 cm^-3
-NII_6584_SHARE = 0.75  # of the [N II] doublet in its 6584 line: the ratio of 3 is atomic physics
 STAR_TO_GAS_REDDENING = 0.44  # E(B-V) of stars to that of the gas, Calzetti et al. 2000
 LATE_TYPE_LOG_MASS = np.log10(3.98e10)  # M0 of Shen et al. 2003, Table 1
 # Peng et al. 2010 count red galaxies. Some are red by dust and still form stars: what is left is
