@@ -232,9 +232,9 @@ def report(found: Overhead, run: Run) -> str:
                 if lost
                 else []
             ),
-            f"  Snakemake: {snakemake:.1f} s ({snakemake / found.wall:.1%}), the time saved if each "
-            f"job started as soon as its inputs and cores are free; {found.before:.1f} s of it "
-            "before the first job",
+            f"  Snakemake: {snakemake:.1f} s ({snakemake / found.wall:.1%}), the time saved if "
+            "each job started as soon as its inputs and cores are free; "
+            f"{found.before:.1f} s of it before the first job",
             f"  Starting processes: {processes:.1f} s ({processes / found.wall:.1%}), the "
             "interpreter and imports of each job",
             f"  Overhead (sum): {found.share:.1%} of the wall time; goal: at most {GOAL:.0%}",
