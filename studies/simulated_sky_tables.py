@@ -12,13 +12,13 @@ COLOURS = ("u − g", "g − r", "r − i", "i − z")
 
 def markdown(result: dict[str, Any]) -> str:
     parts = [
-        "**Median colours, simulated minus real (held-out half), mag; ± the real median's error.**",
+        "**Median colours, simulated − real (held-out half), ± error of the real median [mag].**",
         colour_table(result["colours"]["held_out"]),
-        "**Half widths of the colours (16th to 84th percentile), real / simulated, mag.**",
+        "**Half-widths of the colours (16th to 84th percentile), real / simulated [mag].**",
         width_table(result["colours"]["held_out"]),
         "**Redshifts.**",
         redshift_table(result),
-        "**RESOLVE / simulated galaxies of the same masses: median (half width).**",
+        "**RESOLVE / simulated galaxies of the same masses: median (half-width).**",
         nearby_table(result["nearby"]),
         "**R² of gradient boosting on the simulated photometry, by target.**",
         target_table(result["targets"]),
@@ -35,7 +35,7 @@ def width_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _by_redshift(rows: list[dict[str, Any]], cell: Any) -> str:
-    lines = [table_row(["z", "real", "simulated", *COLOURS]), rule(7)]
+    lines = [table_row(["z", "real galaxies", "simulated galaxies", *COLOURS]), rule(7)]
     for (low, high), group in groupby(rows, key=lambda row: (row["low"], row["high"])):
         of_colour = {row["colour"]: row for row in group}
         counts = next(iter(of_colour.values()))
@@ -55,13 +55,13 @@ def redshift_table(result: dict[str, Any]) -> str:
     for name, value in result["redshifts"]["distance"].items():
         lines.append(table_row([f"Kolmogorov–Smirnov D of z, {name}", f"{value:.3f}"]))
     for name, row in result["redshift_r2"].items():
-        label = f"R² of z from ugriz, {name.replace('_', ' ')} ({row['galaxies']} galaxies a side)"
+        label = f"R² of z from ugriz, {name.replace('_', ' ')} ({row['galaxies']} galaxies each)"
         lines.append(table_row([label, f"real {row['real']:.3f} ± {row['real_scatter']:.3f}, "
             f"simulated {row['simulated']:.3f} ± {row['simulated_scatter']:.3f}"]))  # fmt: skip
     apart = result["told_apart"]
     lines.append(table_row(["AUC of a classifier, simulated against held out (photometry and z)",
                             f"{apart['held_out']:.3f}"]))  # fmt: skip
-    lines.append(table_row(["the same, the real halves against each other",
+    lines.append(table_row(["AUC of a classifier, one real half against the other",
                             f"{apart['real halves']:.3f}"]))  # fmt: skip
     return "\n".join(lines)
 
@@ -70,8 +70,9 @@ def nearby_table(nearby: dict[str, Any]) -> str:
     bins = nearby["bins"]
     head = [f"log M⋆ {row['low']:.1f}–{row['high']:.1f}" for row in bins]
     lines = [table_row(["", *head, "D"]), rule(len(bins) + 2)]
-    plain = [("galaxies", "galaxies", "{:d}"), ("forming", "share above 10⁻¹¹ yr⁻¹", "{:.2f}"),
-             ("clear", "share with four clear lines", "{:.2f}")]  # fmt: skip
+    plain = [("galaxies", "galaxies", "{:d}"),
+             ("forming", "fraction with SFR/M⋆ above 10⁻¹¹ yr⁻¹", "{:.2f}"),
+             ("clear", "fraction with S/N ≥ 3 in all four lines", "{:.2f}")]  # fmt: skip
     for key, label, form in plain:
         cells = [
             f"{form.format(r['real'][key])} / {form.format(r['simulated'][key])}" for r in bins
@@ -80,7 +81,7 @@ def nearby_table(nearby: dict[str, Any]) -> str:
     for key in ("star-forming", "composite", "AGN"):
         cells = [f"{r['real']['bpt'][key]:.2f} / {r['simulated']['bpt'][key]:.2f}" for r in bins]
         lines.append(table_row([f"BPT: {key}", *cells, ""]))
-    measured = [("log_sfr", "log SFR of those above"), ("n2", "log [N II]/Hα"),
+    measured = [("log_sfr", "log SFR, if SFR/M⋆ is above 10⁻¹¹ yr⁻¹"), ("n2", "log [N II]/Hα"),
                 ("o3", "log [O III]/Hβ"), ("metallicity", "12+log(O/H), O3N2")]  # fmt: skip
     for key, label in measured:
         cells = [
