@@ -168,9 +168,9 @@ def markdown(result: dict[str, Any]) -> str:
     for method, name in METHODS.items():
         add(name, every, "r2", method)
     for method in ("flow", "head"):
-        add(f"{METHODS[method]}, less extra trees", every, "gain", method)
+        add(f"{METHODS[method]}, minus extra trees", every, "gain", method)
     shares = [" / ".join(f"{100 * share:.0f}%" for share in row["coverage"]) for row in every]
-    lines.append("| " + " | ".join(["68 / 95% intervals of the flow hold", *shares]) + " |")
+    lines.append("| " + " | ".join(["Coverage of the flow's 68 / 95% intervals", *shares]) + " |")
     return "\n".join(lines)
 
 
