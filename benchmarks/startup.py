@@ -100,8 +100,10 @@ def _advise_out_of_the_cache() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
-    parser.add_argument("--tiny", action="store_true", help="one start each, of one stage")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--tiny", action="store_true", help="test the benchmark with one start each, of one stage"
+    )
     args = parser.parse_args()
     repeats = 1 if args.tiny else REPEATS
     result = {

@@ -1,4 +1,4 @@
-"""The tables of docs/real-data.md as Markdown, from the JSON of photometric_redshift.py."""
+"""Tables of docs/real-data.md as Markdown, from the JSON file of photometric_redshift.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of docs/simulated-sky.md as Markdown, from the JSON of studies/simulated_sky.py."""
+"""Tables of docs/simulated-sky.md as Markdown, from the JSON file of studies/simulated_sky.py."""
 
 from __future__ import annotations
 
