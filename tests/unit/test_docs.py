@@ -18,6 +18,7 @@ SPAN = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"\bmgsflow +([a-z][a-z0-9-]*|[A-Z]+)")
 MODULE = re.compile(r"^mgsflow(?:\.\w+)+")
+SECTION = re.compile(r'docs/([\w-]+\.md), "([^"]+)"')
 SCRIPT = re.compile(r"\bpython (?:-m pytest (?:-\w )*)?((?:benchmarks|studies|tests)/[\w/]+\.py)")
 
 
@@ -88,6 +89,18 @@ def _exists(name: str) -> bool:
             value = getattr(value, part)
         return True
     return False
+
+
+def test_sections_that_messages_name_exist():
+    """Messages of the package point to a page and the title of a section in it."""
+    named = [
+        found
+        for module in (REPOSITORY / "src").rglob("*.py")
+        for found in SECTION.findall(_text(module))
+    ]
+    assert ("hpc.md", "No internet on compute nodes") in named
+    for page, title in named:
+        assert f"## {title}\n" in _text(REPOSITORY / "docs" / page), f"{page}: {title}"
 
 
 def test_what_the_pages_name_is_found():
