@@ -1,9 +1,10 @@
-"""Where the time of a run went: by rule, and what was no rule's work. For docs/demo.md.
+"""Print where the time of a run went, by rule, and its overhead. For docs/demo.md.
 
     python benchmarks/budget.py results/demo
 
-The table is of Snakemake's benchmark files; the overhead, defined in dag_overhead.py, of its
-records of the run, and of what a process of each stage takes to start, measured on the spot.
+The table comes from Snakemake's benchmark files. The overhead, defined in dag_overhead.py, comes
+from Snakemake's records of the run and from the start-up time of a process of each stage, which is
+measured when this script runs.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def budget(results: Path) -> pd.DataFrame:
     )
 
 
-def told_overhead(results: Path) -> str:
-    """The overhead of the run that made `results`, in words."""
+def overhead_text(results: Path) -> str:
+    """The overhead of the run that made `results`, as text."""
     run = last_run(results.resolve().parents[1])
     stages = sorted({job.stage for job in run.jobs if job.stage in STAGES})
     seconds = {name: found["cpu_seconds"] for name, found in starts(stages, 2).items()}
@@ -57,4 +58,4 @@ if __name__ == "__main__":
     table = budget(Path(sys.argv[1]))
     print(to_markdown(table))
     print(f"Sum: {table['Seconds, all jobs'].sum():.0f} s\n")
-    print(told_overhead(Path(sys.argv[1])))
+    print(overhead_text(Path(sys.argv[1])))

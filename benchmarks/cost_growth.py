@@ -1,13 +1,14 @@
-"""How CPU time and memory of every stage grow with the number of galaxies.
+"""Measure how CPU time and memory of every stage grow with the number of galaxies.
 
     python benchmarks/cost_growth.py --set photometry --galaxies 1000 10000 100000
     python benchmarks/cost_growth.py --set images --galaxies 1000 5000 20000
 
-Runs the whole DAG by Snakemake on simulated skies of so many galaxies, one job of one thread at a
-time, and takes each command's CPU time and peak memory from the system (metered.py). Trainings end
-after a fixed number of epochs, so that work grows with the galaxies alone; what has a fixed number
-of galaxies by its settings (oracle, SED fitting) is left out. Results join those of the same
-machine, commit and settings that --out has; a size measured again replaces its former result.
+Runs the whole DAG by Snakemake on simulated skies with these numbers of galaxies, one job of one
+thread at a time, and takes each command's CPU time and peak memory from the system (metered.py).
+Trainings end after a fixed number of epochs, so that the work grows with the galaxies alone. Stages
+whose settings fix the number of galaxies (oracle, SED fitting) are left out. Results are added to
+those of the same machine, commit and settings in --out; a size that is measured again replaces its
+former result.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from mgsflow.core.machine import processor
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULT = Path(__file__).parent / "results" / "cost_growth.json"
 RUN = "growth"
-# What runs of one table have in common, and in words
+# What all runs of one table have in common, and its name in messages
 _ALIKE = {
     "machine": "machine",
     "commit": "commit",
@@ -47,7 +48,7 @@ _ALIKE = {
 STARTS = 3  # measurements of a stage's start, of which the shortest counts
 _SHARD = 1000  # galaxies of a job that cuts stamps
 
-# Epochs are few and fixed (patience as long as they are), all else is the paper's or the demo's.
+# Few epochs, of a fixed number (patience is as long); all else as in the paper or in the demo.
 COMMON: dict[str, Any] = {
     "run": RUN,
     "sky": "simulated",
@@ -62,7 +63,7 @@ COMMON: dict[str, Any] = {
         "conditional_vae": {"binning": 2, "epochs": 2},
     },
     "oracle": {"galaxies": 0},
-    # fixed numbers of galaxies, which the smallest run has as well
+    # fixed numbers of galaxies, available in the smallest run as well
     "evaluation": {"anomalies": 50, "speed_galaxies": 64, "speed_draws": 200},
     "compute": {"vae_threads": 1, "flow_threads": 1, "stamp_threads": 1, "threads": 1},
 }
@@ -78,7 +79,7 @@ SETS: dict[str, dict[str, Any]] = {
         "flows": {"variants": ["images_photometry-observed"]},
     },
 }
-# A few galaxies and small networks: whether the benchmark still runs.
+# Few galaxies and small networks, to test that the benchmark runs.
 TINY: dict[str, Any] = {
     "stamps": {"size": 64},
     "vae": {"latent": 8, "channels": [4, 8, 16]},
@@ -89,7 +90,7 @@ TINY: dict[str, Any] = {
 
 
 def joined(base: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the settings of `others` over it, section by section."""
+    """`base` overridden by the settings of `others`, section by section."""
     result = dict(base)
     for key, value in (pair for other in others for pair in other.items()):
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
@@ -98,12 +99,12 @@ def joined(base: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(name: str, tiny: bool) -> dict[str, Any]:
-    """The settings that the runs of the set `name` have in common."""
+    """The settings that all runs of the set `name` have in common."""
     return joined(COMMON, SETS[name], TINY if tiny else {})
 
 
 def overlay(name: str, galaxies: int, tiny: bool) -> dict[str, Any]:
-    """The settings of a run of the set `name`: shards of one size, whatever the number."""
+    """The settings of a run of the set `name`: shards of one size, whatever their number."""
     settings = settings_of(name, tiny)
     if name == "images":
         settings = joined(settings, {"stamps": {"shards": max(1, galaxies // _SHARD)}})
@@ -113,7 +114,7 @@ def overlay(name: str, galaxies: int, tiny: bool) -> dict[str, Any]:
 def measure(
     name: str, galaxies: int, tiny: bool, scratch: Path | None, until: list[str]
 ) -> dict[str, Any]:
-    """One run in a folder of its own, which is removed: what every stage's jobs took."""
+    """The cost of every stage in one run, made in a folder of its own that is then removed."""
     with tempfile.TemporaryDirectory(prefix="growth-", dir=scratch) as made:
         folder = Path(made)
         record, settings = folder / "record.jsonl", folder / "overlay.yaml"
@@ -144,12 +145,12 @@ def measure(
 
 
 def machine_here() -> dict[str, Any]:
-    """What a run's times depend on."""
+    """The machine, on which the times of a run depend."""
     return machine(torch.device("cpu")) | {"threads": 1, "processor": processor()}
 
 
 def commit_of(repository: Path) -> str | None:
-    """The commit of the working tree, with `-dirty` if that has changes; None outside of git."""
+    """The commit of the working tree, with `-dirty` if it has changes; None outside of git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         told = subprocess.run(command, cwd=repository, capture_output=True, text=True)
@@ -159,7 +160,7 @@ def commit_of(repository: Path) -> str | None:
 
 
 def _copy_source(folder: Path) -> None:
-    """The repository as it is now: edits during a long run would make later jobs other ones."""
+    """Copy the repository as it is now, so that edits during a long run do not change its jobs."""
     ignore = shutil.ignore_patterns("__pycache__", "images", "*.egg-info")
     for part in SOURCE:
         source = REPOSITORY / part
@@ -170,7 +171,7 @@ def _copy_source(folder: Path) -> None:
 
 
 def _put_before_the_command(folder: Path, source: Path, record: Path) -> None:
-    """A command `mgsflow` in `folder` that measures the one of `source`."""
+    """Write a command `mgsflow` to `folder` that measures the one of `source`."""
     folder.mkdir()
     command = [*meter(record), sys.executable, "-m", "mgsflow.cli"]
     launcher = folder / "mgsflow"
@@ -181,7 +182,7 @@ def _put_before_the_command(folder: Path, source: Path, record: Path) -> None:
 
 
 def by_stage(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """All jobs of a stage: their CPU and wall seconds summed, the largest of their memories."""
+    """For all jobs of each stage: the sum of CPU and wall seconds, the largest memory."""
     jobs = defaultdict(list)
     for record in records:
         words = record["command"]
@@ -201,10 +202,10 @@ def _together(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def with_run(former: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
-    """`former` with `run` in the place of the one of as many galaxies, by their numbers.
+    """`former` with `run` replacing the run with the same number of galaxies, sorted by number.
 
-    Runs of another machine, commit, settings or last rule are left out, which stderr tells: a line
-    through their times says nothing. Starts, measured with them, go with them.
+    Runs of another machine, commit, settings or last rule are left out, because a line through
+    their times has no meaning; stderr says so. Start-up times measured with them are left out too.
     """
     others = [each for each in former.get("runs", []) if each["galaxies"] != run["galaxies"]]
     strange = {each["galaxies"]: _differences(each, run) for each in others}
@@ -219,7 +220,7 @@ def with_run(former: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _differences(former: dict[str, Any], run: dict[str, Any]) -> str:
-    """What keeps two runs from one table, in words; empty if nothing does."""
+    """Why two runs cannot share a table, as text; empty if they can."""
     return " and ".join(
         f"it is of another {words}, {former.get(key)}, not {run[key]}"
         for key, words in _ALIKE.items()
@@ -228,7 +229,7 @@ def _differences(former: dict[str, Any], run: dict[str, Any]) -> str:
 
 
 def _rows(path: Path) -> int | None:
-    """Galaxies with features; None if the run ended before."""
+    """Number of galaxies with features; None if the run ended before that."""
     return pq.read_metadata(path).num_rows if path.exists() else None
 
 
@@ -236,12 +237,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", choices=list(SETS), required=True)
     parser.add_argument("--galaxies", type=int, nargs="+", required=True)
-    parser.add_argument("--out", type=Path, default=RESULT, help="JSON to write or to add to")
+    parser.add_argument("--out", type=Path, default=RESULT, help="JSON file to write or to add to")
     parser.add_argument(
-        "--scratch", type=Path, help="folder for the runs: 10 GB with 20,000 stamps"
+        "--scratch", type=Path, help="folder for the runs (10 GB with 20,000 stamps)"
     )
-    parser.add_argument("--until", nargs="*", default=[], help="rules to end with, not all")
-    parser.add_argument("--tiny", action="store_true", help="small networks and few draws")
+    parser.add_argument("--until", nargs="*", default=[], help="last rules to run (default: all)")
+    parser.add_argument(
+        "--tiny", action="store_true", help="test the benchmark with small networks and few draws"
+    )
     args = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"

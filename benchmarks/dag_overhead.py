@@ -1,16 +1,17 @@
-"""What a run's wall time holds beside the work of its rules.
+"""Split the wall time of a run into the work of its rules and overhead.
 
-The jobs are those of one Snakemake run: their beginnings and ends, inputs and outputs lie in
-.snakemake/metadata, the run's own in .snakemake/log. Three wall times are compared:
+The jobs are those of one Snakemake run. .snakemake/metadata records their start and end times,
+inputs and outputs, and .snakemake/log those of the run. Three wall times are compared:
 
-- the run's own;
-- that of the same jobs with each started as soon as its inputs are there and its cores are free, in
-  the order in which they were started (list scheduling): the difference is Snakemake's, which reads
-  the rules, makes the DAG, chooses jobs and looks after files;
-- that of these jobs without the start of their processes, interpreter and imports: the rules' work.
+- the wall time of the run;
+- that of the same jobs, each started as soon as its inputs exist and its cores are free, in the
+  order in which they were started (list scheduling). The difference is the time of Snakemake, which
+  reads the rules, makes the DAG, chooses jobs and manages files;
+- that of these jobs without the start of their processes (interpreter and imports): the work of the
+  rules.
 
-Cores that are idle because the next job waits for another's output are in all three, and are no
-overhead: no way of running these jobs in this order has fewer.
+Cores that are idle because the next job waits for another's output are part of all three times and
+are not counted as overhead: no schedule of these jobs in this order has fewer.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _ELAPSED = re.compile(r"^Elapsed time: (?:(\d+) days?, )?(\d+):(\d+):([\d.]+)$",
 _CORES = re.compile(r"^Provided cores: (\d+)", re.MULTILINE)
 _STEPS = re.compile(r"^(\d+) of \1 steps \(100%\) done", re.MULTILINE)
 _THREADS = re.compile(r"--threads (\d+)")
-# Rules whose threads their command has in the settings of `compute`, and under which name
+# Stages whose number of threads is in the settings of `compute`, and its key there
 _OWN_THREADS = {
     "train-vae": "vae_threads",
     "encode": "vae_threads",
@@ -45,7 +46,7 @@ _OWN_THREADS = {
 
 @dataclass(frozen=True)
 class Job:
-    """A job that ran: seconds of its beginning and end since 1970, the files it read and wrote."""
+    """A finished job: start and end in seconds since 1970, the files that it read and wrote."""
 
     stage: str
     start: float
@@ -61,10 +62,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """One call of Snakemake: beginning (seconds since 1970), wall seconds, cores, jobs.
+    """One call of Snakemake: start (seconds since 1970), wall seconds, cores, jobs.
 
-    `planned` is how many jobs it ran; those of which a later run wrote the files anew are not among
-    `jobs` any more.
+    `planned` is the number of jobs that it ran. `jobs` lacks those whose files a later run has
+    written again.
     """
 
     start: float
@@ -76,7 +77,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Overhead:
-    """Wall seconds of a run, and what they would be without Snakemake, and without starts too."""
+    """Wall seconds of a run; without Snakemake; and without the starts of processes too."""
 
     wall: float
     scheduled: float
@@ -87,14 +88,14 @@ class Overhead:
 
     @property
     def share(self) -> float:
-        """Of the wall time, what is not the rules' own work."""
+        """Fraction of the wall time that is not the work of the rules."""
         return (self.wall - self.work) / self.wall
 
 
 def last_run(folder: Path) -> Run:
-    """The run of most jobs among those whose logs and records are in `folder`/.snakemake.
+    """The run with the most jobs among those whose logs and records are in `folder`/.snakemake.
 
-    Raises ValueError where there is none that has come to its end.
+    Raises ValueError if no run has come to its end.
     """
     jobs = read_jobs(folder / ".snakemake" / "metadata")
     found = [run for log in _logs(folder) if (run := _run(log, jobs)) and run.jobs]
@@ -121,7 +122,7 @@ def _run(log: Path, jobs: list[Job]) -> Run | None:
 
 
 def read_jobs(folder: Path) -> list[Job]:
-    """All jobs of which Snakemake keeps a record in `folder`, in the order of their beginnings."""
+    """All jobs of which Snakemake keeps a record in `folder`, in the order of their starts."""
     found: dict[tuple, list[tuple[str, dict]]] = {}
     for path in folder.rglob("*"):
         if path.is_file():
@@ -133,7 +134,7 @@ def read_jobs(folder: Path) -> list[Job]:
 
 
 def _output(path: Path) -> str:
-    """The file that a record is of: its name is the path in base64, in pieces if that is long."""
+    """The file of a record, whose name is the file's path in base64, in pieces if it is long."""
     name = "".join(part.removeprefix("@") for part in path.parts)
     return base64.urlsafe_b64decode(name).decode()
 
@@ -151,7 +152,7 @@ def _job(files: list[tuple[str, dict]]) -> Job:
 
 
 def stage_of(rule: str) -> str:
-    """The command of a rule: the longest with which its name begins (figure2a: figure2)."""
+    """The command of a rule: the longest one that its name begins with (figure2a: figure2)."""
     name = rule.replace("_", "-")
     return max((stage for stage in STAGES if name.startswith(stage)), key=len, default=rule)
 
@@ -166,7 +167,7 @@ def _threads(command: str) -> int:
 
 
 def overhead(run: Run, starts: dict[str, float]) -> Overhead:
-    """Compare the run's wall time with that of its jobs alone; `starts` are seconds by stage."""
+    """Compare the wall time of the run with that of its jobs; `starts` has seconds by stage."""
     lighter = [
         replace(job, start=min(job.end, job.start + starts.get(job.stage, 0.0))) for job in run.jobs
     ]
@@ -183,8 +184,8 @@ def overhead(run: Run, starts: dict[str, float]) -> Overhead:
 def makespan(jobs: list[Job], cores: int) -> float:
     """Wall seconds of `jobs` on `cores` by list scheduling in their order, without any delay.
 
-    A job starts as soon as the jobs that write its inputs have ended and its cores are free; of
-    several the first in the list, and a later one goes ahead where the first does not fit.
+    A job starts as soon as the jobs that write its inputs have ended and its cores are free. Of
+    several such jobs the first in the list starts; if it does not fit, a later one starts instead.
     """
     waiting, needs = list(range(len(jobs))), _needs(jobs)
     running: dict[int, float] = {}
@@ -205,7 +206,7 @@ def makespan(jobs: list[Job], cores: int) -> float:
 
 
 def _needs(jobs: list[Job]) -> list[set[int]]:
-    """For each job the numbers of those that write one of its inputs, or a folder it lies in."""
+    """For each job, the numbers of the jobs that write one of its inputs or a folder of it."""
     writer = {output: number for number, job in enumerate(jobs) for output in job.outputs}
 
     def writers(job: Job) -> Iterator[int]:
@@ -218,7 +219,7 @@ def _needs(jobs: list[Job]) -> list[set[int]]:
 
 
 def report(found: Overhead, run: Run) -> str:
-    """The overhead in words, with its definition."""
+    """The overhead as text, with its definition."""
     lost = run.planned - len(run.jobs)
     snakemake, processes = found.wall - found.scheduled, found.scheduled - found.work
     idle = found.cores * found.scheduled - found.busy
@@ -227,16 +228,16 @@ def report(found: Overhead, run: Run) -> str:
             f"Wall time: {found.wall:.1f} s on {found.cores} cores, {run.planned} jobs of "
             f"{found.busy:.0f} core-seconds",
             *(
-                [f"  {lost} jobs have no record any more: the overhead is too large"]
+                [f"  {lost} jobs have no record any more: the overhead is overestimated"]
                 if lost
                 else []
             ),
-            f"  Snakemake: {snakemake:.1f} s ({snakemake / found.wall:.1%}), what the same jobs "
-            f"would not take if each started once its inputs and cores are free; "
+            f"  Snakemake: {snakemake:.1f} s ({snakemake / found.wall:.1%}), the time saved if "
+            "each job started as soon as its inputs and cores are free; "
             f"{found.before:.1f} s of it before the first job",
-            f"  Starting processes: {processes:.1f} s ({processes / found.wall:.1%}), interpreter "
-            "and imports of each job, by themselves",
-            f"  Overhead, both: {found.share:.1%} of the wall time; goal: at most {GOAL:.0%}",
-            f"  Not counted: {idle:.0f} core-seconds idle where jobs wait for others' outputs",
+            f"  Starting processes: {processes:.1f} s ({processes / found.wall:.1%}), the "
+            "interpreter and imports of each job",
+            f"  Overhead (sum): {found.share:.1%} of the wall time; goal: at most {GOAL:.0%}",
+            f"  Not counted: {idle:.0f} core-seconds idle while jobs wait for others' outputs",
         ]
     )

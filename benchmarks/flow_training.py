@@ -1,12 +1,12 @@
-"""An ensemble's training with and without each step that makes it fast.
+"""Time the training of an ensemble with and without each step that makes it fast.
 
     python benchmarks/flow_training.py --device cuda --out benchmarks/results/flow_training.json
 
 The members of the paper's two flows (five properties with the chain rule of metallicity, four
-lines) on 125,000 synthetic galaxies with 73 inputs, in the shares 70/15/15: some epochs of every
-phase in each way, so that times and losses stand side by side; then the stage train-flow to its
-own early stopping. A device's rows replace those that --out has of it. `--tiny` tries all of it in
-seconds. The tables of docs/performance.md: python benchmarks/performance.py
+lines) on 125,000 synthetic galaxies with 73 inputs, split 70/15/15: some epochs of every phase by
+each method, to compare times and losses; then the stage train-flow until it stops early. The rows
+of a device replace those of the same device in --out. `--tiny` tests all of it in seconds. For the
+tables of docs/performance.md: python benchmarks/performance.py
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from mgsflow.training.train_flow import train_flow
 SEED = 1
 VARIANT = "images_photometry-observed"
 LATENTS = 32
-FEW, MORE = 2, 5  # epochs; the difference is that of epochs in which nothing is recorded any more
+FEW, MORE = 2, 5  # epochs; in the difference no epoch records a CUDA graph
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to train `members` members; `plain`: one after the other by the plainest loop."""
+    """A method to train `members` members; `plain`: one after the other by the simplest loop."""
 
     name: str
     members: int
@@ -55,7 +55,7 @@ class Way:
     recorded: bool = True
 
 
-# In the order in which they are measured, should time run out: the most telling first
+# In the order of measurement: the most important first, in case time runs out
 WAYS = [
     Way("five members: the package", 5),
     Way("one member: the package", 1),
@@ -67,7 +67,7 @@ WAYS = [
 
 
 def features(galaxies: int, seed: int = SEED) -> pd.DataFrame:
-    """Galaxies whose inputs are blurred views of what is to be inferred."""
+    """Galaxies whose inputs are noisy functions of the targets."""
     random = np.random.default_rng(seed)
     hidden = random.standard_normal((galaxies, 6))
     inputs = [f"latent_mean_{i:02d}" for i in range(LATENTS)]
@@ -97,7 +97,7 @@ def rows_of(table: pd.DataFrame, name: str, goals: list[str], device: torch.devi
 
 @contextmanager
 def way_of(way: Way) -> Iterator[None]:
-    """Within the block the package trains in this way."""
+    """Within the block the package trains by this method."""
     with ExitStack() as stack:
         if way.plain:
             for module in (heads, members):
@@ -116,7 +116,7 @@ def one_by_one(
     name: str,
     rows: Sequence[Tensor] | None = None,
 ) -> list[fitting.Curve]:
-    """`fitting.fit` by the plainest loop."""
+    """`fitting.fit` by the simplest loop."""
     rows = [torch.arange(train[0].shape[1])] * len(models) if rows is None else rows
     curves = []
     for i, model in enumerate(models):
@@ -210,7 +210,7 @@ def machine(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The result, after each row anew: a run that is cut short leaves what it has."""
+    """The result after each row, so that an interrupted run keeps what it has measured."""
     torch.set_num_threads(args.threads)
     table = features(args.galaxies)
     result: dict[str, Any] = {
@@ -224,10 +224,12 @@ def run(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         result["stages"].append(run_stage(table, flow, count, args))
         print(f"train-flow {flow}, {count}: {result['stages'][-1]['seconds']:.1f} s", flush=True)
         yield result
-    train(WAYS[0], table[::20], "property", 1, args)  # libraries load, once
+    train(
+        WAYS[0], table[::20], "property", 1, args
+    )  # so that libraries are loaded before the first measurement
     for way in WAYS:
         if args.device == "cpu" and not way.recorded and not way.plain:
-            continue  # there is no graph on a CPU
+            continue  # a CPU has no CUDA graphs
         row = {"name": way.name, "members": way.members, **measure(way, table, args)}
         result["rows"].append(row)
         print(f"{way.name}: {row['all_phases_seconds']:.2f} s, {row['epoch_seconds']}", flush=True)
@@ -238,11 +240,13 @@ def run(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--out", type=Path, required=True, help="JSON to write or to add to")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write or to add to")
     parser.add_argument("--galaxies", type=int, default=125_000)
-    parser.add_argument("--tiny", action="store_true", help="a small flow on few galaxies")
-    parser.add_argument("--no-stage", action="store_true", help="without the stage itself")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument(
+        "--tiny", action="store_true", help="test the benchmark with a small flow on few galaxies"
+    )
+    parser.add_argument("--no-stage", action="store_true", help="leave out the stage train-flow")
+    parser.add_argument("--threads", type=int, default=1, help="number of CPU threads")
     args = parser.parse_args()
     args.flows = Flows()
     args.stages = [] if args.no_stage else [("property", 5), ("property", 1), ("line", 5)]

@@ -1,11 +1,11 @@
-"""Stamps from frames against bare bz2 decompression of the same frames, in one run.
+"""Compare cutting stamps from frames with bz2 decompression of the same frames alone.
 
     python benchmarks/frames.py --fields 40 --out benchmarks/results/frames.json
 
-Frames of the simulated sky, packed as SAS packs them, lie on a server on 127.0.0.1; the stage
-`stamps` downloads, unpacks and cuts them as it would SAS's. Three galaxies of the sample lie in a
-field, as on the real sky. The stage and the bare decompression take turns, so that both meet the
-same machine. Peak memory is that of the whole process that makes the stamps.
+A server on 127.0.0.1 provides frames of the simulated sky, packed as SAS packs them; the stage
+`stamps` downloads, unpacks and cuts them like SAS's. Each field has three galaxies of the sample,
+as on the real sky. The stage and the decompression alone run in turns, so that both meet the same
+state of the machine. Peak memory is that of the whole process that makes the stamps.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from mgsflow.sky.simulated.simulate_frames import frame_bytes
 
 BANDS = "gri"
 GALAXIES_PER_FIELD = 3
-RENDERED = 10  # different fields; more fields are copies of them under other names
+RENDERED = 10  # different fields; further fields are copies of them under other names
 
 
 class Frames:
-    """The frames of as many fields as are asked for: ten rendered ones, under as many run numbers.
+    """Frames of any number of fields: ten rendered ones, under as many run numbers as needed.
 
-    A copy differs in its header only, which is a bz2 stream of its own before the image's; so no
-    frame is packed twice and none lies on disk.
+    A copy differs only in its header, which is a separate bz2 stream before that of the image.
+    Therefore no frame is packed twice and none is on disk.
     """
 
     def __init__(self) -> None:
@@ -67,11 +67,11 @@ class Frames:
                 plain = bz2.decompress(frame_bytes(sky, name, band))
                 header = fits.Header.fromstring(plain[: 2880 * (plain.index(b"END ") // 2880 + 1)])
                 length = len(header.tostring())
-                # level 9, bzip2's own, as SAS has them; the simulated sky packs for speed
+                # level 9, bzip2's default, as at SAS; the simulated sky packs for speed
                 self._parts[name[1:], band] = header, bz2.compress(plain[length:], 9)
 
     def galaxies(self, fields: int) -> pd.DataFrame:
-        """Three galaxies a field, in `fields` fields."""
+        """Three galaxies per field, in `fields` fields."""
         copies = [
             self._galaxies.assign(
                 run=self._first_run + copy, objid=self._galaxies["objid"] + copy * 2**32
@@ -83,7 +83,7 @@ class Frames:
         return everything.merge(wanted, on=FIELD_COLUMNS)
 
     def file(self, run: int, camcol: int, field: int, band: str) -> bytes | None:
-        """The bytes of a frame; None where there is none."""
+        """The bytes of a frame; None if there is no such frame."""
         if ((camcol, field), band) not in self._parts:
             return None
         header, image = self._parts[(camcol, field), band]
@@ -107,11 +107,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(file or b"")
 
     def log_message(self, *_: object) -> None:
-        """A line a request would be the slowest part."""
+        """Log nothing: a line per request would be the slowest part."""
 
 
 def decompress(files: list[bytes], threads: int) -> float:
-    """Seconds to unpack the files with bz2, on `threads` threads, which it lets run at once."""
+    """Seconds to unpack the files with bz2 on `threads` threads, which bz2 lets run in parallel."""
     start = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(lambda file: len(bz2.decompress(file)), files):
@@ -120,7 +120,7 @@ def decompress(files: list[bytes], threads: int) -> float:
 
 
 def cut(url: str, selected: Path, work: Path, threads: int) -> dict[str, float]:
-    """Run the stage in a process of its own; seconds of its work and its peak memory in MB.
+    """Run the stage in a separate process; return seconds of its work and its peak memory in MB.
 
     The start of Python and its imports, which do not grow with the work, are timed apart.
     """
@@ -162,7 +162,7 @@ print(json.dumps({{"seconds": seconds, "peak_mb": peak}}))
 def speed(
     frames: Frames, folder: Path, url: str, fields: int, threads: int, rounds: int
 ) -> dict[str, object]:
-    """Galaxies a second of the stage and of bare decompression, in turns."""
+    """Galaxies per second of the stage and of decompression alone, in turns."""
     galaxies = frames.galaxies(fields)
     selected = folder / "selected.parquet"
     write_table(selected, galaxies)
@@ -193,7 +193,7 @@ def speed(
 def memory(
     frames: Frames, folder: Path, url: str, counts: list[int], threads: int
 ) -> list[dict[str, float]]:
-    """Peak memory of the stage over the number of fields."""
+    """Peak memory of the stage by number of fields."""
     rows = []
     for fields in counts:
         galaxies = frames.galaxies(fields)

@@ -1,4 +1,4 @@
-"""The figure of how cost grows with galaxies: docs/cost-growth.png, from cost_growth.py's results.
+"""Draw docs/cost-growth.png, the growth of cost with galaxies, from results of cost_growth.py.
 
 python benchmarks/growth_figure.py
 """
@@ -25,7 +25,7 @@ _MARKS = "osD^vP"
 
 
 def draw(result: dict[str, Any], out: Path) -> None:
-    """CPU time on the left, peak memory on the right; a row a set of runs."""
+    """CPU time on the left, peak memory on the right; one row per set of runs."""
     names = [name for name in TITLES if name in result]
     figure = Figure(figsize=(PAGE, 3.4 * len(names)), layout="constrained")
     axes = figure.subplots(len(names), 2, squeeze=False)
@@ -57,7 +57,7 @@ def _memories(axes: Axes, runs: list[dict[str, Any]]) -> None:
 
 
 def _lines(axes: Axes, runs: list[dict[str, Any]], key: str, unit: float) -> None:
-    """The stages that `key` is largest of, in colour, and all others in grey."""
+    """The stages with the largest values of `key` in colour, all others in grey."""
     sizes = [run["galaxies"] for run in runs]
     candidates = large(runs) if key == "cpu_seconds" else stages_of(runs)
     most = sorted(candidates, key=lambda name: -runs[-1]["stages"][name][key])[: len(_COLOURS)]

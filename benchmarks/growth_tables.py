@@ -1,4 +1,4 @@
-"""Tables of docs/performance.md: growth with galaxies (cost_growth.py), streaming, start-up."""
+"""Tables of docs/performance.md: growth of cost (cost_growth.py), streaming, start-up."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linprog
 
-WITHIN = 0.15  # of the measured time may a straight line miss it
-# A step to more galaxies must add this share of the time that it comes to, or its cost a galaxy is
-# not told: the small stages together, whose work hardly grows, differed by 27% from run to run.
+WITHIN = 0.15  # largest relative deviation from a straight line that the goal allows
+# A step to more galaxies must add this fraction of the time that it comes to; otherwise its cost
+# per galaxy is not given: the small stages together, whose work hardly grows, differed by 27%
+# between runs.
 VISIBLE = 0.30
-CAPPED = ("umap",)  # stages that stop growing at a number of galaxies that is a setting
-_SHOWN = 0.01  # of all CPU time at the most galaxies, from which on a stage has a row of its own
-MILLION = 1_000_000  # galaxies, of which is told what their draws take
+CAPPED = ("umap",)  # stages that use at most a number of galaxies given by a setting
+_SHOWN = 0.01  # fraction of all CPU time at the largest size above which a stage has its own row
+MILLION = 1_000_000  # galaxies for which the cost of the draws is given
 _KINDS = ("best", "median")
-_FLAT = 0.10  # by which memory may grow from the fewest to the most galaxies and be called flat
+_FLAT = 0.10  # memory counts as flat if it grows by at most this fraction between extreme sizes
 
 
 @dataclass(frozen=True)
 class Line:
-    """Seconds = fixed + each * galaxies; `off` is the largest relative distance from it.
+    """Seconds = fixed + each * galaxies; `off` is the largest relative deviation from it.
 
-    `off` is negative where time grows more slowly than any line (middle sizes above it).
+    `off` is negative if time grows more slowly than any line (middle sizes lie above the line).
     """
 
     fixed: float
@@ -32,9 +33,9 @@ class Line:
 
 
 def straight_line(galaxies: list[int], seconds: list[float]) -> Line:
-    """The line, with no negative cost, whose largest relative distance from `seconds` is least.
+    """The line of non-negative costs with the smallest maximum relative deviation from `seconds`.
 
-    A linear programme: least e with |fixed + each n - t| <= e t for every size.
+    A linear programme: the smallest e with |fixed + each n - t| <= e t for every size.
     """
     n, t = np.array(galaxies, float), np.array(seconds, float)
     scale = n.max()
@@ -49,10 +50,10 @@ def straight_line(galaxies: list[int], seconds: list[float]) -> Line:
 
 
 def marginal_ratio(galaxies: list[int], seconds: list[float]) -> float | None:
-    """What a galaxy more costs between the two largest sizes, over that between the two smallest.
+    """Cost per additional galaxy between the two largest sizes over that between the two smallest.
 
-    1 on a straight line whatever its fixed cost, above 1 where time bends upwards. None through
-    fewer than three sizes, and where either step adds less than VISIBLE of the time it comes to.
+    1 on a straight line whatever its fixed cost, above 1 if time grows faster than linearly. None
+    for fewer than three sizes, and if either step adds less than VISIBLE of the time it comes to.
     """
     if len(galaxies) < 3:
         return None
@@ -65,14 +66,14 @@ def marginal_ratio(galaxies: list[int], seconds: list[float]) -> float | None:
 
 
 def stages_of(runs: list[dict[str, Any]]) -> list[str]:
-    """Stages that all runs have, those of most CPU time at the most galaxies first."""
+    """Stages that all runs have, in descending order of CPU time at the largest size."""
     common = set.intersection(*(set(run["stages"]) for run in runs))
     last = runs[-1]["stages"]
     return sorted(common, key=lambda name: -last[name]["cpu_seconds"])
 
 
 def large(runs: list[dict[str, Any]]) -> list[str]:
-    """Stages with a row of their own: by their time, or by memory that grows."""
+    """Stages with a row of their own, because of their time or because their memory grows."""
     whole = sum(stage["cpu_seconds"] for stage in runs[-1]["stages"].values())
     return [
         name
@@ -87,13 +88,13 @@ def is_flat(runs: list[dict[str, Any]], name: str) -> bool:
 
 
 def growth(result: dict[str, Any]) -> str:
-    """CPU time and peak memory of each large stage, of the others together, and of all."""
+    """CPU time and peak memory of each large stage, of the others together, and of all stages."""
     runs = result["runs"]
     sizes = [run["galaxies"] for run in runs]
     counts = " / ".join(f"{size:,}" for size in sizes)
     lines = [
-        f"| stage | CPU s, {counts} galaxies | fixed, s | ms a galaxy | off a line | a galaxy, "
-        "large over small | peak MB, the same | process's own, MB |",
+        f"| stage | CPU time, s, for {counts} galaxies | fixed, s | per galaxy, ms | "
+        "deviation from a line | marginal cost ratio | peak memory, MB | anonymous memory, MB |",
         "|---|---|---|---|---|---|---|---|",
     ]
     named = large(runs)
@@ -115,7 +116,7 @@ def _row(title: str, runs: list[dict[str, Any]], names: list[str]) -> str:
     line, ratio = straight_line(sizes, seconds), marginal_ratio(sizes, seconds)
     peaks = [max(run["stages"][name]["peak_bytes"] for name in names) for run in runs]
     own = [max(run["stages"][name]["own_bytes"] or 0 for name in names) for run in runs]
-    # through two points there is always a line
+    # two points always lie on a line
     off = _percent(line.off) if len(runs) > 2 else "–"
     return (
         f"| {title} | {' / '.join(_short(value) for value in seconds)} | {line.fixed:.1f} | "
@@ -137,10 +138,10 @@ def _megabytes(values: list[int]) -> str:
 
 
 def streaming(result: dict[str, Any]) -> str:
-    """Draws to disk: a row a number of galaxies, and what a million would take if none had them."""
+    """Draws to disk by number of galaxies, extrapolated to a million if that was not measured."""
     lines = [
-        f"| galaxies, {result['draws']} draws each | CPU s | written, MB | peak MB | "
-        "process's own, MB |",
+        f"| galaxies, {result['draws']} draws each | CPU time, s | written, MB | peak memory, MB | "
+        "anonymous memory, MB |",
         "|---|---|---|---|---|",
     ]
     for row in result["rows"]:
@@ -157,10 +158,10 @@ def streaming(result: dict[str, Any]) -> str:
 
 
 def startup(result: dict[str, Any]) -> str:
-    """The command's own start, warm and cold, in CPU seconds; the cold one by the clock as well."""
+    """Start-up of the commands, warm and cold, in CPU seconds; cold starts in wall time as well."""
     lines = [
-        "| command | warm, best | warm, median | cold, best | cold, median | cold by the clock, "
-        "best | the same, median |",
+        "| command | warm, best | warm, median | cold, best | cold, median | cold, wall time, "
+        "best | cold, wall time, median |",
         "|---|---|---|---|---|---|---|",
     ]
     columns = [("warm", "cpu"), ("cold", "cpu"), ("cold", "wall")]
@@ -169,5 +170,5 @@ def startup(result: dict[str, Any]) -> str:
         lines.append(f"| `{name}` | {' | '.join(f'{value:.3f}' for value in values)} |")
     for stage, found in result["stages"].items():
         seconds = f"{found['cpu_seconds']:.2f}"
-        lines.append(f"| the process of `{stage}`, up to its work | {seconds} |" + " |" * 5)
+        lines.append(f"| start-up of the process of `{stage}` | {seconds} |" + " |" * 5)
     return "\n".join(lines)

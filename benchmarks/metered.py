@@ -1,11 +1,11 @@
-"""Run a command and append what it took to a file of JSON lines.
+"""Run a command and append its time and memory to a file of JSON lines.
 
     python benchmarks/metered.py RECORD mgsflow select --catalogue ...
 
-CPU time and peak memory are those that the system counts for the ended process and its children
-(wait4), not samples, which miss what lies between two of them. Resident memory includes the pages
-of mapped files, which the system takes back when it needs them; the process's own memory, looked
-up twenty times a second (Linux's /proc, None elsewhere), does not.
+CPU time and peak memory are those that the system counts for the finished process and its children
+(wait4), not samples, which would miss what happens between them. Resident memory includes the pages
+of mapped files, which the system reclaims when it needs them. The process's own (anonymous) memory,
+read twenty times a second (Linux's /proc, None elsewhere), does not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-INTERVAL = 0.05  # seconds between two looks at the process's own memory
+INTERVAL = 0.05  # seconds between two readings of the process's own memory
 _OWN = re.compile(r"^RssAnon:\s+(\d+) kB$", re.MULTILINE)
 # getrusage(2): kilobytes on Linux, bytes on macOS
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -34,7 +34,7 @@ def metered(command: list[str], env: dict[str, str] | None = None) -> dict[str, 
     ended = threading.Event()
     watch = threading.Thread(target=_watch, args=(process.pid, own, ended))
     watch.start()
-    _, status, usage = os.wait4(process.pid, 0)  # which returns at once when it ends
+    _, status, usage = os.wait4(process.pid, 0)  # returns as soon as the process ends
     seconds = time.perf_counter() - start
     ended.set()
     watch.join()
@@ -49,7 +49,7 @@ def metered(command: list[str], env: dict[str, str] | None = None) -> dict[str, 
 
 
 def _watch(pid: int, found: list[int], ended: threading.Event) -> None:
-    """Add to `found` what the process `pid` has of its own, time and again until it has `ended`."""
+    """Repeatedly append the own memory of process `pid` to `found`, until it has `ended`."""
     while not ended.is_set():
         size = _own_memory(pid)
         if size:
@@ -58,7 +58,7 @@ def _watch(pid: int, found: list[int], ended: threading.Event) -> None:
 
 
 def _own_memory(pid: int) -> int | None:
-    """Bytes of memory of process `pid` that no file stands behind; None where it cannot be told."""
+    """Bytes of anonymous memory of process `pid`, backed by no file; None if unknown."""
     try:
         found = _OWN.search(Path(f"/proc/{pid}/status").read_text())
     except OSError:

@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md, from the results of the benchmarks beside this file.
+"""Renew the tables of docs/performance.md from the results of the benchmarks in this folder.
 
 python benchmarks/performance.py
 """
@@ -18,7 +18,7 @@ from mgsflow.core.files import read_json
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
-# What rows are called that were measured while the package was another (docs/performance.md)
+# Titles of rows that were measured with an earlier package (docs/performance.md)
 _NAMES = {
     "+ blocks of 2 x 2 pixels": "+ blocks of 2 x 2 pixels: the package",
     "+ first and last layer as own kernels: the package": "own kernels for the first and last "
@@ -35,12 +35,12 @@ _PAPER = 100_000 * 100  # stamps times epochs
 
 
 def training(result: dict[str, Any], first: dict[str, Any]) -> str:
-    """A row a variant: the steps of the package in the order in which they add up, then others."""
+    """One row per variant: the steps of the package in the order of their addition, then others."""
     rows = sorted(result["rows"], key=_position)
     rows += [row for row in first["rows"] if row["name"] in _FIRST]
     lines = [
-        "| variant | batch | images/s | minutes for 100,000 x 100 | TFLOP/s | TB/s | of the "
-        "roofline | W | loss, training | validation |",
+        "| variant | batch size | images/s | minutes for 100,000 images x 100 epochs | TFLOP/s | "
+        "TB/s | fraction of the roofline | mean power, W | training loss | validation loss |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_training_row(row) for row in rows]
@@ -48,7 +48,7 @@ def training(result: dict[str, Any], first: dict[str, Any]) -> str:
 
 
 def _position(row: dict[str, Any]) -> int:
-    """`plain` and the steps added to it first, the kernels tried last but one, then the rest."""
+    """First `plain` and the steps added to it, then what was tried, then what was not measured."""
     name = row["name"]
     tried = "own kernels" in name or name.startswith("the package")
     return 2 if "not_measured" in row else 1 if tried else 0
@@ -69,10 +69,10 @@ def _training_row(row: dict[str, Any]) -> str:
 
 
 def stages(results: dict[str, dict[str, Any]]) -> str:
-    """The stage train-vae as a whole, a row a result."""
+    """The stage train-vae as a whole, one row per result."""
     lines = [
-        "| train-vae | epochs run | before the second epoch, s | an epoch, s | a checkpoint, s | "
-        "100 epochs, s | memory of the GPU, GB | mean W | peak memory of the host, GB |",
+        "| train-vae | epochs run | before the second epoch, s | per epoch, s | per checkpoint, "
+        "s | 100 epochs, s | GPU memory, GB | mean power, W | peak host memory, GB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
@@ -97,11 +97,10 @@ def _median(values: list[float]) -> float:
 
 
 def flows(result: dict[str, Any]) -> str:
-    """Seconds of an epoch of every phase, way by way, and the losses after as many epochs."""
+    """Seconds per epoch of every phase by method, and the losses after equally many epochs."""
     lines = [
-        "| way | heads | heads of the folds | flow of the core | of metallicity | together | as "
-        "fast as the plain loop, member for member | validation losses of "
-        "heads, core, metallicity |",
+        "| method | heads | heads of the folds | core flow | metallicity flow | sum | speed per "
+        "member relative to the plain loop | validation losses of heads, core, metallicity |",
         "|---|---|---|---|---|---|---|---|",
     ]
     plain = next(row for row in result["rows"] if row["name"] == "one member, the plain loop")
@@ -116,12 +115,12 @@ def flows(result: dict[str, Any]) -> str:
 
 
 def flow_stages(result: dict[str, Any]) -> str:
-    """The stage train-flow to its own end. Energy: mean power by the training's own time, since the
-    card's counter was read later, after work of the CPU.
+    """The complete stage train-flow. Energy is mean power times the time of the training, because
+    the counter of the card was read later, after work of the CPU.
     """
     lines = [
-        "| train-flow | members | s | most epochs of heads, folds, core, metallicity | memory of "
-        "the GPU, GB | mean W | kJ |",
+        "| train-flow | members | time, s | largest number of epochs (heads, folds, core, "
+        "metallicity) | GPU memory, GB | mean power, W | energy, kJ |",
         "|---|---|---|---|---|---|---|",
     ]
     for stage in result["stages"]:
@@ -138,11 +137,11 @@ def flow_stages(result: dict[str, Any]) -> str:
 
 
 def cpu_training(result: dict[str, Any]) -> str:
-    """The VAE's training on a CPU against the plain loop."""
+    """Training of the VAE on a CPU, relative to the plain loop."""
     epochs = result["settings"]["epochs"]
     lines = [
-        "| the VAE on a CPU | images a CPU second | times the plain loop's | training loss after "
-        f"{epochs} epochs |",
+        "| variant | images per CPU second | speed relative to the plain loop | training loss "
+        f"after {epochs} epochs |",
         "|---|---|---|---|",
     ]
     for row in result["rows"]:
@@ -154,12 +153,13 @@ def cpu_training(result: dict[str, Any]) -> str:
 
 
 def rooflines(result: dict[str, Any]) -> str:
-    """What bounds a step: of the measured card, and of A100 cards by their published rates."""
+    """Bounds of a step: for the measured card, and for A100 cards by their published rates."""
     share = next(r["of_roofline"] for r in result["rows"] if r["name"].startswith("+ blocks"))
     cards = {f"{result['machine']['card']}, measured": Card(**result["card"])} | _A100
     lines = [
-        "| card | bfloat16, TFLOP/s | memory, TB/s | bound, batches of 128, images/s | of 1024 | "
-        f"100,000 x 100 at {share:.1%} of the bound, minutes |",
+        "| card | bfloat16, TFLOP/s | memory, TB/s | bound at batches of 128, images/s | bound at "
+        "batches of 1024, images/s | minutes for 100,000 images x 100 epochs at "
+        f"{share:.1%} of the bound |",
         "|---|---|---|---|---|---|",
     ]
     for name, card in cards.items():
@@ -179,7 +179,7 @@ def _bound(result: dict[str, Any], batch: int, card: Card) -> Roofline:
 
 
 def sampling(result: dict[str, Any]) -> str:
-    """Seconds for all draws, by device; "not measured" where a device has no such row."""
+    """Seconds for all draws, by device; "not measured" if a device has no such row."""
     devices = sorted(result)
     heads = [result[d]["machine"]["card"] or "CPU, one thread" for d in devices]
     lines = [f"| seconds for 1000 galaxies x 1000 draws | {' | '.join(heads)} |"]
@@ -193,7 +193,7 @@ def sampling(result: dict[str, Any]) -> str:
 
 
 def tables(folder: Path = RESULTS) -> dict[str, str]:
-    """All tables by their names, from the results in `folder`."""
+    """All tables by name, from the results in `folder`."""
     names = ("", "_first", "_h100")
     second, first, h100 = (read_json(folder / f"vae_training{name}.json") for name in names)
     ran = {
@@ -220,7 +220,7 @@ def tables(folder: Path = RESULTS) -> dict[str, str]:
 
 
 def renew(page: str, shown: dict[str, str]) -> str:
-    """`page` with the tables `shown`, each in the place of the one below its name's comment."""
+    """`page` with the tables `shown`, each replacing the one below the comment with its name."""
     for name, table in shown.items():
         place = re.compile(rf"(<!-- {re.escape(name)} -->\n)(\|.*\n)*")
         if not place.search(page):

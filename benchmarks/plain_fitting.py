@@ -20,7 +20,7 @@ def plain_fit(
     flows: Flows,
     orders: list[Tensor],
 ) -> Curve:
-    """Fit `model`, whose forward takes columns (n, ...), to the rows of each epoch's order."""
+    """Fit `model`, whose forward takes columns (n, ...), to the rows in the order of each epoch."""
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=flows.learning_rate, weight_decay=flows.weight_decay
     )

@@ -1,12 +1,12 @@
-"""Joint draws of the paper's flows against stock nflows of the same size.
+"""Time joint draws of the paper's flows, compared with stock nflows and zuko of the same size.
 
     python benchmarks/sampling.py --device cpu --out benchmarks/results/sampling.json
 
-1000 galaxies, 1000 draws each: once through one joint flow (four variables, twelve couplings, a
-context of 256, hidden layers of 128), ours, nflows' and zuko's, each of all galaxies at once and
-in blocks, and once through `Posterior.sample` with both branches of the paper's Figure 1, from
-inputs to all nine quantities in their units. The weights are random, which costs the same. A
-device's rows replace those that --out has of it.
+1000 galaxies with 1000 draws each: through one joint flow (four variables, twelve couplings, a
+context of 256, hidden layers of 128), for ours, nflows' and zuko's, all galaxies at once and in
+blocks; and through `Posterior.sample` with both branches of the paper's Figure 1, from inputs to
+all nine quantities in their units. The weights are random, which costs the same. The rows of a
+device replace those of the same device in --out.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from mgsflow.posterior.ensemble import Ensemble
 from mgsflow.posterior.mixture import BLOCK_ROWS
 from mgsflow.posterior.posterior import Posterior
 
-INPUTS = 32 + 32 + 4 + 5  # latent means and deviations, colours, magnitudes
-PASSES = 3  # of which the first is not counted, and the fastest of the others is
+INPUTS = 32 + 32 + 4 + 5  # latent means and standard deviations, colours, magnitudes
+PASSES = 3  # the first is not counted; the fastest of the others counts
 SEED = 1
 
 
 class StockConditioner(nn.Module):
-    """nflows leaves the conditioner to its user: an MLP of the same layers as ours."""
+    """The conditioner, which nflows leaves to its user: an MLP with the same layers as ours."""
 
     def __init__(self, inputs: int, outputs: int, flows: Flows) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def stock_flow(dimensions: int, flows: Flows) -> Flow:
 
 
 def zuko_flow(dimensions: int, flows: Flows) -> nn.Module | None:
-    """zuko's affine couplings with conditioners of as many layers; None where it is missing."""
+    """zuko's affine couplings with as many layers in the conditioner; None without zuko."""
     try:
         import zuko
     except ImportError:
@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     block = max(1, BLOCK_ROWS["cpu"] // draws)
 
     def split(sample: Callable[[Tensor], object], size: int) -> Callable[[], None]:
-        """`sample` of `size` galaxies at a time."""
+        """`sample` applied to `size` galaxies at a time."""
 
         def work() -> None:
             for start in range(0, galaxies, size):
@@ -164,9 +164,9 @@ def machine(device: torch.device) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--out", type=Path, required=True, help="JSON to write or to add to")
-    parser.add_argument("--tiny", action="store_true", help="a few galaxies")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write or to add to")
+    parser.add_argument("--tiny", action="store_true", help="test the benchmark with few galaxies")
+    parser.add_argument("--threads", type=int, default=1, help="number of CPU threads")
     args = parser.parse_args()
     result = read_json(args.out) if args.out.exists() else {}
     write_json(args.out, result | {args.device: run(args)})

@@ -1,4 +1,4 @@
-"""The tables of docs/scale.md, from the arithmetic that also estimates a run: `mgsflow.estimate`.
+"""Print the tables of docs/scale.md, by the arithmetic that estimates a run: `mgsflow.estimate`.
 
 python benchmarks/scale.py
 """
@@ -17,7 +17,7 @@ from mgsflow.estimate import (
     human,
 )
 
-JOBS = 16  # that download at once: `downloads` in profiles/slurm
+JOBS = 16  # jobs that download at the same time: `downloads` in profiles/slurm
 LINES = {"100 Mbit/s": 1e8 / 8, "1 Gbit/s": 1e9 / 8}
 BILLION = 10**9
 PIXELS = 160 * 160
@@ -29,7 +29,7 @@ def settings(provider: str, by: str = "galaxy") -> Settings:
 
 
 def of_the_paper() -> str:
-    """Each way to the images of 250,000 galaxies."""
+    """The cost of the images of 250,000 galaxies, by provider."""
     ways = {
         "`frames`": settings("frames"),
         "`frames`, `sample_by: field`": settings("frames", "field"),
@@ -37,10 +37,10 @@ def of_the_paper() -> str:
         "`jpeg`": settings("jpeg"),
     }
     rows = [
-        "| provider | files = requests | to download | "
+        "| provider | files (one request each) | download size | "
         + " | ".join(f"hours at {line}" for line in LINES)
-        + f" | hours of {JOBS} jobs at one request a second each | core hours to cut | "
-        "downloads on disk, a job at a time | stamps |",
+        + f" | hours for {JOBS} jobs at one request per second each | core hours to cut stamps | "
+        "downloads on disk per job | stamps on disk |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, setting in ways.items():
@@ -55,19 +55,19 @@ def of_the_paper() -> str:
 
 
 def of_a_billion() -> str:
-    """The same for 10^9 galaxies, on all of SDSS's imaging."""
+    """The cost of 10^9 galaxies in all of SDSS's imaging."""
     frames = 3 * FIELDS_OF_IMAGING
     seconds = frames * FRAME_SECONDS + BILLION * STAMP_SECONDS
     years = BILLION / JOBS / 86400 / 365
     rows = [
         "| | `frames` | `legacy` | `jpeg` |",
         "|---|---|---|---|",
-        f"| files = requests | {frames:,} | {BILLION:,} | {BILLION:,} |",
-        f"| to download | {human(frames * FRAME_BYTES)} | {human(BILLION * 3 * PIXELS * 4)} | "
+        f"| files (one request each) | {frames:,} | {BILLION:,} | {BILLION:,} |",
+        f"| download size | {human(frames * FRAME_BYTES)} | {human(BILLION * 3 * PIXELS * 4)} | "
         f"{human(BILLION * PIXELS * JPEG_BYTES_OF_PIXEL)} |",
         f"| time | {frames * FRAME_BYTES / LINES['1 Gbit/s'] / 3600:,.0f} h at 1 Gbit/s | "
-        f"{years:.1f} years of {JOBS} jobs at one request a second | the same |",
-        f"| core hours to cut | {seconds / 3600:,.0f} | – | – |",
+        f"{years:.1f} years for {JOBS} jobs at one request per second each | the same |",
+        f"| core hours to cut stamps | {seconds / 3600:,.0f} | – | – |",
         f"| stamps, float16 or uint8 | {human(BILLION * 3 * PIXELS * 2)} | "
         f"{human(BILLION * 3 * PIXELS * 2)} | {human(BILLION * 3 * PIXELS)} |",
         f"| latents instead of stamps | {human(BILLION * LATENTS_BYTES)} | "

@@ -1,4 +1,4 @@
-"""Keep a run's comparison with SED fitting, and set the GPU's measured sampling beside it.
+"""Store the comparison of a run with SED fitting, together with the sampling time on a GPU.
 
 python benchmarks/sed_fitting.py results/RUN/evaluation/compare-speed.json
 """
@@ -12,14 +12,14 @@ from typing import Any
 from mgsflow.core.files import read_json, write_json
 
 RESULTS = Path(__file__).parent / "results"
-SAMPLED = "Posterior.sample, all nine quantities"  # the row of sampling.json
+SAMPLED = "Posterior.sample, all nine quantities"  # name of the row in sampling.json
 
 
 def gpu(comparison: dict[str, Any], sampling: dict[str, Any]) -> dict[str, Any]:
-    """Seconds a galaxy that sampling took on the GPU, and how much longer bagpipes takes.
+    """Seconds per galaxy of sampling on the GPU, and the ratio of bagpipes' time to it.
 
-    Of one ensemble member, without reading and encoding the stamps. Raises ValueError where the
-    draws are not as many as bagpipes'.
+    For one ensemble member, without reading and encoding the stamps. Raises ValueError if the
+    number of draws differs from bagpipes'.
     """
     run = sampling["cuda"]
     if run["draws"] != comparison["fits"]["draws"]:

@@ -1,10 +1,10 @@
-"""Speed and memory of the simulated sky: stamps rendered and catalogue rows a second of one core.
+"""Measure the simulated sky: stamps and catalogue rows per second of one core, and memory.
 
     python benchmarks/sky.py --out benchmarks/results/sky.json
 
 A gri stamp is a galaxy of the catalogue rendered in g, r and i in its field: with its neighbours,
-the faint stars and galaxies behind it, sky and noise. A field is rendered several times and the
-median of its times taken; times are of the processor, on one thread.
+the faint stars and galaxies behind it, sky and noise. Each field is rendered several times and the
+median time counts. Times are CPU times of one thread.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from mgsflow.sky.simulated.simulate_frames import observed
 
 BANDS = "gri"
 SEED = 3
-DENSITIES = (3, 80, 100)  # galaxies a field: the real sky's, config.yaml's, the demo's
+DENSITIES = (3, 80, 100)  # galaxies per field: of the real sky, of config.yaml, of the demo
 FIELDS = 3
 STAMP = 160
 
 
 def seconds(work: Callable[[], object], rounds: int) -> float:
-    """Median processor time of some work; done once before, so that its tables are built."""
+    """Median CPU time of some work, after one pass in which its tables are built."""
     work()
     times = []
     for _ in range(rounds):
@@ -60,7 +60,7 @@ def seconds(work: Callable[[], object], rounds: int) -> float:
 
 
 def rendering(density: int, rounds: int) -> dict[str, float]:
-    """Processor seconds of a field's parts in g, r and i, summed, and stamps a second."""
+    """CPU seconds of the parts of a field, summed over g, r and i, and stamps per second."""
     settings = Simulated(galaxies=density * FIELDS, galaxies_per_field=density)
     objects = make_objects(settings, SEED)
     sky = Sky(objects, settings, SEED)
@@ -83,7 +83,7 @@ def rendering(density: int, rounds: int) -> dict[str, float]:
 
 
 def field_parts(sky: Sky, name: FieldName, rounds: int) -> dict[str, float]:
-    """Seconds of a field in its bands: its light, sky and noise, the file, its compression."""
+    """Seconds for a field in its bands: light, sky and noise, the file, its compression."""
     views = {band: sky.view(name, band) for band in BANDS}
 
     def light() -> dict[str, np.ndarray]:
@@ -108,14 +108,14 @@ def field_parts(sky: Sky, name: FieldName, rounds: int) -> dict[str, float]:
 
 
 def peak_memory() -> float:
-    """The most memory in MB that this process has held."""
+    """Peak memory of this process in MB."""
     status = Path("/proc/self/status").read_text().splitlines()
     peak = next(line.split()[1] for line in status if line.startswith("VmHWM"))
     return int(peak) * 1024 / 1e6
 
 
 def levels() -> list[dict[str, float]]:
-    """What bzip2's levels cost on one frame, to write and to read."""
+    """Time and size of one frame by bzip2 level, to write and to read."""
     settings = Simulated(galaxies=80)
     objects = make_objects(settings, SEED)
     sky = Sky(objects, settings, SEED)
@@ -137,7 +137,7 @@ def levels() -> list[dict[str, float]]:
 
 
 def bare_galsim(count: int) -> dict[str, float]:
-    """galsim alone on the same profiles: 160 x 160 pixels in three bands, nothing else on them."""
+    """galsim alone on the same profiles: 160 x 160 pixels in three bands, with nothing else."""
     objects = make_objects(Simulated(galaxies=count, contaminants=0.0), SEED)
     seeing = point_spread(1.3)
 
@@ -152,7 +152,7 @@ def bare_galsim(count: int) -> dict[str, float]:
 
 
 def catalogue(rows: int) -> dict[str, float]:
-    """The stage in a process of its own: rows of the reply a second, and peak memory."""
+    """The stage in a separate process: rows of the reply per second, and peak memory."""
     contaminants = Simulated().contaminants
     settings = Simulated(galaxies=round(rows * (1 - contaminants)), stamps=False)
     program = f"""

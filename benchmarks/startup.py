@@ -1,10 +1,10 @@
-"""What the command line takes to start: `mgsflow --help`, a stage's `--help`, a stage's imports.
+"""Measure start-up times: `mgsflow --help`, a stage's `--help`, a stage's imports.
 
     python benchmarks/startup.py --out benchmarks/results/startup.json
 
-CPU time and wall time of ten starts each, after one that is not counted; the cold ones without any
-compiled bytecode and with the files of Python, of the environment and of the package advised out of
-the page cache, in so far as no other process holds them. Of a stage's imports, the best of three.
+CPU time and wall time of ten starts each, after one start that is not counted. Cold starts have no
+compiled bytecode, and the files of Python, of the environment and of the package are dropped from
+the page cache as far as no other process holds them. Of a stage's imports, the best of three.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COMMANDS = {
     "mgsflow --help": ["--help"],
     "mgsflow train-flow --help": ["train-flow", "--help"],
 }
-# One of each kind: catalogues, images, torch, numba, tables, figures
+# One stage of each kind: catalogues, images, torch, numba, tables, figures
 KINDS = ("select", "stamps", "train-flow", "umap", "table1", "figure2")
 REPEATS = 10
 
@@ -38,8 +38,8 @@ REPEATS = 10
 def timed(command: list[str], repeats: int, env: dict[str, str] | None = None) -> list[dict]:
     """Records (metered.py) of `repeats` runs of `command`.
 
-    By the meter as a process of its own: the system counts a child's memory from before it became
-    another program, and the meter is a small one.
+    The meter is a process of its own, because the system counts the memory of a child from before
+    it became another program, and the meter is small.
     """
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "record.jsonl"
@@ -56,7 +56,7 @@ def meter(record: Path) -> list[str]:
 
 
 def starts(stages: list[str], repeats: int) -> dict[str, dict[str, float]]:
-    """What each stage's process takes to start: interpreter and imports; the shortest of all."""
+    """Start-up of each stage's process (interpreter and imports): the shortest of all starts."""
     found = {}
     for stage in stages:
         command = [sys.executable, "-c", f"import mgsflow.cli, {STAGES[stage].module}"]
@@ -66,7 +66,7 @@ def starts(stages: list[str], repeats: int) -> dict[str, dict[str, float]]:
 
 
 def helps(arguments: list[str], repeats: int) -> dict[str, dict[str, float]]:
-    """Best and median of the command's CPU and wall seconds, warm and cold."""
+    """Best and median CPU and wall seconds of the command, warm and cold."""
     command = [sys.executable, "-m", "mgsflow.cli", *arguments]
     env = os.environ | {"PYTHONPATH": str(SOURCE)}
     timed(command, 1, env)
@@ -100,8 +100,10 @@ def _advise_out_of_the_cache() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
-    parser.add_argument("--tiny", action="store_true", help="one start each, of one stage")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--tiny", action="store_true", help="test the benchmark with one start each, of one stage"
+    )
     args = parser.parse_args()
     repeats = 1 if args.tiny else REPEATS
     result = {

@@ -1,11 +1,12 @@
-"""Draws of any number of galaxies to disk: rate and memory of `mgsflow infer`.
+"""Measure rate and memory of `mgsflow infer`, which writes draws of any number of galaxies.
 
     python benchmarks/streaming.py --out benchmarks/results/streaming.json
 
-Flows of the paper's size on photometry, one member, are trained for an epoch, which costs sampling
-nothing; tables of more and more galaxies are then inferred by the command itself, 256 draws of nine
-quantities each, in a process of one thread that the system measures (metered.py). The rate is that
-of the galaxies added from the smallest table to the largest, so that the start is not in it.
+Flows of the paper's size on photometry, one member, are trained for one epoch, which does not
+change the cost of sampling. The command then infers tables with increasing numbers of galaxies, 256
+draws of nine quantities each, in a process of one thread that the system measures (metered.py). The
+rate is that of the galaxies added from the smallest table to the largest, so that it does not
+include the start.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ DRAWS = 256
 
 
 def train(folder: Path, table: pd.DataFrame, settings: Flows) -> None:
-    """Both flows, in `folder`."""
+    """Train both flows into `folder`."""
     write_table(folder / "features.parquet", table)
     for flow in ("property", "line"):
         out = folder / flow / VARIANT
@@ -53,7 +54,7 @@ def train(folder: Path, table: pd.DataFrame, settings: Flows) -> None:
 
 
 def galaxies(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """`count` galaxies with photometry like those of `table`, no two numbers of them the same."""
+    """`count` galaxies with the photometry of `table` plus noise, so that no two are equal."""
     random = np.random.default_rng(SEED)
     rows = random.integers(len(table), size=count)
     inputs = [name for name in table if name.startswith(("mag_", "colour_"))]
@@ -64,7 +65,7 @@ def galaxies(table: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def infer(folder: Path, table: pd.DataFrame, count: int, draws: int) -> dict[str, Any]:
-    """What the command took for `count` galaxies, and how much it wrote."""
+    """Cost of the command for `count` galaxies, and the bytes that it wrote."""
     write_table(folder / "galaxies.parquet", galaxies(table, count))
     out = folder / "draws.h5"
     command = [sys.executable, "-m", "mgsflow.cli", "infer", "--threads", "1"]
@@ -79,7 +80,7 @@ def infer(folder: Path, table: pd.DataFrame, count: int, draws: int) -> dict[str
 
 
 def rates(rows: list[dict[str, Any]], draws: int) -> dict[str, float]:
-    """By CPU time, of the galaxies added from the first row to the last."""
+    """Rates by CPU time, for the galaxies added from the first row to the last."""
     first, last = rows[0], rows[-1]
     more = last["galaxies"] - first["galaxies"]
     seconds = last["cpu_seconds"] - first["cpu_seconds"]
@@ -96,8 +97,10 @@ def rates(rows: list[dict[str, Any]], draws: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--galaxies", type=int, nargs="+", default=[1000, 20_000, MILLION])
-    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
-    parser.add_argument("--tiny", action="store_true", help="a small flow and few galaxies")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--tiny", action="store_true", help="test the benchmark with a small flow and few galaxies"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     draws, counts = (8, [20, 60]) if args.tiny else (DRAWS, sorted(args.galaxies))

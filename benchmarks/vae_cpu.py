@@ -1,11 +1,11 @@
-"""The VAE's training on a CPU, way by way, against the plain loop.
+"""Time the training of the VAE on a CPU, variant by variant, relative to the plain loop.
 
     python benchmarks/vae_cpu.py --out benchmarks/results/vae_cpu.json
 
 The plain loop is what one writes first: float32, channels first, a DataLoader over the shards by
 h5py, asinh on every batch. Each row trains the paper's network on the same synthetic stamps with
-the same seed, noise and order, for as many epochs. Seconds are those that the CPU worked, so that
-other work on the machine does not count.
+the same seed, noise and order, for the same number of epochs. Times are CPU times, so that other
+work on the machine does not count.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class PlainLoop:
 
 
 def measure(epochs: Any, args: argparse.Namespace) -> dict[str, Any]:
-    """CPU seconds of each epoch, the images a second of those after the first, the last loss."""
+    """CPU seconds per epoch, images per second after the first epoch, and the last loss."""
     seconds = []
     for epoch in range(1, args.epochs + 1):
         start = time.process_time()
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace, folder: Path) -> None:
     plain = "plain: float32, channels first, DataLoader over h5py"
     for name, variant in [(plain, None), *((v.name, v) for v in VARIANTS)]:
         if args.tiny and variant is COMPILED:
-            continue  # compiling takes half a minute
+            continue  # compilation takes half a minute
         epochs = PlainLoop(bench) if variant is None else bench.epochs(variant)
         row = {"name": name, **measure(epochs, args)}
         first = result["rows"][0] if result["rows"] else row
@@ -127,11 +127,13 @@ def run(args: argparse.Namespace, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
-    parser.add_argument("--tiny", action="store_true", help="a small network on few stamps")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--tiny", action="store_true", help="test the benchmark with a small network on few stamps"
+    )
     parser.add_argument("--stamps", type=int, default=STAMPS)
     parser.add_argument("--epochs", type=int, default=3, help="at least 2")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--threads", type=int, default=1, help="number of CPU threads")
     args = parser.parse_args()
     if args.tiny:
         args.stamps = 140

@@ -1,11 +1,12 @@
-"""The least time that a training step of the VAE can take, from its operations and its bytes.
+"""The minimum time of a training step of the VAE, from its operations and its bytes.
 
-Every layer makes three products: forward, the gradient of its inputs, and that of its weights. Of
-each the larger counts of two times: its multiplications and additions at the rate of a large
-matrix product, and its operands, read or written once, at the rate of a large copy. Activations
-are taken at two bytes, biases and ReLUs as free. The stamp itself is read for the encoder and
-again for the loss. Adam reads weights, gradients and both moments and writes weights and moments:
-28 bytes a parameter and step. Nothing is taken to stay in a cache from one product to the next.
+Every layer computes three products: forward, the gradient of its inputs, and that of its weights.
+For each, the longer of two times counts: its multiplications and additions at the rate of a large
+matrix product, and its operands, read or written once, at the rate of a large copy. Activations are
+assumed to take two bytes, and biases and ReLUs to be free. The stamp itself is read for the encoder
+and again for the loss. Adam reads weights, gradients and both moments and writes weights and
+moments: 28 bytes per parameter and step. Nothing is assumed to stay in a cache from one product to
+the next.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from mgsflow.config import Vae
 from mgsflow.models.encoders.vae import VariationalAutoencoder
 
 _ACTIVATION = 2  # bytes
-_ADAM = 28  # bytes a parameter
+_ADAM = 28  # bytes per parameter
 _KERNEL = 4
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer's work for one stamp, forward: floating-point operations, and elements."""
+    """Work of one layer for one stamp, forward: floating-point operations, and elements."""
 
     name: str
     flop: int
@@ -58,7 +59,7 @@ def layers(bands: int, size: int, latent: int, channels: list[int]) -> list[Laye
 
 @dataclass(frozen=True)
 class Card:
-    """What a card does at best: FLOP/s in bfloat16, and bytes read and written a second."""
+    """Peak rates of a card: FLOP/s in bfloat16, and bytes read and written per second."""
 
     flops: float
     bandwidth: float
@@ -66,7 +67,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Roofline:
-    """Work of one step over `batch` stamps, and the least seconds that it takes on `card`."""
+    """Work of one step over `batch` stamps, and its minimum seconds on `card`."""
 
     flop: float
     bytes: float
@@ -79,10 +80,10 @@ class Roofline:
 
 
 def roofline(found: list[Layer], parameters: int, pixels: int, batch: int, card: Card) -> Roofline:
-    """Of a step: `pixels` are those of a stamp in all bands."""
+    """The bound of a step; `pixels` is the number of pixels of a stamp in all bands."""
     flop = moved = seconds = 0.0
     passes = [product for layer in found for product in layer.products()]
-    # the loss: the stamp again, the reconstruction, and the gradient of it
+    # the loss: the stamp again, the reconstruction, and its gradient
     passes.append((0, 3 * pixels * _ACTIVATION))
     for operations, size in passes:
         flop += operations * batch
@@ -93,7 +94,7 @@ def roofline(found: list[Layer], parameters: int, pixels: int, batch: int, card:
 
 
 def of_network(vae: Vae, size: int, batch: int, card: Card, bands: int = 3) -> Roofline:
-    """Of the network that `vae` sets, for stamps of `bands` x `size` x `size` pixels."""
+    """The bound of the network of `vae`, for stamps of `bands` x `size` x `size` pixels."""
     network = VariationalAutoencoder(bands, size, vae.latent, vae.channels)
     parameters = sum(p.numel() for p in network.parameters())
     found = layers(bands, size, vae.latent, vae.channels)
@@ -101,7 +102,7 @@ def of_network(vae: Vae, size: int, batch: int, card: Card, bands: int = 3) -> R
 
 
 def measure_card(device: torch.device, tiny: bool = False) -> Card:
-    """The card's rates: a product of two matrices of random bfloat16, a copy within its memory."""
+    """Measure the card: a product of two random bfloat16 matrices, a copy within its memory."""
     side = 256 if tiny else 8192
     left, right = (torch.randn(side, side, device=device).bfloat16() for _ in range(2))
     seconds = _fastest(lambda: left @ right, device)
@@ -114,7 +115,7 @@ def measure_card(device: torch.device, tiny: bool = False) -> Card:
 def _fastest(
     work: Callable[[], object], device: torch.device, rounds: int = 3, calls: int = 10
 ) -> float:
-    """Seconds a call, of the fastest of some rounds, after one that is not counted."""
+    """Seconds per call, in the fastest of some rounds, after one that is not counted."""
     times = []
     for _ in range(rounds + 1):
         start = now(device)
@@ -125,9 +126,9 @@ def _fastest(
 
 
 def now(device: torch.device) -> float:
-    """Seconds, once the device has done what it was given.
+    """The time in seconds, read when the device has finished its work.
 
-    On a CPU those that its threads worked, so that other work on the machine does not count.
+    On a CPU this is CPU time, so that other work on the machine does not count.
     """
     if device.type == "cpu":
         return time.process_time()

@@ -1,4 +1,4 @@
-"""Stamps to time the VAE's training on: round galaxies in noise, in shards as a run writes them."""
+"""Synthetic stamps for timing the VAE: round galaxies in noise, in shards like those of a run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mgsflow.core.tables import write_table
 from mgsflow.sample.shards import Layout, create_shard
 
 _COLOURS = np.array([0.5, 1.0, 1.4], np.float32)  # flux in g, r and i over that in r
-_NOISE = 0.02  # nanomaggies a pixel, about SDSS's sky in r
+_NOISE = 0.02  # nanomaggies per pixel, about the noise of SDSS's sky in r
 
 
 def write_shards(folder: Path, count: int, size: int, shards: int) -> list[Path]:
-    """`count` stamps of `size` pixels in float16 nanomaggies, each shard by its own process."""
+    """Write `count` stamps of `size` pixels, float16 nanomaggies, each shard by its own process."""
     sizes = [len(part) for part in np.array_split(np.arange(count), shards)]
     paths = [folder / f"shard-{number:03d}.h5" for number in range(shards)]
     with ProcessPoolExecutor(min(shards, os.cpu_count() or 1)) as pool:
@@ -41,7 +41,7 @@ def _write_shard(path: Path, count: int, size: int, seed: int) -> None:
 
 
 def write_tables(folder: Path, stored: int, shards: int, train: int, validate: int) -> None:
-    """index.parquet and splits.parquet of more galaxies than stamps are stored: they share them."""
+    """Write index.parquet and splits.parquet for more galaxies than stamps, which they share."""
     sizes = [len(part) for part in np.array_split(np.arange(stored), shards)]
     shard = np.repeat(np.arange(shards), sizes)
     row = np.concatenate([np.arange(size) for size in sizes])

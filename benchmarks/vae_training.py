@@ -1,11 +1,11 @@
-"""The VAE's training with and without each step that makes it fast, against the card's roofline.
+"""Time the training of the VAE with and without each step that makes it fast, and its roofline.
 
     python benchmarks/vae_training.py --out benchmarks/results/vae_training.json
 
 Every variant trains the paper's network on the same synthetic stamps with the same seed, through
-the package's own epochs, so that their losses stand side by side. Then the stage train-vae itself
-runs on as many galaxies as the paper's. `--tiny` tries all of it on any machine in seconds.
-The tables of docs/performance.md: python benchmarks/performance.py
+the package's own epochs, so that their losses can be compared. Then the stage train-vae itself runs
+on as many galaxies as the paper's. `--tiny` tests all of it on any machine in seconds. For the
+tables of docs/performance.md: python benchmarks/performance.py
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from mgsflow.training.telemetry import Telemetry
 from mgsflow.training.train_vae import train_vae
 
 SEED = 1
-PAPER_STAMPS, PAPER_EPOCHS = 100_000, 100  # of the issue: the paper does not state its epochs
+PAPER_STAMPS, PAPER_EPOCHS = 100_000, 100  # epochs: our choice, as the paper states no number
 
 
 NO_MODES = Modes()
@@ -48,7 +48,7 @@ NO_MODES = Modes()
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train."""
+    """One variant of the training."""
 
     name: str
     resident: bool = True
@@ -75,7 +75,7 @@ ADAM = replace(HALF, name="+ fused Adam", fused_adam=True)
 GRAPH = replace(ADAM, name="+ CUDA graph", modes=Modes(captured=True))
 TUNED = replace(GRAPH, name="+ kernels tuned", modes=Modes(captured=True, tuned=True))
 COMPILED = replace(TUNED, name="+ torch.compile", modes=replace(ALL, blocks=False))
-# In the order in which they are measured, should time run out: the most telling first
+# In the order of measurement: the most important first, in case time runs out
 VARIANTS = [
     PACKAGE,
     replace(PACKAGE, name="the package, batches of 1024", batch=1024),
@@ -94,14 +94,14 @@ VARIANTS = [
 
 
 class ContiguousVae(VariationalAutoencoder):
-    """The network whose features stay in torch's usual order, channels first."""
+    """The network with features in torch's usual order, channels first."""
 
     def expanded(self, latent: Tensor) -> Tensor:
         return self.expand(latent).unflatten(1, self.shape)
 
 
 class Bench:
-    """Stamps on disk, the network's settings, and what the variants share."""
+    """Stamps on disk, settings of the network, and everything else that the variants share."""
 
     def __init__(self, folder: Path, args: argparse.Namespace) -> None:
         self.args = args
@@ -120,7 +120,7 @@ class Bench:
         self._sets: dict[tuple[bool, bool], list[Batches]] = {}
 
     def sets(self, resident: bool, blocks: bool) -> list[Batches]:
-        """The stamps that train and those that validate."""
+        """The training and the validation stamps."""
         key = (resident, blocks)
         if key not in self._sets:
             rows = np.split(np.arange(len(self.stamps)), [self.args.stamps])
@@ -130,7 +130,7 @@ class Bench:
         return self._sets[key]
 
     def epochs(self, variant: Variant) -> VaeEpochs:
-        """The package's epochs, with a fresh network."""
+        """The package's epochs, with a new network."""
         torch.manual_seed(SEED)
         kind = VariationalAutoencoder if variant.channels_last else ContiguousVae
         order = torch.channels_last if variant.channels_last else torch.contiguous_format
@@ -150,7 +150,7 @@ class Bench:
 
 
 def measure(bench: Bench, variant: Variant, card: Card) -> dict[str, Any]:
-    """One row: seconds of whole epochs, the rate of those after the first, losses, telemetry."""
+    """One row: seconds per epoch, the rate after the first epoch, losses, telemetry."""
     epochs, seconds = bench.epochs(variant), []
     with libraries(variant.modes):
         for epoch in range(1, bench.args.epochs + 1):
@@ -177,7 +177,7 @@ def measure(bench: Bench, variant: Variant, card: Card) -> dict[str, Any]:
 
 
 def run_stage(bench: Bench, folder: Path) -> dict[str, Any]:
-    """The stage train-vae on as many galaxies as the paper's, for a few of its epochs."""
+    """The stage train-vae on as many galaxies as the paper's, for a few epochs."""
     count = bench.args.stage_epochs
     saves: list[float] = []
     save = Checkpoints.save
@@ -234,7 +234,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def absent(variant: Variant, bench: Bench, began: float) -> str | None:
-    """Why a variant is not measured, if it is not."""
+    """Why a variant is not measured; None if it is."""
     if time.perf_counter() - began > bench.args.seconds:
         return "no time was left"
     if bench.device.type != "cuda" and variant.modes.captured:
@@ -271,7 +271,7 @@ def run(args: argparse.Namespace, folder: Path) -> None:
         row: dict[str, Any] = {"name": variant.name, "batch": variant.batch}
         try:
             row |= {"not_measured": reason} if reason else measure(bench, variant, card)
-        except Exception as error:  # one variant's fault shall not lose the others
+        except Exception as error:  # an error in one variant must not lose the others
             row["not_measured"] = f"{type(error).__name__}: {str(error)[:300]}"
         result["rows"].append(row)
         print(f"{time.perf_counter() - began:6.1f} s {summary(row)}", flush=True)
@@ -296,15 +296,21 @@ def summary(row: dict[str, Any]) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
-    parser.add_argument("--tiny", action="store_true", help="a small network on few stamps")
-    parser.add_argument("--seconds", type=float, default=1e9, help="begin no row after so many")
-    parser.add_argument("--epochs", type=int, default=4, help="of each variant, at least 2")
-    parser.add_argument("--stage-epochs", type=int, default=4, help="of the stage; 0: not at all")
-    parser.add_argument("--threads", type=int, default=8, help="CPU threads")
-    parser.add_argument("--only", nargs="*", help="rows whose name has one of these texts")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--tiny", action="store_true", help="test the benchmark with a small network on few stamps"
+    )
+    parser.add_argument("--seconds", type=float, default=1e9, help="start no row after this time")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs of each variant, at least 2")
+    parser.add_argument(
+        "--stage-epochs", type=int, default=4, help="epochs of the stage; 0: leave it out"
+    )
+    parser.add_argument("--threads", type=int, default=8, help="number of CPU threads")
+    parser.add_argument(
+        "--only", nargs="*", help="only rows whose name contains one of these texts"
+    )
     args = parser.parse_args()
-    # 200 batches of 128 and a ragged one, 25 of 1024 and a ragged one
+    # 200 batches of 128 and an incomplete one, 25 of 1024 and an incomplete one
     args.stamps, args.validation = (70, 20) if args.tiny else (25_632, 1_280)
     args.stage_stamps = (120, 20) if args.tiny else (PAPER_STAMPS, PAPER_STAMPS // 10)
     return args

@@ -1,13 +1,13 @@
-"""Photometric redshifts of real galaxies: mgsflow against other methods, on the same folds.
+"""Compare photometric redshifts by mgsflow and other methods on the same folds of real galaxies.
 
-    pip install -r envs/benchmark.lock && pip install --no-deps -e .   # an environment of its own
+    pip install -r envs/studies.lock && pip install --no-deps -e .   # in an environment of its own
     python studies/photometric_redshift.py
 
-SkyServer's export is looked for where MGSFLOW_REAL_DATA or --real says. Five outer test folds,
-which nothing is fitted, stopped or tuned on; what is tuned is tuned within the others. Each
-method's answers are kept in --work, fold by fold, so that an interrupted run goes on. Writes
-studies/results/photometric_redshift.json and docs/photometric-redshift.png and prints the
-tables, which docs/real-data.md quotes whole. `--tables` prints them from the JSON that is there,
+The folder of SkyServer's export is given by MGSFLOW_REAL_DATA or --real. There are five outer test
+folds, on which nothing is fitted, stopped or tuned; tuning uses the other folds only. The
+predictions of each method are stored in --work, fold by fold, so that an interrupted run continues.
+Writes studies/results/photometric_redshift.json and docs/photometric-redshift.png and prints the
+tables, which docs/real-data.md quotes in full. `--tables` prints them from the existing JSON file,
 without any data. Without sbi its rows are left out.
 """
 
@@ -48,7 +48,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "studies/results/photometric_redshift.json"
 FIGURE = ROOT / "docs/photometric-redshift.png"
 OURS, TWO = "flow", "flow, two members"
-# Of these rows the ensemble is smaller, and so is the one that they are compared with.
+# These rows have a smaller ensemble, and are compared with one of the same size.
 SMALLER = (
     "flow, out-of-fold residuals",
     "flow, in-sample residuals",
@@ -60,13 +60,13 @@ SMALLER = (
 )
 PACKAGES = ("numpy", "scikit-learn", "scipy", "torch", "nflows", "sbi")
 
-# A method's answers on one outer fold: rows of the table, of which one fit may give several.
+# Predictions of a method on one outer fold, by row of the table; one fit may give several rows.
 Answers = dict[str, Predicted]
 Method = Callable[[np.ndarray, np.ndarray, int, int], Answers]  # train, test, seed, fold
 
 
 class Kept:
-    """What the methods have answered, a file a row and fold, in a folder."""
+    """A folder with the predictions of the methods, one file per row and fold."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -86,13 +86,13 @@ class Kept:
         return read_json(self._path(name, fold).with_suffix(".json"))
 
     def arrays(self, name: str) -> Arrays:
-        """Of all outer test folds, one after the other."""
+        """The predictions on all outer test folds, one after the other."""
         parts = [dict(np.load(self._path(name, k).with_suffix(".npz"))) for k in range(FOLDS)]
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
 def methods(galaxies: Galaxies, kept: Kept, flows: Flows) -> dict[str, Method]:
-    """By the name of their first row, in the order in which they run."""
+    """The methods by the name of their first row, in the order in which they run."""
 
     def regression(function: Callable[..., Predicted], name: str) -> Method:
         x, z = galaxies.inputs, galaxies.redshift
@@ -135,7 +135,7 @@ def methods(galaxies: Galaxies, kept: Kept, flows: Flows) -> dict[str, Method]:
 
 
 def run_all(galaxies: Galaxies, kept: Kept, chosen: list[str] | None, options: Any) -> None:
-    """Every method on every fold, but those that are there."""
+    """Run every method on every fold, except those that are stored."""
     folds = outer_folds(len(galaxies), options.seed)
     every = methods(galaxies, kept, settings_of_run(options.quick))
     for name, method in every.items():
@@ -168,7 +168,7 @@ def _run_fold(
 
 
 def _complete(kept: Kept) -> Iterator[str]:
-    """Names of the rows that are there of every fold, in the table's order."""
+    """Names of the rows that are stored for every fold, in the order of the table."""
     for name in ROWS:
         if all(kept.has(name, fold) for fold in range(FOLDS)):
             yield name
@@ -183,7 +183,7 @@ ROWS = (
 
 
 def result(galaxies: Galaxies, kept: Kept, names: list[str], options: Any) -> dict[str, Any]:
-    """All figures, as the JSON holds them."""
+    """All figures, as stored in the JSON file."""
     answers = {name: kept.arrays(name) for name in names}
     seconds = {name: float(arrays.pop("seconds").sum()) for name, arrays in answers.items()}
     rows = {}
@@ -214,7 +214,7 @@ def result(galaxies: Galaxies, kept: Kept, names: list[str], options: Any) -> di
 
 
 def _arguments(options: argparse.Namespace) -> str:
-    """What was asked for, but for the folders of this machine and the order of the rows."""
+    """The options, without the folders of this machine and the order of the rows."""
     default = parser().get_default
     told = [f" --{name} {getattr(options, name)}" for name in ("galaxies", "resamples", "seed")
             if getattr(options, name) != default(name)]  # fmt: skip
@@ -237,14 +237,18 @@ def parser() -> argparse.ArgumentParser:
     default = os.environ.get("MGSFLOW_REAL_DATA")
     found.add_argument("--real", type=Path, default=default, help="folder of real data")
     found.add_argument("--work", type=Path, default=ROOT / "results/photometric-redshift",
-                       help="where answers are kept")  # fmt: skip
-    found.add_argument("--out", type=Path, default=RESULTS, help="JSON to write")
-    found.add_argument("--methods", nargs="+", help="only these rows")
-    found.add_argument("--galaxies", type=int, help="only so many, at random")
-    found.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
-    found.add_argument("--quick", action="store_true", help="flows of a few epochs, for a test")
+                       help="folder for the predictions")  # fmt: skip
+    found.add_argument("--out", type=Path, default=RESULTS, help="JSON file to write")
+    found.add_argument("--methods", nargs="+", help="compute only these rows")
+    found.add_argument(
+        "--galaxies", type=int, help="use only this number of galaxies, chosen at random"
+    )
+    found.add_argument("--resamples", type=int, default=1000, help="number of bootstrap resamples")
+    found.add_argument(
+        "--quick", action="store_true", help="test the script with flows of a few epochs"
+    )
     found.add_argument("--seed", type=int, default=1)
-    found.add_argument("--tables", action="store_true", help="only print the tables again")
+    found.add_argument("--tables", action="store_true", help="only print the tables")
     return found
 
 
@@ -280,7 +284,7 @@ def _run(options: argparse.Namespace) -> None:
     found = result(galaxies, kept, list(_complete(kept)), options)
     write_json(options.out, found)
     if options.out == RESULTS:
-        from photoz_figure import draw  # Matplotlib only where something is drawn
+        from photoz_figure import draw  # import Matplotlib only to draw
 
         draw(found, FIGURE)
 

@@ -1,7 +1,7 @@
-"""The galaxies of studies/photometric_redshift.py: SkyServer's export by the package's own path.
+"""The galaxies of studies/photometric_redshift.py: SkyServer's export, read by the package.
 
 The stages select, targets, photometry and splits run as in tests/real/skyserver.yaml, in a
-temporary folder; who leaves, and why, comes from their own account.
+temporary folder. Their own account gives the galaxies that were dropped, with the reasons.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Galaxies:
     inputs: np.ndarray
     names: list[str]
     redshift: np.ndarray
-    left: dict[str, int]  # rows of the export that are not among them, by reason
+    left: dict[str, int]  # number of dropped rows of the export by reason
 
     def __len__(self) -> int:
         return len(self.redshift)
@@ -51,7 +51,7 @@ def skyserver_settings() -> Settings:
 
 
 def read_galaxies(folder: Path, most: int | None, seed: int) -> Galaxies:
-    """All galaxies of the export in `folder`, or `most` of them at random."""
+    """All galaxies of the export in `folder`, or at most `most` of them at random."""
     with tempfile.TemporaryDirectory() as name:
         table, left = _run_stages(folder / EXPORT, Path(name))
     names = input_columns(VARIANT, skyserver_settings().photometry.bands, table.columns)
@@ -64,7 +64,7 @@ def read_galaxies(folder: Path, most: int | None, seed: int) -> Galaxies:
 
 
 def _run_stages(export: Path, folder: Path) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Inputs and redshift of the galaxies that pass all stages, and how many left for what."""
+    """Inputs and redshift of the galaxies that pass all stages, and the dropped ones by reason."""
     settings = skyserver_settings()
 
     def files(stage: str) -> dict[str, Path]:
@@ -89,12 +89,12 @@ def _run_stages(export: Path, folder: Path) -> tuple[pd.DataFrame, dict[str, int
 
 
 def outer_folds(count: int, seed: int) -> list[np.ndarray]:
-    """The rows of each outer test fold: disjoint, at random, of equal size within one."""
+    """The rows of each outer test fold: disjoint, random, with sizes that differ by at most one."""
     return np.array_split(generator(seed, "outer folds").permutation(count), FOLDS)
 
 
 def halve(rows: np.ndarray, share: float, seed: int, *names: object) -> tuple[np.ndarray, ...]:
-    """`rows` at random in two parts, the second of `share` of them."""
+    """`rows` divided at random into two parts, the second with the fraction `share` of them."""
     shuffled = generator(seed, *names).permutation(rows)
     held = round(share * len(rows))
     return shuffled[held:], shuffled[:held]

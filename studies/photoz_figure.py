@@ -18,7 +18,7 @@ SHOWN = {"flow": BLUE, "NPE": ORANGE}
 
 
 def draw(result: dict[str, Any], out: Path) -> None:
-    """One panel a method: shares of the galaxies in each cell, and where uniform ones stay."""
+    """One panel per method: relative numbers of galaxies by bin, and the band of a uniform PIT."""
     shown = [name for name in SHOWN if name in result["rows"]]
     figure = Figure(figsize=(0.7 * PAGE, 1.7), layout="constrained")
     allowed, edges = band(result["galaxies"], "histogram"), np.linspace(0, 1, CELLS + 1)

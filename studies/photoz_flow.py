@@ -1,8 +1,8 @@
 """mgsflow's own flow in studies/photometric_redshift.py, as the stage train-flow trains it.
 
 `fit_members` with the package's settings: heads, their rescaled residuals, a spline flow, a deep
-ensemble; `Posterior` draws from it and gives its density. The settings are tuned on the outer
-training rows: of them a fifth scores, and the others train and validate.
+ensemble. `Posterior` draws from it and gives its density. The settings are tuned on the outer
+training rows: a fifth of them is used for the score, the others for training and validation.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from mgsflow.posterior.posterior import Posterior
 from mgsflow.training.heads import Rows
 from mgsflow.training.members import fit_members
 
-VALIDATION = 0.15  # of the outer training rows, to stop at
-SCORED = 0.2  # of the outer training rows, to choose the settings by
+VALIDATION = 0.15  # fraction of the outer training rows used for early stopping
+SCORED = 0.2  # fraction of the outer training rows used to choose the settings
 TUNING_MEMBERS = 1
-CHANGED_MEMBERS = 2  # of an ensemble with one thing made otherwise, to spare time
-# Networks smaller than the paper's suffice for 2600 galaxies; and where they are so few, the heads'
-# own residuals, rescaled, are better than out-of-fold ones (mgsflow/training/residuals.py).
+CHANGED_MEMBERS = 2  # members of the ensembles of variations, fewer to save time
+# Networks smaller than the paper's suffice for 2600 galaxies. With so few, rescaled residuals of
+# the heads themselves are better than out-of-fold ones (mgsflow/training/residuals.py).
 SETTINGS: dict[str, Any] = {
     "encoding": 32,
     "encoder_hidden": [64, 64],
@@ -38,7 +38,7 @@ SETTINGS: dict[str, Any] = {
     "coupling_hidden": 64,
     "residuals": "rescaled",
 }
-# What is tuned, of the settings in tests/real/skyserver.yaml.
+# The settings of tests/real/skyserver.yaml that are tuned.
 GRID: tuple[dict[str, Any], ...] = (
     {"learning_rate": 2.0e-3, "batch_size": 256},
     {"learning_rate": 4.0e-3, "batch_size": 256},
@@ -48,23 +48,23 @@ GRID: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Trial:
-    """One way to train: the settings, the inputs' columns (None: all), and what is left out."""
+    """A variation of the training: settings, input columns (None: all), and options."""
 
     flows: Flows
     columns: list[int] | None = None
     logarithm: bool = False  # the target is log z instead of z
-    own_validation: bool = False  # each member stops at validation rows of its own
+    own_validation: bool = False  # each member has its own validation rows
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """An ensemble's posterior of the target, z or log z, and the columns it takes."""
+    """An ensemble for the target, z or log z, and the variation by which it was trained."""
 
     ensemble: Ensemble
     trial: Trial
 
     def predict(self, inputs: np.ndarray, seed: int, members: int | None = None) -> Predicted:
-        """The posterior of the first `members`; without them of all."""
+        """The posterior of the first `members` members; of all by default."""
         posterior = Posterior([replace(self.ensemble, members=self.ensemble.members[:members])])
         rows, logarithm = _columns(inputs, self.trial), self.trial.logarithm
         draws = posterior.sample(rows, DRAWS, seed)[..., 0].astype(np.float64)
@@ -84,14 +84,14 @@ class Fitted:
 
 
 def settings_of_run(quick: bool = False) -> Flows:
-    """Those of tests/real/skyserver.yaml with SETTINGS; `quick` ones test that the script works."""
+    """Settings of tests/real/skyserver.yaml with SETTINGS; `quick` ones only test the script."""
     flows = skyserver_settings().flows.model_copy(update=SETTINGS)
     small = {"members": 2, "folds": 2, "epochs": 3, "encoder_hidden": [16], "encoding": 8}
     return flows.model_copy(update=small) if quick else flows
 
 
 def tune(galaxies: Galaxies, rows: np.ndarray, flows: Flows, seed: int) -> dict[str, Any]:
-    """The settings of GRID with the largest mean log-density of rows held out of `rows`."""
+    """The settings of GRID with the largest mean log-density on a held-out part of `rows`."""
     fitted, scored = halve(rows, SCORED, seed, "scored")
     scores = []
     for change in GRID:
@@ -104,7 +104,7 @@ def tune(galaxies: Galaxies, rows: np.ndarray, flows: Flows, seed: int) -> dict[
 
 
 def fit(galaxies: Galaxies, rows: np.ndarray, trial: Trial, seed: int) -> Fitted:
-    """An ensemble trained on `rows`, of which VALIDATION are the ones that it stops at."""
+    """An ensemble trained on `rows`, of which the fraction VALIDATION is for early stopping."""
     target = np.log(galaxies.redshift) if trial.logarithm else galaxies.redshift
     seeds = [derive_seed(seed, member) for member in range(trial.flows.members)]
     train, validation = halve(rows, VALIDATION, seed, "validation")
@@ -137,9 +137,9 @@ def _columns(inputs: np.ndarray, trial: Trial) -> np.ndarray:
 
 
 def changes(galaxies: Galaxies) -> dict[str, Callable[[Flows], Trial]]:
-    """One thing at a time made otherwise than in the tuned flow, by the name of its row.
+    """Variations that each change one thing in the tuned flow, by the name of the row.
 
-    All but the first have CHANGED_MEMBERS members.
+    All except the first have CHANGED_MEMBERS members.
     """
 
     def with_settings(**settings: Any) -> Callable[[Flows], Trial]:

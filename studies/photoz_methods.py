@@ -1,7 +1,7 @@
-"""What mgsflow's photometric redshifts are compared with: scikit-learn's methods, and sbi's NPE.
+"""Methods to compare photometric redshifts with: those of scikit-learn, and NPE of sbi.
 
-Each is a function of the training rows' inputs (n, columns) and redshifts (n,), the test rows'
-inputs and a seed. What it tunes it tunes by splits of the training rows.
+Each is a function of the inputs (n, columns) and redshifts (n,) of the training rows, the inputs of
+the test rows, and a seed. It tunes its settings by splits of the training rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 INNER_FOLDS = 3
-DRAWS = 1000  # of a posterior
+DRAWS = 1000  # per posterior
 
 BOOSTING = {"learning_rate": (0.03, 0.1), "max_leaf_nodes": (8, 31), "max_iter": (100, 300)}
 SUPPORT = {"C": (3.0, 10.0, 30.0), "gamma": (0.05, 0.1, 0.2), "epsilon": (0.05, 0.2)}
@@ -32,10 +32,10 @@ _REGRESSOR = "transformedtargetregressor__regressor__"
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a method says of the test galaxies.
+    """Predictions of a method for the test galaxies.
 
-    `point` (n,) is its one value each, of a posterior the mean; `draws` (n, S) and `log_density`,
-    of redshifts (n,) in nats per unit redshift, are there of a posterior alone.
+    `point` (n,) is the point estimate, for a posterior its mean. Only a posterior has `draws`
+    (n, S) and `log_density`, a function of redshifts (n,) in nats per unit redshift.
     """
 
     point: np.ndarray
@@ -72,13 +72,13 @@ def support_vectors(
 
 
 def _scaled(regressor: BaseEstimator) -> BaseEstimator:
-    """On inputs and a target of mean 0 and standard deviation 1."""
+    """Fit on inputs and a target scaled to mean 0 and standard deviation 1."""
     target = TransformedTargetRegressor(regressor, transformer=StandardScaler())
     return make_pipeline(StandardScaler(), target)
 
 
 def _tuned(model: BaseEstimator, grid: dict[str, tuple], prefix: str, seed: int) -> GridSearchCV:
-    """By the mean squared error of an inner cross-validation, then fitted to all training rows."""
+    """Tune by the mean squared error of an inner cross-validation, then fit to all rows."""
     inner = KFold(INNER_FOLDS, shuffle=True, random_state=seed % 2**32)
     settings = {prefix + name: list(values) for name, values in grid.items()}
     return GridSearchCV(model, settings, scoring="neg_mean_squared_error", cv=inner)
@@ -103,8 +103,8 @@ def neural_posterior(
     """sbi's NPE with a neural spline flow at its documented defaults, on log z or z itself.
 
     Five transforms of 50 hidden features and 10 bins, inputs and parameter standardised, Adam at
-    5e-4 in batches of 200, 10% of the rows to stop at after 20 epochs without progress (sbi 0.27).
-    No prior bounds the density. With several `networks` their mixture in equal parts.
+    5e-4 in batches of 200, early stopping on 10% of the rows after 20 epochs without progress (sbi
+    0.27). No prior bounds the density. Several `networks` give their mixture in equal parts.
     """
     import torch
     from sbi.inference import NPE

@@ -1,7 +1,7 @@
-"""Figures of studies/photometric_redshift.py: of each method, and of differences by bootstrap.
+"""Figures of studies/photometric_redshift.py: for each method, and differences by bootstrap.
 
-All are of the galaxies of all outer test folds together. A figure is a function of its method's
-arrays, which hold a row a galaxy, so that one resample serves all methods (paired bootstrap).
+All use the galaxies of all outer test folds together. A figure is a function of the arrays of its
+method, which have one row per galaxy, so that one resample serves all methods (paired bootstrap).
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from mgsflow.evaluation.calibration.bands import uniformity
 from mgsflow.evaluation.calibration.pit import central_coverage, pit
 from mgsflow.evaluation.metrics import crps_each, photo_z, r2
 
-Arrays = dict[str, np.ndarray]  # of one method: truth, point; of a posterior log_density, pit, crps
+Arrays = dict[
+    str, np.ndarray
+]  # of one method: truth, point; for a posterior also log_density, pit, crps
 
 POINT: dict[str, Callable[[Arrays], float]] = {
     "r2": lambda a: r2(a["truth"], a["point"]),
@@ -36,7 +38,7 @@ POSTERIOR: dict[str, Callable[[Arrays], float]] = {
 
 
 def arrays_of(predicted: Any, truth: np.ndarray, seed: int) -> Arrays:
-    """A row a test galaxy, of what the figures need."""
+    """The arrays that the figures need, one row per test galaxy."""
     found = {"truth": truth, "point": predicted.point}
     if predicted.draws is not None:
         found["log_density"] = predicted.log_density(truth)
@@ -47,7 +49,7 @@ def arrays_of(predicted: Any, truth: np.ndarray, seed: int) -> Arrays:
 
 
 def figures(arrays: Arrays) -> dict[str, float]:
-    """All figures of one method, and of a posterior the tests that its PIT is uniform."""
+    """All figures of one method, and for a posterior the tests that its PIT is uniform."""
     found = {name: figure(arrays) for name, figure in _figures(arrays).items()}
     if "pit" in arrays:
         found["pit_ks"] = float(kstest(arrays["pit"], "uniform").statistic)
@@ -61,7 +63,7 @@ def differences(
 ) -> dict[str, dict[str, float]]:
     """`ours` minus `other` in each figure that both have, with the 95% interval of a bootstrap.
 
-    Galaxies are drawn with replacement, the same ones for both methods. Of a coverage the figure
+    Galaxies are drawn with replacement, the same ones for both methods. For a coverage the figure
     is its distance from the level.
     """
     rows, own_seed = np.arange(len(ours["truth"])), derive_seed(seed, "bootstrap")

@@ -1,4 +1,4 @@
-"""The tables of docs/real-data.md as Markdown, from the JSON of photometric_redshift.py."""
+"""Tables of docs/real-data.md as Markdown, from the JSON file of photometric_redshift.py."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ LABELS = {
     "support vectors": "support-vector regression, tuned",
     "bagged MLPs": "ten bagged MLPs, tuned",
     "NPE": "sbi's NPE, spline flow on log z",
-    "NPE, z itself": "the same on z itself",
-    "NPE, five networks": "the same on log z, five networks",
+    "NPE, z itself": "sbi's NPE, spline flow on z itself",
+    "NPE, five networks": "sbi's NPE on log z, five networks",
     "flow, one member": "one member instead of five",
     "flow, two members": "two members instead of five",
     "flow, heads alone": "mean of the heads, without the flow",
-    "flow, own validation rows": "validation rows of each member's own",
-    "flow, out-of-fold residuals": "two members: residuals of heads that did not see the row",
-    "flow, in-sample residuals": "two members: the final head's residuals as they are",
+    "flow, own validation rows": "separate validation rows for each member",
+    "flow, out-of-fold residuals": "two members: out-of-fold residuals",
+    "flow, in-sample residuals": "two members: unscaled residuals of the final head",
     "flow, affine": "two members: affine flow instead of a spline",
     "flow, log z": "two members: log z as the target",
-    "flow, untuned": "two members: the package's default rate and batch",
+    "flow, untuned": "two members: the package's default learning rate and batch size",
     "flow, magnitudes alone": "two members: magnitudes alone",
     "flow, colours alone": "two members: colours alone",
 }
@@ -43,14 +43,14 @@ def markdown(result: dict[str, Any]) -> str:
     compared = [name for name in COMPARED if name in rows]
     changed = [name for name in rows_in_order(rows) if name not in COMPARED]
     parts = [
-        "**Redshifts of the outer test folds.**",
+        "**Point estimates on the outer test folds.**",
         point_table(rows, compared),
-        "**The posteriors among them.**",
+        "**Posteriors on the outer test folds.**",
         posterior_table(rows, [n for n in compared if "log_density" in rows[n]["figures"]]),
-        "**mgsflow minus each, with the 95% interval of a paired bootstrap.**",
+        "**mgsflow minus each other method, with the 95% interval of a paired bootstrap.**",
         difference_table(rows, [name for name in compared if name != "flow"]),
-        "**One thing made otherwise in mgsflow: what results, and mgsflow (with as many members) "
-        "minus that.**",
+        "**Variations of mgsflow: results, and mgsflow (with as many members) minus the variation "
+        "(Δ).**",
         change_table(rows, changed),
     ]
     return "\n\n".join(parts)
@@ -70,8 +70,8 @@ def point_table(rows: dict[str, Any], names: list[str]) -> str:
 
 
 def posterior_table(rows: dict[str, Any], names: list[str]) -> str:
-    head = ["method", "log-likelihood", "CRPS", "68%", "95%", "KS of the PIT (p)", "band (p)",
-            "σ_MAD of the median"]  # fmt: skip
+    head = ["method", "log-likelihood", "CRPS", "68% coverage", "95% coverage",
+            "KS distance of the PIT (p)", "band (p)", "σ_MAD of the median"]  # fmt: skip
     lines = []
     for name in names:
         f = rows[name]["figures"]
@@ -96,7 +96,8 @@ def difference_table(rows: dict[str, Any], names: list[str]) -> str:
 
 
 def change_table(rows: dict[str, Any], names: list[str]) -> str:
-    head = ["otherwise", "R²", "σ_MAD", "log-likelihood", "68%", "Δ R²", "Δ log-likelihood"]
+    head = ["variation", "R²", "σ_MAD", "log-likelihood", "68% coverage", "Δ R²",
+            "Δ log-likelihood"]  # fmt: skip
     lines = []
     for name in names:
         f, gains = rows[name]["figures"], rows[name]["flow_minus_this"]

@@ -1,8 +1,8 @@
-"""Stamps to look at: the simulated sky's by each provider, and real SDSS images cut by our code.
+"""Draw docs/stamps.png: simulated stamps by each provider, and real SDSS images cut by our code.
 
     PYTHONPATH=tests/services:tests python studies/pictures.py --out docs/stamps.png
 
-Real images are those of MGSFLOW_REAL_DATA (default ../shared/real).
+The real images are in the folder MGSFLOW_REAL_DATA (default ../shared/real).
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Panel = tuple[str, np.ndarray]  # title, picture (rows, columns, red green blue)
 
 
 def colours(stamp: np.ndarray, softening: float = 0.08, top: float = 12.0) -> np.ndarray:
-    """Red, green, blue of i, r, g in nanomaggies, by an asinh stretch."""
+    """Red, green, blue from i, r, g in nanomaggies, by an asinh stretch."""
     stretched = np.arcsinh(stamp[::-1].astype(float) / softening) / np.arcsinh(top / softening)
     return np.clip(stretched + 0.03, 0, 1).transpose(1, 2, 0)
 
 
 def simulated() -> Iterator[Panel]:
-    """One galaxy by each provider, and two stamps at the edge of their field."""
+    """One galaxy from each provider, and two stamps at the edge of their field."""
     sky = SimulatedSdss(18, 6, edges=((600.0, 30.0), (1400.0, 1440.0)), contaminants=0.0)
     with serve(sky, silence=60) as server, tempfile.TemporaryDirectory() as name:
         run = Run(Path(name), server)

@@ -1,12 +1,13 @@
-"""Our flow beside extra trees on RESOLVE, cross-validated: a table of docs/real-data.md.
+"""Compare our flow with extra trees on RESOLVE by cross-validation, for docs/real-data.md.
 
     python studies/resolve.py
 
-The galaxies, inputs and settings are those of tests/real/resolve.yaml; the catalogue is looked for
-where MGSFLOW_REAL_DATA or --real says. Each galaxy is predicted once, by models fitted to the other
-four fifths, for both methods the same; a flow takes a fifth of its galaxies to stop early by.
-Writes studies/results/resolve.json and prints the table, which the page quotes whole; `--table`
-prints it from the JSON that is there, without any data. Some ten minutes on one core.
+The galaxies, inputs and settings are those of tests/real/resolve.yaml; the folder of the catalogue
+is given by MGSFLOW_REAL_DATA or --real. Each galaxy is predicted once, by models fitted to the
+other four folds, which are the same for both methods; a flow uses a fifth of its galaxies for early
+stopping. Writes studies/results/resolve.json and prints the table, which the page quotes in full;
+`--table` prints it from the existing JSON file, without any data. It takes about ten minutes on one
+core.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def predict_by_trees(
     held: np.ndarray,
     trees: int = TREES,
 ) -> np.ndarray:
-    """Extra trees (Geurts et al. 2006) of each target: scikit-learn's defaults, but 500 trees."""
+    """Extra trees (Geurts et al. 2006) by target: scikit-learn's defaults, except 500 trees."""
     columns = []
     for goal in goals:
         rows = fitted[np.isfinite(table[goal].to_numpy()[fitted])]
@@ -103,7 +104,7 @@ def predict_by_trees(
 
 
 def train(table: pd.DataFrame, inputs: list[str], settings: Settings, seed: int) -> Posterior:
-    """The posterior of the property flow, as train-flow makes it of these galaxies."""
+    """The posterior of the property flow, trained on these galaxies as by train-flow."""
     goals, flows = settings.targets.properties, settings.flows
     random = np.random.default_rng(seed)
     order = random.permutation(len(table))
@@ -124,7 +125,7 @@ def train(table: pd.DataFrame, inputs: list[str], settings: Settings, seed: int)
 
 
 def compare(table: pd.DataFrame, found: dict[str, Any], goals: list[str]) -> dict[str, Any]:
-    """R2 of each target and method with its bootstrap interval, and of the paired differences."""
+    """R2 for each target and method with its bootstrap interval, and the paired differences."""
     result: dict[str, Any] = {}
     for column, goal in enumerate(goals):
         truth = table[goal].to_numpy(np.float64)
@@ -133,7 +134,7 @@ def compare(table: pd.DataFrame, found: dict[str, Any], goals: list[str]) -> dic
         values = {method: found[method][known, column] for method in METHODS}
         row: dict[str, Any] = {"galaxies": len(truth)}
         row["r2"] = {m: _interval(metrics.r2, (truth, v), goal) for m, v in values.items()}
-        # the same galaxies drawn for both: what they share cancels
+        # the same resamples for both methods, so that common scatter cancels
         row["gain"] = {
             method: _interval(_difference, (truth, values[method], values["trees"]), goal)
             for method in ("flow", "head")
@@ -150,7 +151,7 @@ def _difference(truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> floa
 
 
 def _interval(statistic: Any, arrays: tuple[np.ndarray, ...], goal: str) -> list[float]:
-    """Value, and the low and high end of its 95% interval."""
+    """Value, and the lower and upper end of its 95% interval."""
     seed = derive_seed(SEED, "bootstrap", goal)
     return list(astuple(bootstrap(statistic, arrays, RESAMPLES, seed)))
 
@@ -171,9 +172,9 @@ def markdown(result: dict[str, Any]) -> str:
     for method, name in METHODS.items():
         add(name, every, "r2", method)
     for method in ("flow", "head"):
-        add(f"{METHODS[method]}, less extra trees", every, "gain", method)
+        add(f"{METHODS[method]}, minus extra trees", every, "gain", method)
     shares = [" / ".join(f"{100 * share:.0f}%" for share in row["coverage"]) for row in every]
-    lines.append(["68 / 95% intervals of the flow hold", *shares])
+    lines.append(["Coverage of the flow's 68 / 95% intervals", *shares])
     return markdown_table(["R², out of fold", *heads], lines)
 
 
@@ -181,7 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = os.environ.get("MGSFLOW_REAL_DATA", ROOT.parent / "shared/real")
     parser.add_argument("--real", type=Path, default=Path(default))
-    parser.add_argument("--table", action="store_true", help="print it from the JSON that is there")
+    parser.add_argument("--table", action="store_true", help="only print the table")
     args = parser.parse_args()
     if not args.table:
         torch.set_num_threads(1)

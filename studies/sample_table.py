@@ -1,4 +1,4 @@
-"""The sample's way from a catalogue to inputs and targets, as the stages of a run take it."""
+"""Make inputs and targets from a catalogue by the stages of a run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mgsflow.sample.targets import targets
 
 
 def sample_table(folder: Path, settings: Settings, seed: int, **source: Any) -> pd.DataFrame:
-    """Targets, magnitudes and observed colours of the selected galaxies, a row each.
+    """Targets, magnitudes and observed colours of the selected galaxies, one row per galaxy.
 
-    `source` says to the stage `select` where they come from: sky, and source or reply. What the
-    stages write goes to `folder`.
+    `source` has the source of the galaxies for the stage `select`: sky, and source or reply. The
+    stages write to `folder`.
     """
     chosen, dropped = folder / "selected.parquet", folder / "dropped.parquet"
     select(

@@ -1,10 +1,10 @@
-"""How close the simulated sky comes to the real one: docs/simulated-sky.md's figure and tables.
+"""Compare the simulated sky with the real one: the figure and tables of docs/simulated-sky.md.
 
     python studies/simulated_sky.py
 
-Real data are looked for where MGSFLOW_REAL_DATA or --real says. Writes docs/simulated-sky.png and
-studies/results/simulated_sky.json and prints the tables, which the page quotes whole. `--tables`
-prints them from the JSON that is there, without any data.
+The folder of the real data is given by MGSFLOW_REAL_DATA or --real. Writes docs/simulated-sky.png
+and studies/results/simulated_sky.json and prints the tables, which the page quotes in full.
+`--tables` prints them from the existing JSON file, without any data.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from mgsflow.core.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, FIGURE = ROOT / "studies/results/simulated_sky.json", ROOT / "docs/simulated-sky.png"
-GOAL = 0.05  # mag of a median colour, and R2 of the redshift: how near the goals ask for
-SETTLED = 0.02  # mag: a real median with a smaller error settles whether the goal is met
+GOAL = 0.05  # allowed difference of a median colour [mag] and of the R2 of the redshift
+SETTLED = 0.02  # mag: if the error of a real median is smaller, it decides whether the goal is met
 
 
 def compare(samples: Samples, seed: int) -> dict[str, Any]:
-    """All comparisons of two samples, as JSON holds them."""
+    """All comparisons of two samples, as stored in the JSON file."""
     halves = samples.halves
     sizes = {"simulated": len(samples.simulated), **{k: len(v) for k, v in halves.items()}}
     return {
@@ -51,9 +51,9 @@ def compare(samples: Samples, seed: int) -> dict[str, Any]:
 
 
 def goals(result: dict[str, Any]) -> dict[str, Any]:
-    """Which goals are met, on the half of the real galaxies that tuned nothing.
+    """Which goals are met, on the half of the real galaxies that was not used for tuning.
 
-    `halves_within` is what the other real half comes to, which no simulation can expect to beat.
+    `halves_within` is the result of the other real half, which no simulation can expect to exceed.
     """
     medians, tuning = result["colours"]["held_out"], result["colours"]["tuning"]
     settled = [row for row in medians if row["error"] < SETTLED]
@@ -85,11 +85,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the simulated sky with the real one.")
     default = os.environ.get("MGSFLOW_REAL_DATA")
     parser.add_argument("--real", type=Path, default=default, help="folder of real data")
-    parser.add_argument("--galaxies", type=int, default=150_000, help="drawn for the colours")
-    parser.add_argument("--volume", type=int, default=40_000, help="drawn in RESOLVE's volume")
-    parser.add_argument("--inferred", type=int, default=20_000, help="drawn for the targets")
+    parser.add_argument(
+        "--galaxies", type=int, default=150_000, help="galaxies simulated for the colours"
+    )
+    parser.add_argument(
+        "--volume", type=int, default=40_000, help="galaxies simulated in RESOLVE's volume"
+    )
+    parser.add_argument(
+        "--inferred", type=int, default=20_000, help="galaxies simulated for the targets"
+    )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--tables", action="store_true", help="only print the tables again")
+    parser.add_argument("--tables", action="store_true", help="only print the tables")
     options = parser.parse_args()
     if not options.tables:
         if not options.real or not options.real.is_dir():
@@ -101,8 +107,8 @@ def main() -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    """All comparisons and the figure, to their files."""
-    from simulated_sky_figure import draw  # Matplotlib only where something is drawn
+    """Write all comparisons and the figure to their files."""
+    from simulated_sky_figure import draw  # import Matplotlib only to draw
 
     sizes = {name: getattr(options, name) for name in ("galaxies", "volume", "inferred", "seed")}
     samples = draw_samples(options.real, options.galaxies, options.volume, options.seed)

@@ -1,4 +1,4 @@
-"""The figure of docs/simulated-sky.md: the simulated sky over the real one, panel by panel."""
+"""The figure of docs/simulated-sky.md: the simulated and the real sky, panel by panel."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mgsflow.core.files import atomic_path
 from mgsflow.report.style import BLUE, GREY, INK, ORANGE, PAGE, letter
 from mgsflow.sky.simulated.relations import kauffmann_2003, kewley_2001
 
-LEAST = 4  # galaxies in a bin, below which no percentiles are drawn
+LEAST = 4  # minimum number of galaxies in a bin for percentiles
 DOTS_AN_INCH = 200
 
 
 def draw(samples: Samples, out: Path) -> None:
-    """Draw all comparisons into one PNG of a page's width."""
+    """Draw all comparisons into one PNG of the width of a page."""
     figure = Figure(figsize=(PAGE, 4.1), layout="constrained")
     panels = [figure.add_subplot(2, 4, i + 1) for i in range(8)]
     held_out = samples.halves["held_out"]
@@ -57,7 +57,7 @@ def _legend(figure: Figure) -> None:
 
 
 def _colour(axes: Axes, name: str, real: pd.DataFrame, simulated: pd.DataFrame) -> None:
-    """Medians and the range from the 16th to the 84th percentile, bin by bin of redshift."""
+    """Medians and the range from the 16th to the 84th percentile in bins of redshift."""
     values = colours(real)[name]
     axes.plot(real["redshift"], values, ".", color=GREY, ms=1.5, alpha=0.5, zorder=0)
     for table, colour, shift in ((simulated, ORANGE, 0.002), (real, BLUE, -0.002)):
@@ -71,7 +71,7 @@ def _colour(axes: Axes, name: str, real: pd.DataFrame, simulated: pd.DataFrame) 
 
 
 def _percentiles(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Middles (n,) of the bins and the 16th, 50th and 84th percentiles (3, n) of a colour."""
+    """Centres (n,) of the bins and the 16th, 50th and 84th percentiles (3, n) of a colour."""
     middles, columns = [], []
     for low, high in REDSHIFT_BINS:
         chosen = table[table["redshift"].between(low, high, inclusive="left")]
@@ -130,7 +130,7 @@ def _smooth(density: np.ndarray) -> np.ndarray:
 
 
 def _levels(density: np.ndarray) -> list[float]:
-    """Densities whose contours hold 90%, 68% and 30% of the galaxies."""
+    """Densities whose contours contain 90%, 68% and 30% of the galaxies."""
     ordered = np.sort(density.ravel())[::-1]
     within = np.cumsum(ordered) / ordered.sum()
     return [float(ordered[np.searchsorted(within, share)]) for share in (0.9, 0.68, 0.3)]

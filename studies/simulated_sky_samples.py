@@ -1,6 +1,6 @@
-"""The galaxies that studies/simulated_sky.py compares: real ones, and simulated ones cut alike.
+"""The samples of studies/simulated_sky.py: real galaxies, and simulated ones with equal cuts.
 
-Tables have a row a galaxy. `magnitudes` are u, g, r, i, z as SDSS gives them: model magnitudes,
+Tables have one row per galaxy. `magnitudes` are u, g, r, i, z as SDSS gives them: model magnitudes,
 reddened by the Galaxy on both sides. The two nearby samples have log masses, log rates and lines.
 """
 
@@ -23,29 +23,29 @@ from mgsflow.sky.simulated.simulate_catalogue import make_objects, make_reply, s
 
 COLOURS = {"u − g": ("u", "g"), "g − r": ("g", "r"), "r − i": ("r", "i"), "i − z": ("i", "z")}
 EXPORT = "skyserver_dr14_ugriz_redshift.csv"
-LAST_LEGACY_PLATE = 2974  # later plates are of other programmes, with other selections
+LAST_LEGACY_PLATE = 2974  # later plates belong to other programmes with other selections
 REDSHIFTS = (0.01, 0.3)
 # The export is SkyServer's sample query, `u BETWEEN 0 AND 19.6 AND g BETWEEN 0 AND 20`. It has no
-# Petrosian magnitude: model r takes its place in the survey's own limit.
+# Petrosian magnitude: model r replaces it in the survey's own limit.
 FAINTEST = {"u": 19.6, "g": 20.0, "r": 17.77}
 PLAUSIBLE = {"u − g": (0, 4), "g − r": (-0.5, 2.5), "r − i": (-0.5, 1.5), "i − z": (-0.8, 1.2)}
 
 LIGHT = 299792.458  # km/s
 VELOCITIES = (4500.0, 7000.0)  # km/s, RESOLVE's volume
-LEAST_LOG_MASS = 9.0  # above it, r <= 17.77 loses hardly a galaxy of that volume
-LARGEST_FLUX = 1.0e5  # 1e-17 erg/s/cm2, beyond which a line's fit has failed
+LEAST_LOG_MASS = 9.0  # above it, r <= 17.77 loses almost no galaxy of that volume
+LARGEST_FLUX = 1.0e5  # 1e-17 erg/s/cm2; a larger flux means a failed fit
 SIGNAL_TO_NOISE = 3.0
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What is compared: SkyServer's galaxies and RESOLVE's, each with its simulated like."""
+    """The galaxies of SkyServer and of RESOLVE, each with its simulated counterpart."""
 
     real: pd.DataFrame
     simulated: pd.DataFrame
     resolve: pd.DataFrame
     volume: pd.DataFrame
-    counts: dict[str, dict[str, int]]  # of `real` and `simulated`: what each limit left
+    counts: dict[str, dict[str, int]]  # for `real` and `simulated`: galaxies left after each limit
 
     @property
     def halves(self) -> dict[str, pd.DataFrame]:
@@ -68,8 +68,8 @@ def draw_samples(folder: Path, galaxies: int, volume: int, seed: int) -> Samples
 def real_galaxies(folder: Path) -> pd.DataFrame:
     """The export's galaxies of legacy plates: magnitudes, redshift, ra, dec and `held_out`.
 
-    The simulated sky's constants were tuned on those not held out. Which half a galaxy is in, a
-    hash of its spectrum's name says.
+    The constants of the simulated sky were tuned on those not held out. A hash of the name of its
+    spectrum decides in which half a galaxy is.
     """
     table = pd.read_csv(folder / EXPORT)
     table = table[(table["class"] == "GALAXY") & (table["plate"] <= LAST_LEGACY_PLATE)]
@@ -81,7 +81,7 @@ def real_galaxies(folder: Path) -> pd.DataFrame:
 def simulated_galaxies(count: int, seed: int) -> pd.DataFrame:
     """`count` galaxies of the simulated sky: magnitudes and redshift as its SkyServer serves them.
 
-    They pass the survey's own limit, in Petrosian r without the Galaxy's dust.
+    They pass the survey's own limit, in Petrosian r corrected for the Galaxy's dust.
     """
     reply = simulated_reply(Simulated(galaxies=count, contaminants=0.0), seed)
     magnitudes = {band: reply[f"modelMag_{band}"] for band in SDSS.bands}
@@ -93,7 +93,7 @@ def simulated_reply(simulated: Simulated, seed: int) -> pd.DataFrame:
 
 
 def cut_alike(galaxies: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The galaxies within the limits that the export and the survey set, and how many each left."""
+    """The galaxies within the limits of the export and the survey, and the numbers left by each."""
     limits = {f"{band} <= {faintest}": galaxies[band] <= faintest for band, faintest in
               FAINTEST.items()}  # fmt: skip
     limits["{} <= z <= {}".format(*REDSHIFTS)] = galaxies["redshift"].between(*REDSHIFTS)
@@ -115,7 +115,7 @@ def colours(galaxies: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def resolve_galaxies(folder: Path) -> pd.DataFrame:
-    """RESOLVE's galaxies with spectra: log_stellar_mass, log_sfr, lines and what they tell."""
+    """RESOLVE's galaxies with spectra: log_stellar_mass, log_sfr, lines and derived quantities."""
     table = pd.read_parquet(folder / "resolve.parquet")
     nearby = table["cz"].between(*VELOCITIES) & table["h_alpha_flux"].notna()
     chosen = table[nearby & table["rmag"].between(10.0, FAINTEST["r"])]
@@ -124,7 +124,7 @@ def resolve_galaxies(folder: Path) -> pd.DataFrame:
 
 
 def simulated_volume(count: int, seed: int) -> pd.DataFrame:
-    """The like of `resolve_galaxies` from `count` simulated galaxies in RESOLVE's volume."""
+    """Counterparts of `resolve_galaxies` from `count` simulated galaxies in RESOLVE's volume."""
     low, high = (velocity / LIGHT for velocity in VELOCITIES)
     settings = Simulated(galaxies=count, redshift_min=low, redshift_max=high, contaminants=0.0)
     reply = simulated_reply(settings, seed)
@@ -134,7 +134,7 @@ def simulated_volume(count: int, seed: int) -> pd.DataFrame:
 
 
 def _of_lines(table: pd.DataFrame, properties: dict[str, pd.Series]) -> pd.DataFrame:
-    """Galaxies above LEAST_LOG_MASS with log line ratios and O3N2 abundances where lines are clear.
+    """Galaxies above LEAST_LOG_MASS; line ratios and O3N2 abundances if all lines have enough S/N.
 
     `n2` is log [N II] 6584 / H alpha, `o3` log [O III] 5007 / H beta, `metallicity` 12 + log(O/H).
     """
@@ -164,7 +164,7 @@ def at_equal_mass(
 ) -> pd.DataFrame:
     """`per_galaxy` simulated galaxies for each real one, drawn from the 31 nearest in mass.
 
-    So a real sample's own mass function, that of one small volume, does not enter the comparison.
+    The mass function of the real sample, which has a small volume, thus does not affect the result.
     """
     ordered = simulated.sort_values("log_stellar_mass", ignore_index=True)
     nearest = np.searchsorted(ordered["log_stellar_mass"], real["log_stellar_mass"])
@@ -173,14 +173,14 @@ def at_equal_mass(
     return ordered.iloc[rows].reset_index(drop=True)
 
 
-# ---------------------------------------------------------------- what is to be inferred
+# ---------------------------------------------------------------- the inferred quantities
 
 
 def inferred_quantities(count: int, seed: int) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """The stages' own inputs and targets of a simulated sky: a table, inputs' and targets' names.
+    """Inputs and targets of a simulated sky by the stages: a table, names of inputs and of targets.
 
-    A reply of `count` good galaxies, among them the usual contaminants, goes through `select`,
-    `targets` and `photometry` with the settings of config.yaml's defaults.
+    A reply with `count` good galaxies and the usual contaminants passes through `select`, `targets`
+    and `photometry` with the default settings of config.yaml.
     """
     settings = validate({"sky": "simulated", "selection": {"sample_size": None}})
     with tempfile.TemporaryDirectory() as name:

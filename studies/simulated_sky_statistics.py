@@ -1,4 +1,4 @@
-"""Two-sample statistics of studies/simulated_sky.py, each a number with a plain meaning."""
+"""Two-sample statistics of studies/simulated_sky.py."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from mgsflow.sky.simulated.relations import kewley_2001
 REDSHIFT_BINS = [(round(0.02 * i, 2), round(0.02 * (i + 1), 2)) for i in range(10)]
 MASS_BINS = [(9.0, 9.5), (9.5, 10.0), (10.0, 10.5), (10.5, 11.5)]
 BOOTSTRAPS = 400
-REPEATS = 8  # simulated samples of the real one's size
-PER_GALAXY = 10  # simulated galaxies of the same mass for each of RESOLVE
-ACTIVE = -11.0  # log of the specific rate in 1/yr below which a galaxy does not form stars
+REPEATS = 8  # number of simulated samples of the size of the real one
+PER_GALAXY = 10  # simulated galaxies of the same mass for each galaxy of RESOLVE
+ACTIVE = (
+    -11.0
+)  # log of the specific star formation rate [1/yr] below which a galaxy counts as passive
 PAPER = "Images + photometry + NF (paper, published)"
 
 
@@ -32,10 +34,10 @@ PAPER = "Images + photometry + NF (paper, published)"
 def colours_by_redshift(
     real: pd.DataFrame, simulated: pd.DataFrame, seed: int
 ) -> list[dict[str, Any]]:
-    """For each bin of redshift and each colour both medians, their difference and half widths.
+    """For each bin of redshift and each colour: both medians, their difference, and half-widths.
 
-    `error` is the real median's, by bootstrap: how well so few galaxies know it. Half the range
-    from the 16th to the 84th percentile is the width. An empty bin is left out.
+    `error` is the bootstrap error of the real median. The half-width is half the range from the
+    16th to the 84th percentile. Empty bins are left out.
     """
     random = np.random.default_rng(seed)
     rows = []
@@ -68,9 +70,9 @@ def _medians(real: np.ndarray, simulated: np.ndarray, random: np.random.Generato
 def redshifts(
     real: pd.DataFrame, halves: dict[str, pd.DataFrame], simulated: pd.DataFrame
 ) -> dict[str, Any]:
-    """Quartiles of the redshift, and Kolmogorov and Smirnov's greatest distances D.
+    """Quartiles of the redshift, and the Kolmogorov–Smirnov distances D.
 
-    Two parts of the real sky, apart in declination, tell what large-scale structure does to D.
+    Two parts of the real sky, separated in declination, show the effect of large-scale structure.
     """
     north = real["dec"] > 30
     samples = {**halves, "simulated": simulated, "north": real[north], "equator": real[~north]}
@@ -96,10 +98,10 @@ def redshifts(
 def redshift_r2(
     real: pd.DataFrame, halves: dict[str, pd.DataFrame], simulated: pd.DataFrame
 ) -> dict[str, Any]:
-    """R2 of the redshift from magnitudes and colours, by samples of equal size on both sides.
+    """R2 of the redshift from magnitudes and colours, for samples of equal size on both sides.
 
-    The real sample is divided into folds again and again, the simulated one drawn anew: `real` and
-    `simulated` are the means, `scatter` the standard deviations.
+    Each repetition divides the real sample into new folds and draws a new simulated sample. `real`
+    and `simulated` are the means, `scatter` the standard deviations.
     """
     answer = {}
     for name, table in {"held_out": halves["held_out"], "all": real}.items():
@@ -134,7 +136,7 @@ def photometry_of(table: pd.DataFrame) -> np.ndarray:
 
 
 def told_apart(halves: dict[str, pd.DataFrame], simulated: pd.DataFrame) -> dict[str, float]:
-    """AUC with which boosting tells two samples apart by magnitudes, colours and redshift."""
+    """AUC of boosting that distinguishes two samples by magnitudes, colours and redshift."""
     held_out = halves["held_out"]
     ours = [
         auc(held_out, simulated.sample(len(held_out), random_state=i), i) for i in range(REPEATS)
@@ -148,7 +150,7 @@ def _with_redshift(table: pd.DataFrame) -> np.ndarray:
 
 
 def auc(first: pd.DataFrame, second: pd.DataFrame, seed: int) -> float:
-    """How often boosting ranks a galaxy of `second` above one of `first`; 0.5 is by chance."""
+    """Probability that boosting ranks a galaxy of `second` above one of `first`; by chance 0.5."""
     inputs = np.concatenate([_with_redshift(first), _with_redshift(second)])
     labels = np.repeat([0, 1], [len(first), len(second)])
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
@@ -179,7 +181,7 @@ def nearby(real: pd.DataFrame, simulated: pd.DataFrame, seed: int) -> dict[str, 
 
 
 def _properties(table: pd.DataFrame) -> dict[str, Any]:
-    """Medians and half widths of one bin of mass, and shares of galaxies by kind."""
+    """Medians and half-widths of one bin of mass, and fractions of galaxies by kind."""
     forming = table[table["log_sfr"] - table["log_stellar_mass"] > ACTIVE]
     lines = table[table["clear"]]
     x, y = lines["n2"].to_numpy(), lines["o3"].to_numpy()
@@ -203,7 +205,7 @@ def _properties(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def target_r2(table: pd.DataFrame, inputs: list[str], targets: list[str]) -> dict[str, Any]:
-    """R2 of boosting by target, the paper's own, and how far the two orders agree."""
+    """R2 of boosting by target, that of the paper, and the agreement of the two orders."""
     measured = table[inputs].notna().all(axis=1)
     ours, galaxies = {}, {}
     for name in targets:
@@ -220,6 +222,6 @@ def half_width(values: np.ndarray) -> float:
 
 
 def rounded(value: Any) -> Any:
-    """To three decimals: more would differ from machine to machine."""
+    """Round to three decimals, because more would differ between machines."""
     value = np.round(np.asarray(value, dtype=float), 3)
     return value.tolist()

@@ -1,4 +1,4 @@
-"""The tables of docs/simulated-sky.md as Markdown, from the JSON of studies/simulated_sky.py."""
+"""Tables of docs/simulated-sky.md as Markdown, from the JSON file of studies/simulated_sky.py."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ COLOURS = ("u − g", "g − r", "r − i", "i − z")
 
 def markdown(result: dict[str, Any]) -> str:
     parts = [
-        "**Median colours, simulated minus real (held-out half), mag; ± the real median's error.**",
+        "**Median colours, simulated − real (held-out half), ± error of the real median [mag].**",
         colour_table(result["colours"]["held_out"]),
-        "**Half widths of the colours (16th to 84th percentile), real / simulated, mag.**",
+        "**Half-widths of the colours (16th to 84th percentile), real / simulated [mag].**",
         width_table(result["colours"]["held_out"]),
         "**Redshifts.**",
         redshift_table(result),
-        "**RESOLVE / simulated galaxies of the same masses: median (half width).**",
+        "**RESOLVE / simulated galaxies of the same masses: median (half-width).**",
         nearby_table(result["nearby"]),
         "**R² of gradient boosting on the simulated photometry, by target.**",
         target_table(result["targets"]),
@@ -43,7 +43,7 @@ def _by_redshift(rows: list[dict[str, Any]], cell: Any) -> str:
         cells = [cell(of_colour[name]) for name in COLOURS]
         numbers = [str(counts["real_galaxies"]), str(counts["simulated_galaxies"])]
         lines.append([f"{low:.2f}–{high:.2f}", *numbers, *cells])
-    return markdown_table(["z", "real", "simulated", *COLOURS], lines)
+    return markdown_table(["z", "real galaxies", "simulated galaxies", *COLOURS], lines)
 
 
 def redshift_table(result: dict[str, Any]) -> str:
@@ -56,14 +56,14 @@ def redshift_table(result: dict[str, Any]) -> str:
     for name, value in result["redshifts"]["distance"].items():
         lines.append([f"Kolmogorov–Smirnov D of z, {name}", f"{value:.3f}"])
     for name, row in result["redshift_r2"].items():
-        label = f"R² of z from ugriz, {name.replace('_', ' ')} ({row['galaxies']} galaxies a side)"
+        label = f"R² of z from ugriz, {name.replace('_', ' ')} ({row['galaxies']} galaxies each)"
         real = f"real {row['real']:.3f} ± {row['real_scatter']:.3f}"
         simulated = f"simulated {row['simulated']:.3f} ± {row['simulated_scatter']:.3f}"
         lines.append([label, f"{real}, {simulated}"])
     apart = result["told_apart"]
     label = "AUC of a classifier, simulated against held out (photometry and z)"
     lines.append([label, f"{apart['held_out']:.3f}"])
-    label = "the same, the real halves against each other"
+    label = "AUC of a classifier, one real half against the other"
     lines.append([label, f"{apart['real halves']:.3f}"])
     return markdown_table(["measure", "value"], lines)
 
@@ -72,8 +72,9 @@ def nearby_table(nearby: dict[str, Any]) -> str:
     bins = nearby["bins"]
     head = [f"log M⋆ {row['low']:.1f}–{row['high']:.1f}" for row in bins]
     lines = []
-    plain = [("galaxies", "galaxies", "{:d}"), ("forming", "share above 10⁻¹¹ yr⁻¹", "{:.2f}"),
-             ("clear", "share with four clear lines", "{:.2f}")]  # fmt: skip
+    plain = [("galaxies", "galaxies", "{:d}"),
+             ("forming", "fraction with SFR/M⋆ above 10⁻¹¹ yr⁻¹", "{:.2f}"),
+             ("clear", "fraction with S/N ≥ 3 in all four lines", "{:.2f}")]  # fmt: skip
     for key, label, form in plain:
         cells = [
             f"{form.format(r['real'][key])} / {form.format(r['simulated'][key])}" for r in bins
@@ -82,7 +83,7 @@ def nearby_table(nearby: dict[str, Any]) -> str:
     for key in ("star-forming", "composite", "AGN"):
         cells = [f"{r['real']['bpt'][key]:.2f} / {r['simulated']['bpt'][key]:.2f}" for r in bins]
         lines.append([f"BPT: {key}", *cells, ""])
-    measured = [("log_sfr", "log SFR of those above"), ("n2", "log [N II]/Hα"),
+    measured = [("log_sfr", "log SFR, if SFR/M⋆ is above 10⁻¹¹ yr⁻¹"), ("n2", "log [N II]/Hα"),
                 ("o3", "log [O III]/Hβ"), ("metallicity", "12+log(O/H), O3N2")]  # fmt: skip
     for key, label in measured:
         cells = [

@@ -1,9 +1,9 @@
-"""Stamps of the simulated sky to look at: six kinds of galaxy, four of each, as colour composites.
+"""Draw simulated stamps for inspection: six kinds of galaxy, four of each, in colour.
 
     python studies/simulated_stamps.py --out docs/simulated-stamps.png
 
-With --real FOLDER of SkyServer's JPEGs (128 pixels of 0.396 arcsec) some of them come in the rows
-below, for the eye; SDSS's own stretch of its JPEGs is not quite ours.
+With --real FOLDER of SkyServer's JPEGs (128 pixels of 0.396 arcsec) some of them are added in the
+rows below, for visual comparison; SDSS's stretch of its JPEGs differs a little from ours.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from mgsflow.sky.simulated.simulate_frames import observed
 SETTINGS = Simulated(galaxies=1200, galaxies_per_field=15)
 SEED, EACH, SIZE, COLUMNS = 4, 4, 128, 8
 BANDS = "gri"
-AGN = 4  # of MPA-JHU's bptclass
+AGN = 4  # class in MPA-JHU's bptclass
 STRETCH, SOFTENING = 0.35, 8.0  # nanomaggies, Q of Lupton et al. 2004
 BALANCE = {"i": 0.86, "r": 1.0, "g": 1.37}  # as in SkyServer's pictures: 4.9, 5.7, 7.8 over r's
 
 
 def kinds(galaxies: pd.DataFrame, sky: Sky) -> dict[str, pd.DataFrame]:
-    """Galaxies, in the table's order, that show what the title says."""
+    """Example galaxies of each kind, by title, in the order of the table."""
     late = ~galaxies["quenched"].astype(bool)
     disky = late & (galaxies["bulge_share_r"] < 0.35) & galaxies["petro_r50"].between(3, 7)
     near, star = neighbours(galaxies, sky)
@@ -53,7 +53,7 @@ def kinds(galaxies: pd.DataFrame, sky: Sky) -> dict[str, pd.DataFrame]:
 
 
 def neighbours(galaxies: pd.DataFrame, sky: Sky) -> tuple[np.ndarray, np.ndarray]:
-    """Distances in arcsec to the next galaxy of r < 19 and the next star of r < 18.5."""
+    """Distances in arcsec to the nearest galaxy of r < 19 and the nearest star of r < 18.5."""
     distances = np.full((2, len(galaxies)), np.inf)
     for name, rows in galaxies.groupby(FIELD_COLUMNS).indices.items():
         for kind, (objects, faintest) in enumerate(zip(sky.sources(name), (19, 18.5), strict=True)):
@@ -111,7 +111,7 @@ def draw(panels: list[tuple[str, np.ndarray]], out: Path) -> None:
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=140)
-    # noise in 24 bits of colour does not compress; steps of 8 in 256 are not seen beside it
+    # noise in 24-bit colour does not compress; beside it, steps of 8 in 256 are invisible
     coarse = np.asarray(Image.open(buffer).convert("RGB")).astype(float) / 8
     Image.fromarray(np.minimum(np.round(coarse) * 8, 255).astype(np.uint8)).save(out, optimize=True)
 

@@ -1,11 +1,12 @@
-"""Coverage and width of the posteriors with larger errors, and without a band.
+"""Measure coverage and width of the posteriors with larger errors, and without a band.
 
     python studies/widening.py results/oracle 1000
 
-of a run on the simulated sky with the variant photometry-observed: its test galaxies, the noise of
-whose magnitudes is made three times what it was, or who lose a band. Each time what is observed is
-plugged into the flows as it is (a missing magnitude from its neighbour's by the training set's mean
-colour), and then through Posterior.widen(). Prints a table in Markdown; docs/posterior.md has it.
+The run must be on the simulated sky with the variant photometry-observed. In each case the noise of
+the magnitudes of its test galaxies is increased to three times its size, or a band is removed. The
+observed magnitudes are plugged into the flows unchanged (a missing one is computed from its
+neighbour's by the mean colour of the training set), and then used through Posterior.widen(). Prints
+a table in Markdown, which docs/posterior.md summarises.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mgsflow.core.tables import read_table
 from mgsflow.models.embedding import with_colours
 
 VARIANT, DRAWS, SEED = "photometry-observed", 300, 1
-TIMES, MISSING = 3.0, "ug"  # errors over the sky's own; bands that are missing, one at a time
+TIMES, MISSING = 3.0, "ug"  # errors relative to the sky's own; missing bands, one at a time
 COLUMNS = magnitude_columns(SDSS.bands)
 
 
@@ -37,7 +38,10 @@ def main(run: Path, galaxies: int) -> None:
     selected = read_table(run / "catalogue" / "selected.parquet", ["objid", *names])
     errors = selected.set_index("objid").loc[test["objid"], names].to_numpy()
     posterior = Posterior.load(run / "flows", variant=VARIANT)
-    print("| case | way | quantity | 68% | 95% | width | rms error |\n|" + "---|" * 7)
+    print(
+        "| case | use | quantity | 68% coverage | 95% coverage | width | rms error |\n|"
+        + "---|" * 7
+    )
     for case, way, inputs in cases(test[COLUMNS].to_numpy(), errors, train):
         chosen = posterior.widen() if way == "widened" else posterior
         draws = chosen.sample(inputs, DRAWS, SEED)
@@ -51,7 +55,7 @@ def main(run: Path, galaxies: int) -> None:
 def cases(
     magnitudes: np.ndarray, errors: np.ndarray, train: np.ndarray
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """What is observed, how it is used, and the inputs."""
+    """Each case: what is observed, how it is used, and the inputs."""
     none = np.zeros_like(errors)
     yield "as trained", "plugged in", table(magnitudes, none)
     extra = errors * np.sqrt(TIMES**2 - 1)
@@ -69,13 +73,13 @@ def cases(
 
 
 def table(magnitudes: np.ndarray, extra: np.ndarray) -> pd.DataFrame:
-    """The inputs of both ways: magnitudes, colours, extra errors."""
+    """The inputs for both uses: magnitudes, colours, extra errors."""
     found = with_colours(pd.DataFrame(magnitudes, columns=COLUMNS), SDSS.bands)
     return found.assign(**{f"extra_error_{band}": extra[:, i] for i, band in enumerate(SDSS.bands)})
 
 
 def summary(draws: np.ndarray, truth: np.ndarray) -> str:
-    """Coverage in %, the median standard deviation, and the mean's error."""
+    """Coverage in %, the median standard deviation, and the rms error of the mean, as cells."""
     cells = []
     for level in (0.68, 0.95):
         tails = [(1 - level) / 2, (1 + level) / 2]

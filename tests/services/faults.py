@@ -1,4 +1,4 @@
-"""The ways in which a service fails: each takes a request's true answer and spoils it.
+"""The ways in which a service fails: each takes the true answer of a request and corrupts it.
 
 A fault that changes bytes is `_changed`; the others act on the connection. `FAULTS` says to which
 services each applies.
@@ -149,34 +149,34 @@ ALL, IMAGES = SERVICES, (FRAMES, LEGACY, JPEG)
 FAULTS = {
     "429": Fault(ALL, _status(429)),
     "429, Retry-After in seconds": Fault(ALL, _status(429, Retry_After="0")),
-    "503, Retry-After a date": Fault(ALL, _retry_at_date),
+    "503, Retry-After as a date": Fault(ALL, _retry_at_date),
     "500": Fault(ALL, _status(500)),
     "502": Fault(ALL, _status(502)),
     "503": Fault(ALL, _status(503)),
     "504": Fault(ALL, _status(504)),
     "408": Fault(ALL, _status(408)),
     "time-out before the reply": Fault(ALL, _silent),
-    "time-out in mid-body": Fault(ALL, _silent_in_the_middle),
+    "time-out within the body": Fault(ALL, _silent_in_the_middle),
     "reset before the reply": Fault(ALL, _reset),
-    "reset in mid-body": Fault(ALL, _reset_in_the_middle),
-    "closed before the announced end": Fault(ALL, _closed_early),
-    "cut off without a length": Fault(ALL, _cut_without_length),
-    "chunks that break off": Fault(ALL, _broken_chunks),
+    "reset within the body": Fault(ALL, _reset_in_the_middle),
+    "closed before Content-Length is reached": Fault(ALL, _closed_early),
+    "cut off, no Content-Length": Fault(ALL, _cut_without_length),
+    "chunked transfer breaks off": Fault(ALL, _broken_chunks),
     "HTML page with status 200": Fault(ALL, _changed(lambda body: HTML)),
     "empty reply": Fault(ALL, _changed(lambda body: b"")),
-    "truncated, with the length of what is there": Fault(
+    "truncated, Content-Length of the truncated body": Fault(
         ALL, _changed(lambda b: b[: -_chance.randint(60, 140)])
     ),
     "one bit flipped in the middle": Fault(ALL, _changed(_flip_a_bit(0.5, 0))),
     "one bit flipped in the header": Fault(ALL, _changed(_flip_a_bit(0.02, 3))),
     "one bit flipped near the end": Fault(ALL, _changed(_flip_a_bit(0.99, 6))),
-    "a line's end in the header": Fault(ALL, _changed(_line_end)),
-    "a third zeroed": Fault(ALL, _changed(_zeros)),
+    "a line break inside the header": Fault(ALL, _changed(_line_end)),
+    "a third of the bytes set to zero": Fault(ALL, _changed(_zeros)),
     "only the first line": Fault((SQL,), _changed(lambda body: b"#Table1\n")),
     "error text with status 200": Fault(
         (SQL,), _changed(lambda body: b"#Error\nTimeout expired before the query was done.\n")
     ),
-    "rows twice": Fault((SQL,), _lines(lambda rows: rows + rows[-1:])),
+    "the last row twice": Fault((SQL,), _lines(lambda rows: rows + rows[-1:])),
     "rows in another order": Fault((SQL,), _lines(lambda rows: rows[::-1] or ["1\n"])),
     "rows missing": Fault((SQL,), _lines(lambda rows: rows[: len(rows) // 2])),
     "a column missing": Fault((SQL,), _changed(_without_a_column)),
@@ -184,7 +184,7 @@ FAULTS = {
         (SQL,), _lines(lambda rows: [row.replace(",301,", ",none,", 1) for row in rows] or ["x\n"])
     ),
     "another band's frame": Fault((FRAMES,), _another_frame),
-    "a bz2 file of a page": Fault((FRAMES,), _changed(lambda body: bz2.compress(HTML))),
+    "a bz2 file of an HTML page": Fault((FRAMES,), _changed(lambda body: bz2.compress(HTML))),
     "a FITS cube of another size": Fault((LEGACY,), _changed(_fits_of_another_size)),
-    "a picture of another size": Fault((JPEG,), _changed(_jpeg_of_another_size)),
+    "an image of another size": Fault((JPEG,), _changed(_jpeg_of_another_size)),
 }
