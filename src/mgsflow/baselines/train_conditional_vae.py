@@ -107,9 +107,10 @@ class _Data:
     @property
     def key(self) -> str:
         """Fingerprint of which galaxies are in which set, of their targets, and of all pixels."""
-        digests = {str(number): digest for number, digest in self.stamps.digests.items()}
         sets = [(self.objid[name].to_numpy(), self.wanted[name]) for name in SETS]
-        return fingerprint(self.names, *(part for pair in sets for part in pair), digests)
+        return fingerprint(
+            self.names, *(part for pair in sets for part in pair), self.stamps.digests
+        )
 
 
 def _open(shards: list[Path], index: Path, features: Path, names: list[str], vae: Vae) -> _Data:

@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever taken for complete."""
+"""Files: written whole or not at all, and read with errors that name them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
+
+from mgsflow.core.errors import UserError
 
 _CHUNK = 1 << 20  # bytes read at once: files may be larger than the memory
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)\.partial(?P<suffix>(\.[^.]+)?)")
@@ -85,6 +87,23 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_facts(path: Path, *keys: str) -> dict[str, Any]:
+    """The JSON object in `path`. Raises UserError without one, or if it lacks one of `keys`."""
+    try:
+        facts = read_json(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run the stage that makes it first.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not JSON ({error}). Remove it and rerun its stage.") from None
+    absent = [key for key in keys if key not in facts] if isinstance(facts, dict) else ["an object"]
+    if absent:
+        raise UserError(
+            f"{path}: has no {', '.join(absent)}, so it is another stage's file or an older "
+            "version's. Rerun the stage that makes it."
+        )
+    return facts
 
 
 def sha256(path: Path) -> str:

@@ -11,8 +11,9 @@ import os
 import platform
 import socket
 from collections.abc import Mapping, MutableMapping
-from importlib import metadata
 from pathlib import Path
+
+from mgsflow.core.machine import installed_versions
 
 MARKER = Path("/opt/mgsflow/environment")  # in each image: the name of its environment
 # What SLURM says of a job, and the GPUs that it has given it: without CUDA_VISIBLE_DEVICES a job
@@ -62,20 +63,10 @@ def job_record(environment: Mapping[str, str] = os.environ) -> dict[str, object]
         "container": environment.get("APPTAINER_CONTAINER"),
         "environment": environment_name(),
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": installed_versions(PACKAGES),
     }
 
 
 def job_line(stage: str, version: str) -> str:
     """The record as the first line of a stage's log: the stage, and JSON."""
     return f"mgsflow {stage} {version} {json.dumps(job_record())}"
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

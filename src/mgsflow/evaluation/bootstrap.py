@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVEL = 0.95  # of every interval
+ENDS = ("", "_low", "_high")  # of the columns of an estimate, behind its name
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Estimate:
 
     def columns(self, name: str) -> dict[str, float]:
         """The three as the columns `name`, `name_low` and `name_high` of a table."""
-        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+        values = (self.value, self.low, self.high)
+        return {f"{name}{end}": value for end, value in zip(ENDS, values, strict=True)}
 
 
 def bootstrap(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mgsflow.core.tabular import blocks
+
 # The standard deviation of a Gaussian in units of its median absolute deviation.
 MAD_TO_SIGMA = 1.4826
 PHOTO_Z_OUTLIER = 0.05  # |delta z| / (1 + z) beyond which Pasquet et al. (2019) call it an outlier
@@ -158,5 +160,4 @@ def _nmad(errors: np.ndarray) -> float:
 
 def row_chunks(rows: int, columns: int) -> list[slice]:
     """Slices of `rows` rows of so many numbers each, which bound what is in work at once."""
-    step = max(1, _CHUNK // max(columns, 1))
-    return [slice(start, start + step) for start in range(0, rows, step)]
+    return list(blocks(rows, max(1, _CHUNK // max(columns, 1))))

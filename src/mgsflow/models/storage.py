@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,9 @@ from torch import Tensor
 from mgsflow import __version__
 from mgsflow.core.contract import DESCRIPTION, WEIGHTS
 from mgsflow.core.errors import UserError
-from mgsflow.core.files import atomic_path, read_json, sha256, write_json
+from mgsflow.core.files import atomic_path, read_facts, sha256, write_json
 from mgsflow.core.fingerprint import fingerprint as core_fingerprint
+from mgsflow.core.machine import installed_versions
 
 WEIGHTS_DIGEST = "weights_sha256"
 _PACKAGES = ("torch", "numpy", "nflows", "safetensors")
@@ -78,24 +77,13 @@ def load_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def read_description(folder: Path) -> dict[str, Any]:
     """What the model in `folder` says of itself. Raises UserError if it is absent or broken."""
-    path = Path(folder) / DESCRIPTION
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file. Run the stage that makes it first.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not JSON ({error}). Remove it and rerun its stage.") from None
+    return read_facts(Path(folder) / DESCRIPTION)
 
 
 def software_versions() -> dict[str, str]:
     """Versions of what the numbers in a model depend on."""
-    versions = {"mgsflow": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    own = {"mgsflow": __version__, "python": platform.python_version()}
+    return own | installed_versions(_PACKAGES)
 
 
 def fingerprint(*parts: Any) -> str:

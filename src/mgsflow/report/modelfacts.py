@@ -8,9 +8,9 @@ from typing import Any
 
 from mgsflow.core.contract import DESCRIPTION
 from mgsflow.core.errors import UserError
+from mgsflow.core.files import read_facts
 from mgsflow.core.photometry import COLOUR, MAGNITUDE, REST_COLOUR
 from mgsflow.core.quantities import METALLICITY
-from mgsflow.report.reading import read_facts
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ from docutils.core import publish_parts
 from mgsflow import __version__
 from mgsflow.core.contract import DESCRIPTION
 from mgsflow.core.errors import UserError
-from mgsflow.core.files import write_text
+from mgsflow.core.files import read_facts, write_text
 from mgsflow.core.quantities import NOTATIONS
 from mgsflow.report.contents import ITEMS
-from mgsflow.report.reading import read_facts
 from mgsflow.report.writing import INTERVAL, read_shown, text_columns
 
 SKIES = {

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mgsflow.core.quantities import short_name
 from mgsflow.core.tables import read_table
+from mgsflow.evaluation.bootstrap import ENDS
 from mgsflow.evaluation.calibration import verdict_names
 from mgsflow.models.inputs import variant_label
 from mgsflow.report.names import GROUPS
@@ -94,7 +95,7 @@ def _coverage(row: dict[str, Any]) -> str:
 
 
 def _interval(row: dict[str, Any], name: str) -> str:
-    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    value, low, high = (row[f"{name}{end}"] for end in ENDS)
     return show_interval(value, low, high, 3 if high - low < _NARROW_SPREAD else 2)
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from mgsflow.core.files import read_facts
+from mgsflow.evaluation.bootstrap import ENDS
 from mgsflow.models.inputs import LABELS
 from mgsflow.report.published import DETECTABILITY_ACCURACY
-from mgsflow.report.reading import read_facts
-from mgsflow.report.writing import MISSING, show_interval, write_tables
+from mgsflow.report.writing import MISSING, show_intervals, write_tables
 
 FIGURES = {
     "Accuracy": "accuracy",
@@ -18,7 +19,6 @@ FIGURES = {
     "AUC": "auc",
     "Brier score": "brier",
 }
-ENDS = ("", "_low", "_high")  # of a figure and of its interval
 CELLS = ("True negatives", "False positives", "False negatives", "True positives")
 
 
@@ -52,8 +52,7 @@ def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
         values = numbers[head].astype(float)
         shown[head] = [MISSING if pd.isna(value) else f"{value:,.0f}" for value in values]
     for head, name in FIGURES.items():
-        columns = [numbers[f"{name}{end}"].astype(float) for end in ENDS]
-        shown[head] = [show_interval(*values) for values in zip(*columns, strict=True)]
+        shown[head] = show_intervals(numbers, name)
     shown = shown.rename(columns={"n": "Galaxies"})
     if numbers["remark"].notna().any():
         shown["Remark"] = numbers["remark"].fillna("")

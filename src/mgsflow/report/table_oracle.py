@@ -11,7 +11,7 @@ from mgsflow.core.quantities import in_table_order, short_name
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_notes, read_table
 from mgsflow.evaluation.bootstrap import bootstrap
-from mgsflow.report.writing import MISSING, show, show_interval, write_tables
+from mgsflow.report.writing import MISSING, show, show_intervals, write_tables
 
 JOINT = "joint"
 NAMES = {JOINT: "Properties, jointly"}
@@ -90,20 +90,14 @@ def shown(numbers: pd.DataFrame) -> pd.DataFrame:
     names = [NAMES.get(target) or short_name(target) for target in numbers["target"]]
     cells = pd.DataFrame({"Quantity": names, refused: numbers["n"].astype(str)})
     for head, name in {"Bias": "bias", "Width ratio": "width_ratio"}.items():
-        cells[head] = _intervals(numbers, name, 2)
+        cells[head] = show_intervals(numbers, name, 2)
     for whose in ("exact", "flow"):
         pairs = zip(*(numbers[f"{whose}_coverage_{name}"] for name in LEVELS), strict=True)
         cells[f"68 / 95%, {whose}"] = [
             MISSING if np.isnan(a) else f"{100 * a:.1f} / {100 * b:.1f}" for a, b in pairs
         ]
-    points = numbers.filter(like="excess_") * 100
     for name in LEVELS:
-        cells[f"{name}%, flow − exact"] = _intervals(points, f"excess_{name}", 1)
-    cells["Gap (nats)"] = _intervals(numbers, "gap", 3)
+        cells[f"{name}%, flow − exact"] = show_intervals(numbers, f"excess_{name}", 1, factor=100)
+    cells["Gap (nats)"] = show_intervals(numbers, "gap", 3)
     cells["Bias of the gap"] = [show(value, 3) for value in numbers["gap_bias"]]
     return cells
-
-
-def _intervals(numbers: pd.DataFrame, name: str, digits: int) -> list[str]:
-    columns = (numbers[f"{name}{end}"] for end in ("", "_low", "_high"))
-    return [show_interval(*values, digits) for values in zip(*columns, strict=True)]

@@ -9,7 +9,7 @@ import pandas as pd
 from mgsflow.core.tables import read_table
 from mgsflow.evaluation.out_of_distribution import anomaly_names
 from mgsflow.report.names import inputs_name
-from mgsflow.report.writing import show_interval, write_tables
+from mgsflow.report.writing import show_intervals, write_tables
 
 ANOMALIES = {
     anomaly_names.PATCHED: "Control: the galaxy itself",
@@ -38,15 +38,10 @@ def shown(numbers: pd.DataFrame) -> pd.DataFrame:
         {
             "Inputs": [inputs_name(variant) for variant in numbers["variant"]],
             "Unusual": numbers["anomaly"].replace(ANOMALIES),
-            "AUC": _intervals(numbers, "auc", 3),
-            "Flagged (%)": _intervals(numbers, "true_positive_rate", 1, 100),
-            "Test set flagged (%)": _intervals(numbers, "false_positive_rate", 1, 100),
-            "Disagreement, ratio": _intervals(numbers, "epistemic_ratio", 1),
-            "AUC of the disagreement": _intervals(numbers, "auc_epistemic", 3),
+            "AUC": show_intervals(numbers, "auc", 3),
+            "Flagged (%)": show_intervals(numbers, "true_positive_rate", 1, 100),
+            "Test set flagged (%)": show_intervals(numbers, "false_positive_rate", 1, 100),
+            "Disagreement, ratio": show_intervals(numbers, "epistemic_ratio", 1),
+            "AUC of the disagreement": show_intervals(numbers, "auc_epistemic", 3),
         }
     )
-
-
-def _intervals(numbers: pd.DataFrame, name: str, digits: int, factor: float = 1) -> list[str]:
-    columns = (factor * numbers[f"{name}{end}"] for end in ("", "_low", "_high"))
-    return [show_interval(*values, digits) for values in zip(*columns, strict=True)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mgsflow.report.reading import read_facts
+from mgsflow.core.files import read_facts
 from mgsflow.report.writing import write_tables
 
 

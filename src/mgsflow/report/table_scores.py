@@ -11,7 +11,7 @@ from mgsflow.core.tables import read_table
 from mgsflow.models.inputs import LABELS
 from mgsflow.report.published import IMAGES
 from mgsflow.report.table1 import BASELINES, CEILING, PUBLISHED
-from mgsflow.report.writing import MISSING, show, show_interval, write_tables
+from mgsflow.report.writing import MISSING, show, show_intervals, write_tables
 
 DIGITS = 3
 INTERVALS = {"R²": "r2", "R² of the mean head": "r2_mean_head"}
@@ -60,8 +60,7 @@ def _shown(numbers: pd.DataFrame) -> pd.DataFrame:
         }
     )
     for head, name in INTERVALS.items():
-        columns = (numbers[f"{name}{end}"] for end in ("", "_low", "_high"))
-        shown[head] = [show_interval(*values, DIGITS) for values in zip(*columns, strict=True)]
+        shown[head] = show_intervals(numbers, name, DIGITS)
     limits = {(f.method, f.score) for f in IMAGES if f.below}
     for head, name in COLUMNS.items():
         shown[head] = [

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from mgsflow.core.files import read_facts
 from mgsflow.core.quantities import short_name
 from mgsflow.evaluation.sed.method_names import ALL, FITTED, NESTED, TEMPLATES
 from mgsflow.report.names import inputs_name
 from mgsflow.report.published import SED_FITTING
-from mgsflow.report.reading import read_facts
 from mgsflow.report.writing import MISSING, show, show_seconds, write_tables
 
 TARGETS = ("log_stellar_mass", "log_sfr")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from mgsflow.core.files import read_facts
 from mgsflow.report.names import training_name
-from mgsflow.report.reading import read_facts
 from mgsflow.report.writing import MISSING, show_seconds, write_tables
 
 STEPS = {

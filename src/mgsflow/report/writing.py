@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from mgsflow.core.files import atomic_path, write_json, write_text
+from mgsflow.core.files import atomic_path, read_facts, write_json, write_text
 from mgsflow.core.markdown import markdown_table
 from mgsflow.core.quantities import NOTATIONS
-from mgsflow.report.reading import read_facts
+from mgsflow.evaluation.bootstrap import ENDS
 
 MISSING = "–"
 # What is set otherwise in LaTeX, the symbols of quantities first: they hold characters of the rest.
@@ -116,6 +116,14 @@ def show_interval(value: float, low: float, high: float, digits: int = 2) -> str
         return show(value, digits)
     above, below = _arm(high - value, "+", digits), _arm(low - value, "-", digits)
     return f"{show(value, digits)} {above} {below}".replace("-", "−")
+
+
+def show_intervals(
+    numbers: pd.DataFrame, name: str, digits: int = 2, factor: float = 1
+) -> list[str]:
+    """`factor` times the estimates in the columns `name`, `name_low` and `name_high`."""
+    columns = (factor * numbers[f"{name}{end}"].astype(float) for end in ENDS)
+    return [show_interval(*values, digits) for values in zip(*columns, strict=True)]
 
 
 def _arm(length: float, sign: str, digits: int) -> str:

@@ -45,6 +45,11 @@ class Layout:
     def unit(self) -> str:
         return COUNTS if self.dtype == "uint8" else NANOMAGGIES
 
+    def check_stamp(self, stamp: np.ndarray) -> None:
+        """Raise ValueError unless `stamp` has this shape and dtype."""
+        if stamp.shape != self.shape or str(stamp.dtype) != self.dtype:
+            raise ValueError(f"a stamp of {stamp.shape} {stamp.dtype}, not of {self}")
+
     @classmethod
     def of(cls, file: h5py.File) -> Layout:
         stamps, attributes = file["stamps"], file.attrs
@@ -86,8 +91,7 @@ class ShardWriter:
 
         `masked` is the share of its pixels that no image covers.
         """
-        if stamp.shape != self.layout.shape or str(stamp.dtype) != self.layout.dtype:
-            raise ValueError(f"a stamp of {stamp.shape} {stamp.dtype}, not of {self.layout}")
+        self.layout.check_stamp(stamp)
         stamp = np.ascontiguousarray(stamp)
         self._stamps[len(self)] = stamp
         self._digest.update(stamp.data)
@@ -194,9 +198,9 @@ class StampSet:
         return len(self.objid)
 
     @property
-    def digests(self) -> dict[int, str]:
-        """SHA-256 of each shard's pixels, as its writer took it."""
-        return {number: shard.digest for number, shard in self._shards.items()}
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each shard's pixels, as its writer took it, by the shard's number."""
+        return {str(number): shard.digest for number, shard in self._shards.items()}
 
     def raw(self, rows: np.ndarray) -> np.ndarray:
         """Stored pixels of the stamps at `rows` of the index: (n, bands, size, size)."""

@@ -50,8 +50,7 @@ class Spool:
         """Keep a batch; after that it survives the job's end by whatever cause."""
         stamps = [np.ascontiguousarray(cut.stamp) for cut in cuts if cut.stamp is not None]
         for stamp in stamps:
-            if stamp.shape != self.layout.shape or str(stamp.dtype) != self.layout.dtype:
-                raise ValueError(f"a stamp of {stamp.shape} {stamp.dtype}, not of {self.layout}")
+            self.layout.check_stamp(stamp)
         checksum = 0
         for stamp in stamps:
             self._pixels.write(stamp.data)

@@ -82,8 +82,7 @@ class _Data:
     def key(self) -> str:
         """Fingerprint of which galaxies train and validate, and of all pixels."""
         objid = self.stamps.objid
-        digests = {str(number): digest for number, digest in self.stamps.digests.items()}
-        return fingerprint(objid[self.train], objid[self.validation], digests)
+        return fingerprint(objid[self.train], objid[self.validation], self.stamps.digests)
 
 
 def _open(shards: list[Path], index: Path, splits: Path, vae: Vae, stamps: Stamps) -> _Data:

@@ -14,9 +14,9 @@ import numpy as np
 from scipy.special import ndtri
 
 from mgsflow.evaluation.calibration.proper_scores import shuffled
+from mgsflow.evaluation.metrics import row_chunks
 
 _RIDGE = 0.01  # added to the claimed correlations' diagonal: few draws make them singular
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,7 @@ def _normal_scores(
     """Probits of the randomised ranks of `others` (n, m, T) among `reference` (n, R, T)."""
     count = reference.shape[1]
     result = np.empty(others.shape)
-    step = max(1, _CHUNK // max(1, (count + others.shape[1]) * others.shape[2]))
-    for start in range(0, len(others), step):
-        rows = slice(start, start + step)
+    for rows in row_chunks(len(others), (count + others.shape[1]) * others.shape[2]):
         both = np.concatenate([reference[rows], others[rows]], axis=1)
         order = np.argsort(both, axis=1, kind="stable")
         below = np.cumsum(order < count, axis=1)

@@ -12,6 +12,7 @@ from mgsflow.evaluation.bootstrap import BootstrapOfMeans, Estimate
 from mgsflow.evaluation.calibration.bands import uniformity
 from mgsflow.evaluation.calibration.coordinates import Coordinates
 from mgsflow.evaluation.calibration.pit import pit
+from mgsflow.evaluation.metrics import row_chunks
 
 _MARGIN = 0.01  # of the truths at either end, outside of which no reference point lies
 
@@ -82,9 +83,7 @@ def tarp(draws: np.ndarray, truth: np.ndarray, random: np.random.Generator) -> n
     low, high = np.quantile(truth, [_MARGIN, 1 - _MARGIN], axis=0)
     points = random.uniform(low, high, truth.shape)
     result = np.empty(len(truth))
-    step = max(1, (1 << 22) // draws[0].size)
-    for start in range(0, len(truth), step):
-        rows = slice(start, start + step)
+    for rows in row_chunks(len(truth), draws[0].size):
         point = points[rows, None]
         distances = np.linalg.norm((draws[rows] - point) / spread, axis=2)
         own = np.linalg.norm((truth[rows] - points[rows]) / spread, axis=1)
