@@ -13,6 +13,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mgsflow.baselines.predictions import (
+    CONDITIONAL_VAE,
     LEAST_MEASURED,
     NO_BLOCK,
     QUANTITIES,
@@ -35,7 +36,6 @@ from mgsflow.models.embedding import (
 from mgsflow.sample.sky_blocks import BY_GALAXY, BY_SKY, sky_blocks, why_no_blocks
 from mgsflow.sample.splits import LEAST, divide_flows
 
-CONDITIONAL_VAE = "conditional_vae"  # sees the stamps themselves: the stage of its name
 PHOTOMETRY_BANDS = ["r", "g", "z"]  # the bands of AstroCLIP's photometry baseline, the paper's [28]
 LEAST_BLOCKS = 5  # of a test set, below which its interval says nothing
 

@@ -1,4 +1,4 @@
-"""The conditional VAE of the paper's reference [29] on this run's stamps and split (Table 1)."""
+"""The stage that trains the conditional VAE, a baseline, on this run's stamps and split."""
 
 from __future__ import annotations
 
@@ -11,8 +11,20 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mgsflow.baselines.conditional_vae_fitting import NAME, TargetVaeEpochs, predict, read_middles
-from mgsflow.baselines.predictions import LEAST_MEASURED, NO_BLOCK, QUANTITIES, SETS, long
+from mgsflow.baselines.conditional_vae_fitting import (
+    NAME,
+    ConditionalVaeEpochs,
+    predict,
+    read_middles,
+)
+from mgsflow.baselines.predictions import (
+    CONDITIONAL_VAE,
+    LEAST_MEASURED,
+    NO_BLOCK,
+    QUANTITIES,
+    SETS,
+    long,
+)
 from mgsflow.config import Baselines, Compute, Targets, Vae
 from mgsflow.config.evaluation import ConditionalVae
 from mgsflow.core.contract import HISTORY, TELEMETRY
@@ -20,7 +32,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.models.conditional_vae import TargetVae
+from mgsflow.models.conditional_vae import ConditionalVaeNetwork
 from mgsflow.models.encoders.vae import describe
 from mgsflow.models.standardise import Standardiser
 from mgsflow.models.storage import fingerprint, save_model, software_versions
@@ -30,8 +42,6 @@ from mgsflow.sample.stretch import Stretch
 from mgsflow.training.checkpoints import Checkpoints
 from mgsflow.training.loop import Fit, Loop, choose_device, write_history
 from mgsflow.training.telemetry import Telemetry
-
-METHOD = "conditional_vae"
 
 
 def train_conditional_vae(
@@ -80,7 +90,7 @@ def train_conditional_vae(
         }
         torch.manual_seed(derive_seed(seed, NAME, "weights"))
         bands, side = pixels["train"].shape[1:3]
-        network = TargetVae(bands, side, len(data.names), settings.free, vae.channels)
+        network = ConditionalVaeNetwork(bands, side, len(data.names), settings.free, vae.channels)
         network = network.to(device, memory_format=torch.channels_last)
         fit = _fit(network, pixels, data, settings, seed, kept, cost)
     cost.note(epochs=fit.epoch, parameters=sum(p.numel() for p in network.parameters()))
@@ -151,7 +161,7 @@ def _measured(sets: dict[str, pd.DataFrame], names: list[str], features: Path) -
 
 
 def _fit(
-    network: TargetVae,
+    network: ConditionalVaeNetwork,
     pixels: dict[str, Tensor],
     data: _Data,
     settings: ConditionalVae,
@@ -164,21 +174,21 @@ def _fit(
     training, validation = ((pixels[name], wanted[name]) for name in SETS[:2])
     on_gpu = device.type == "cuda"
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate, fused=on_gpu or None)
-    epochs = TargetVaeEpochs(network, optimizer, training, validation, settings, seed)
+    epochs = ConditionalVaeEpochs(network, optimizer, training, validation, settings, seed)
     loop = Loop(NAME, network, optimizer, settings.epochs, settings.patience, kept, cost)
     return loop.run(epochs.train, epochs.validate)
 
 
 def _predictions(
-    network: TargetVae, pixels: Tensor, data: _Data, name: str, settings: ConditionalVae
+    network: ConditionalVaeNetwork, pixels: Tensor, data: _Data, name: str, settings: ConditionalVae
 ) -> pd.DataFrame:
     values = data.scale.invert(predict(network, pixels, settings))
-    table = pd.concat(long(data.objid[name], METHOD, name, data.names, values))
+    table = pd.concat(long(data.objid[name], CONDITIONAL_VAE, name, data.names, values))
     return table.assign(split=BY_GALAXY, block=NO_BLOCK)
 
 
 def _facts(
-    network: TargetVae,
+    network: ConditionalVaeNetwork,
     fit: Fit,
     data: _Data,
     settings: ConditionalVae,
