@@ -24,12 +24,12 @@ from mgsflow.baselines.predictions import (
 from mgsflow.baselines.regressors import FITS, Data
 from mgsflow.config import Baselines, Splits, Stamps, Targets
 from mgsflow.core.errors import UserError
+from mgsflow.core.latents import latent_means
 from mgsflow.core.photometry import bands_in, magnitude_columns
 from mgsflow.core.progress import say, track
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.models.embedding import (
-    embedding_columns,
     photometry_columns,
     with_colours,
 )
@@ -135,7 +135,7 @@ def _columns(method: str, available: list[str]) -> tuple[list[str], str]:
     if method == CONDITIONAL_VAE:
         return [], "the run has no stamps"
     if method.startswith("image"):
-        latents = embedding_columns(available)
+        latents = latent_means(available)
         return latents, "" if latents else "the run has no image embedding"
     if method == "photometry_mlp":
         wanted = magnitude_columns(PHOTOMETRY_BANDS)

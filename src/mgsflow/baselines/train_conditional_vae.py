@@ -33,7 +33,7 @@ from mgsflow.core.progress import say
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.models.conditional_vae import ConditionalVaeNetwork
-from mgsflow.models.encoders.vae import describe
+from mgsflow.models.encoders.base import describe_encoder
 from mgsflow.models.standardise import Standardiser
 from mgsflow.models.storage import fingerprint, save_model, software_versions
 from mgsflow.sample.shards import StampSet
@@ -195,10 +195,9 @@ def _facts(
     vae: Vae,
     compute: Compute,
 ) -> dict[str, Any]:
-    stretch = data.stamps.stretch
-    facts = describe(network, stretch, data.stamps.layout)
+    layout, stretch = data.stamps.layout, data.stamps.stretch
+    facts = describe_encoder(CONDITIONAL_VAE, network.architecture, layout, stretch)
     return facts | {
-        "architecture": {"kind": "conditional_vae", **network.architecture},
         "standardisation": facts["standardisation"] | {"targets": data.scale.to_json()},
         "targets": data.names,
         "loss": "squared error of the targets + reconstruction_weight * (sum over pixels of the "

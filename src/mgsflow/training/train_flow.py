@@ -17,6 +17,7 @@ from mgsflow.config.sample import Photometry, Targets
 from mgsflow.core.contract import HISTORY, TELEMETRY
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
+from mgsflow.core.latents import latent_columns
 from mgsflow.core.quantities import METALLICITY, QUANTITIES
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table
@@ -24,7 +25,7 @@ from mgsflow.core.variants import inputs_of
 from mgsflow.models.branch import Architecture
 from mgsflow.models.flows import of_variant
 from mgsflow.models.input_density import InputDensity
-from mgsflow.models.inputs import input_columns, latent_columns, variant_label
+from mgsflow.models.inputs import input_columns, variant_label
 from mgsflow.models.standardise import Standardiser
 from mgsflow.models.storage import fingerprint, save_model
 from mgsflow.training.checkpoints import Checkpoints
