@@ -27,7 +27,6 @@ from mgsflow.baselines.predictions import (
 )
 from mgsflow.config import Baselines, Compute, Targets, Vae
 from mgsflow.config.evaluation import ConditionalVae
-from mgsflow.core.contract import HISTORY, TELEMETRY
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.core.seeds import derive_seed
@@ -35,12 +34,13 @@ from mgsflow.core.tables import read_table, write_table
 from mgsflow.models.conditional_vae import ConditionalVaeNetwork
 from mgsflow.models.encoders.base import describe_encoder
 from mgsflow.models.standardise import Standardiser
-from mgsflow.models.storage import fingerprint, save_model, software_versions
+from mgsflow.models.storage import fingerprint, software_versions
 from mgsflow.sample.shards import StampSet
 from mgsflow.sample.sky_blocks import BY_GALAXY
 from mgsflow.sample.stretch import Stretch
 from mgsflow.training.checkpoints import Checkpoints
-from mgsflow.training.loop import Fit, Loop, choose_device, write_history
+from mgsflow.training.folder import write_training
+from mgsflow.training.loop import Fit, Loop, choose_device
 from mgsflow.training.telemetry import Telemetry
 
 
@@ -97,9 +97,7 @@ def train_conditional_vae(
     tables = [_predictions(network, pixels[name], data, name, settings) for name in SETS[1:]]
     write_table(predictions, pd.concat(tables, ignore_index=True), QUANTITIES)
     facts = _facts(network, fit, data, settings, vae, compute)
-    save_model(out, network.state_dict(), facts)
-    write_history(out / HISTORY, fit.history)
-    cost.write(out / TELEMETRY)
+    write_training(out, network.state_dict(), facts, pd.DataFrame(fit.history), cost)
     kept.clear()
 
 

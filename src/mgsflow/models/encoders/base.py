@@ -12,10 +12,11 @@ To put another encoder in the VAE's place:
 2. Enter its loader in `registry.LOADERS` under the kind that its description states.
 3. Declare the stage that makes its folder in `mgsflow.stages` in the place of train-vae, with
    `ENCODER` that folder, and write its rule into workflow/rules/vae.smk. It trains on the sets
-   vae_train and vae_validation of the splits. Trainings share their loop, early stopping and
-   history (`training.loop`), checkpoints (`training.checkpoints`) and the account of their cost
-   (`training.telemetry`), and write `ENCODER.written`. An encoder that is not trained by the run,
-   such as one with published weights, has no history and no telemetry: it writes `ENCODER.stored`.
+   vae_train and vae_validation of the splits. Trainings share their loop and early stopping
+   (`training.loop`), checkpoints (`training.checkpoints`), the account of their cost
+   (`training.telemetry`) and their folder (`training.folder`), which is `ENCODER.written`. An
+   encoder that the run does not train, such as one with published weights, has no history and no
+   telemetry: its folder is `ENCODER.stored`.
 4. Give it a section of the settings (`mgsflow.config`) if it has any.
 """
 
