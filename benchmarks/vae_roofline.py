@@ -42,7 +42,7 @@ class Layer:
 
 
 def layers(bands: int, size: int, latent: int, channels: list[int]) -> list[Layer]:
-    """The layers of `models.vae.VariationalAutoencoder`."""
+    """The layers of `models.encoders.vae.VariationalAutoencoder`."""
     widths = [bands, *channels]
     sizes = [size // 2**i for i in range(4)]
     elements = [width * s * s for width, s in zip(widths, sizes, strict=True)]

@@ -17,7 +17,7 @@ from mgsflow.core.quantities import METALLICITY
 from mgsflow.core.surveys import SDSS
 from mgsflow.core.variants import inputs_of
 from mgsflow.report.contents import ITEMS, Item
-from mgsflow.stages import STAGES
+from mgsflow.stages import ENCODER, STAGES
 
 _NAME = re.compile(r"\{(\w+)\}")
 WILDCARDS = frozenset({"flow", "variant", "shard"})  # of rules that are repeated
@@ -27,7 +27,7 @@ class Run:
     """A run of these settings. Paths are relative to the repository: `results/RUN/...`.
 
     In a path, {flow}, {variant} and {shard} stand for all that the run has, {run}, {seed},
-    {first_variant}, {oracle_variant}, {first_direction} and {second_direction} for one.
+    {encoder}, {first_variant}, {oracle_variant}, {first_direction} and {second_direction} for one.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,6 +43,11 @@ class Run:
     @property
     def first_variant(self) -> str:
         return self.variants[0]
+
+    @property
+    def encoder(self) -> str:
+        """The folder of the encoder."""
+        return ENCODER.folder
 
     @property
     def inputs(self) -> list[str]:

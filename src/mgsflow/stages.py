@@ -12,7 +12,10 @@ from mgsflow.report.contents import ITEMS, Item
 SELECTED = "catalogue/selected.parquet"
 FEATURES = "flows/features.parquet"
 SHARDS, INDEX = "stamps/shard-{shard}.h5", "stamps/index.parquet"
-VAE, CONDITIONAL_VAE = Model("vae"), Model("baselines/conditional-vae")
+# The encoder of the stamps: a VAE. How another one takes its place: see models/encoders/base.py.
+ENCODER = Model("vae")
+LATENTS = f"{ENCODER.folder}/latents.parquet"
+CONDITIONAL_VAE = Model("baselines/conditional-vae")
 FLOW = Model("flows/{flow}/{variant}")
 POSTERIORS = "posteriors/{variant}.h5"
 
@@ -175,16 +178,16 @@ _MODELS = (
         "train",
         "train the VAE on the stamps",
         reads={"shards": SHARDS, "index": INDEX, "splits": "catalogue/splits.parquet"},
-        writes=VAE.written,
+        writes=ENCODER.written,
         when="has_stamps",
     ),
     _stage(
         "encode",
         "training.encode",
         "train",
-        "encode all stamps with the frozen VAE",
-        reads={"shards": SHARDS, "index": INDEX, "encoder": VAE},
-        writes={"latents": "vae/latents.parquet"},
+        "encode all stamps with the frozen encoder",
+        reads={"shards": SHARDS, "index": INDEX, "encoder": ENCODER},
+        writes={"latents": LATENTS},
         when="has_stamps",
     ),
     _stage(
@@ -196,7 +199,7 @@ _MODELS = (
             "splits": "catalogue/splits.parquet",
             "targets_table": "catalogue/targets.parquet",
             "photometry_table": "catalogue/photometry.parquet",
-            "latents": "vae/latents.parquet",
+            "latents": LATENTS,
         },
         writes={"features": FEATURES},
     ),
@@ -334,7 +337,7 @@ _EVALUATION = (
             "features": FEATURES,
             "anomalies": "evaluation/anomalies.parquet",
             "stamps": "evaluation/anomalies.h5",
-            "encoder": VAE,
+            "encoder": ENCODER,
             "models": FLOW,
         },
         writes={
@@ -347,7 +350,7 @@ _EVALUATION = (
         "evaluation.latent.directions",
         "train",
         "decode along latent directions",
-        reads={"encoder": VAE, "latents": "vae/latents.parquet", "features": FEATURES},
+        reads={"encoder": ENCODER, "latents": LATENTS, "features": FEATURES},
         writes={"directions": "evaluation/directions.h5"},
         when="first_direction",
     ),
@@ -369,7 +372,7 @@ _EVALUATION = (
             "features": FEATURES,
             "shards": SHARDS,
             "index": INDEX,
-            "encoder": VAE,
+            "encoder": ENCODER,
             "property_model": Model("flows/property/{first_variant}"),
             "line_model": Model("flows/line/{first_variant}"),
         },
@@ -412,7 +415,7 @@ _LAST = (
         "report.report",
         "report",
         "join every table and figure in one page",
-        reads={"config": "config.yaml", "encoder": VAE, "flows": FLOW},
+        reads={"config": "config.yaml", "encoder": ENCODER, "flows": FLOW},
         writes={"page": "report.html"},
     ),
     _stage(

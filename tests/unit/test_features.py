@@ -8,7 +8,8 @@ from synthetic_features import FIRST_OBJID, PHOTOMETRY, make_features
 from mgsflow.config.models import Flows
 from mgsflow.config.sample import Photometry, Targets
 from mgsflow.core.errors import UserError
-from mgsflow.core.tables import read_table, write_table
+from mgsflow.core.quantities import QUANTITIES, Quantity
+from mgsflow.core.tables import read_quantities, read_table, write_table
 from mgsflow.training.features import features
 
 TARGETS = Targets()
@@ -62,6 +63,18 @@ def test_rows_are_joined_by_objid_whatever_their_order(sky, tmp_path):
     latents = read_table(files["latents"]).set_index("objid")
     np.testing.assert_array_equal(
         joined["latent_std_01"], latents.loc[joined["objid"], "latent_std_01"]
+    )
+
+
+def test_latents_keep_the_words_of_their_encoder(sky, tmp_path):
+    files, _ = sky
+    own = [Quantity("latent_std_01", "", "Width of the second number")]
+    write_table(files["latents"], read_table(files["latents"]), own)
+    run(files, tmp_path)
+    described = {q.name: q.description for q in read_quantities(tmp_path / "features.parquet")}
+    assert described["latent_std_01"] == "Width of the second number"
+    assert (
+        "latent_std_00" not in described and described["mag_g"] == QUANTITIES["mag_g"].description
     )
 
 

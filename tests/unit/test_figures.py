@@ -18,10 +18,12 @@ from sklearn.metrics import r2_score
 from mgsflow.config import Flows
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import write_json
-from mgsflow.core.quantities import LINES, PROPERTIES, symbol
+from mgsflow.core.latents import mean_column
+from mgsflow.core.quantities import LINES, PROPERTIES, Quantity, symbol
 from mgsflow.core.tables import write_table
 from mgsflow.inference.draws import read_posterior
 from mgsflow.models.branch import Architecture
+from mgsflow.models.encoders.base import describe_encoder
 from mgsflow.report import figure1 as f1
 from mgsflow.report import figure2 as f2
 from mgsflow.report import figure3 as f3
@@ -29,6 +31,8 @@ from mgsflow.report import figure4 as f4
 from mgsflow.report import figure_training as ft
 from mgsflow.report import style
 from mgsflow.report.diagram import Diagram
+from mgsflow.sample.shards import Layout
+from mgsflow.sample.stretch import Stretch
 
 VARIANT = "images_photometry-rest_frame"
 COLUMNS = [f"latent_{kind}_{i:02d}" for kind in ("mean", "std") for i in range(4)]
@@ -64,6 +68,17 @@ def vae_model(folder: Path) -> Path:
     architecture = {"kind": "vae", "bands": 3, "size": 64, "latent": 4, "channels": [5, 6, 7]}
     facts = {"architecture": architecture, "inputs": {"bands": ["g", "r", "i"]}}
     write_json(folder / "model.json", facts)
+    return folder
+
+
+def other_encoder(folder: Path) -> Path:
+    """An encoder of a kind that is not drawn in detail."""
+    stamps = Layout("frames", ("g", "r", "i"), 48, 0.396, "float16")
+    columns = [Quantity(mean_column(k), "", "") for k in range(7)]
+    write_json(
+        folder / "model.json",
+        describe_encoder("mean_colours", {}, stamps, Stretch(0.1, 5.0), columns),
+    )
     return folder
 
 
@@ -123,6 +138,7 @@ def history(path: Path, phases: list[str], members: int = 2) -> Path:
 
 
 def vae_history(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
     losses = [9.0, 5, 4, 4.5]
     table = pd.DataFrame({"epoch": [1, 2, 3, 4], "train_loss": losses, "validation_loss": losses})
     table.assign(reconstruction=losses, kl=1.0).to_csv(path, index=False)
@@ -171,20 +187,32 @@ def test_the_architecture_shows_the_sizes_of_the_models(tmp_path, drawn):
     assert "O/H measurable?" in text and "Flow of O/H" in text
 
 
-def test_no_boxes_overlap_and_each_text_is_within_its_box(tmp_path, monkeypatch):
+def test_an_encoder_of_another_kind_is_one_box_with_its_sizes(tmp_path, drawn):
+    line = flow_model(tmp_path / "l", list(LINES), False)
+    f1.figure1(encoder=other_encoder(tmp_path / "e"), line_model=line, out=tmp_path / "f.pdf")
+    text = words(drawn[0])
+    for part in ("mean colours", "gri", "48 × 48", "7 numbers", "4 latent means"):
+        assert part in text
+    assert "VAE" not in text and "convolutions" not in text
+
+
+@pytest.mark.parametrize(("save_encoder", "count"), [(vae_model, 20), (other_encoder, 14)])
+def test_no_boxes_overlap_and_each_text_is_within_its_box(
+    tmp_path, monkeypatch, save_encoder, count
+):
     made: list[Diagram] = []
     begin = Diagram.__init__
     monkeypatch.setattr(
         Diagram, "__init__", lambda self, *size: (begin(self, *size), made.append(self))[0]
     )
     f1.figure1(
-        encoder=vae_model(tmp_path / "v"),
+        encoder=save_encoder(tmp_path / "e"),
         property_model=flow_model(tmp_path / "p", list(PROPERTIES), True),
         line_model=flow_model(tmp_path / "l", list(LINES), False),
         out=tmp_path / "f.pdf",
     )
     [diagram] = made
-    assert len(diagram.boxes) == 20
+    assert len(diagram.boxes) == count
     for a, b in combinations(diagram.boxes, 2):
         apart = a.right < b.left or b.right < a.left or a.top < b.bottom or b.top < a.bottom
         assert apart, (a, b)
@@ -211,6 +239,9 @@ def test_a_description_of_something_else_is_named(tmp_path):
     other = vae_model(tmp_path / "vae")
     with pytest.raises(UserError, match="vae: describes no flow"):
         f1.figure1(property_model=other, out=tmp_path / "f.pdf")
+    flow = flow_model(tmp_path / "flow", ["redshift"], False)
+    with pytest.raises(UserError, match="flow: describes no encoder"):
+        f1.figure1(encoder=flow, out=tmp_path / "f.pdf")
 
 
 def test_symbols_have_no_units():
@@ -349,7 +380,9 @@ def test_losses_have_a_row_a_flow_and_a_column_a_phase(tmp_path, drawn):
     )
     second = history(flows / "line" / "images" / "history.csv", ["heads", "core"])
     ft.figure_training(
-        vae=vae_history(tmp_path / "v.csv"), flows=[first, second], out=tmp_path / "f.pdf"
+        encoder=vae_history(tmp_path / "vae" / "history.csv"),
+        flows=[first, second],
+        out=tmp_path / "f.pdf",
     )
     counts = [len(axes.lines) for axes in drawn[0].axes]
     # VAE: two losses and the dot, two terms; heads: 4 of folds and 2 of each member
@@ -364,15 +397,24 @@ def test_losses_have_a_row_a_flow_and_a_column_a_phase(tmp_path, drawn):
 
 def test_the_baseline_on_the_stamps_has_a_row_below_the_vae(tmp_path, drawn):
     flows = [history(tmp_path / "flows" / "line" / VARIANT / "history.csv", ["heads"])]
-    one, other = vae_history(tmp_path / "v.csv"), vae_history(tmp_path / "c.csv")
+    one, other = vae_history(tmp_path / "vae" / "history.csv"), vae_history(tmp_path / "c.csv")
     table = pd.read_csv(other)
     table.assign(validation_loss=2 * table["validation_loss"]).to_csv(other, index=False)
-    ft.figure_training(vae=one, conditional_vae=other, flows=flows, out=tmp_path / "f.pdf")
+    ft.figure_training(encoder=one, conditional_vae=other, flows=flows, out=tmp_path / "f.pdf")
     assert [len(axes.lines) for axes in drawn[0].axes] == [3, 2, 3, 2, 4]
     first, second = (drawn[0].axes[i].lines[1].get_ydata() for i in (0, 2))
     assert list(second) == [2 * value for value in first]
     titles = [axes.get_title(loc="left") for axes in drawn[0].axes]
     assert titles[0].startswith("VAE (") and titles[2].startswith("Conditional VAE, a baseline (")
+
+
+def test_an_encoder_whose_loss_has_no_terms_has_its_loss_alone(tmp_path, drawn):
+    path = vae_history(tmp_path / "mean-colours" / "history.csv")
+    pd.read_csv(path).drop(columns=["reconstruction", "kl"]).to_csv(path, index=False)
+    flows = [history(tmp_path / "flows" / "line" / VARIANT / "history.csv", ["heads"])]
+    ft.figure_training(encoder=path, flows=flows, out=tmp_path / "f.pdf")
+    assert [len(axes.lines) for axes in drawn[0].axes] == [3, 4]
+    assert drawn[0].axes[0].get_title(loc="left").startswith("Mean colours (")
 
 
 def test_no_training_is_a_sentence_and_a_strange_history_is_named(tmp_path, drawn):

@@ -3,7 +3,8 @@
 import pytest
 
 from mgsflow.core.errors import UserError
-from mgsflow.models.inputs import LABELS, input_columns, latent_columns, variant_label
+from mgsflow.core.latents import latent_columns
+from mgsflow.models.inputs import LABELS, input_columns, variant_label
 from mgsflow.report.names import inputs_name, training_name
 
 BANDS = ["u", "g", "r", "i", "z"]

@@ -166,15 +166,15 @@ def test_what_is_timed_is_the_real_way_of_test_galaxies(run, tmp_path, sampled):
     assert inputs["objid"].is_unique
     rows = (inputs["objid"] - 1237648720000000000).to_numpy()
     vae = load_vae(run / "vae")
-    mean, std = vae.encode(np.load(run / "stamps.npy")[rows])
-    np.testing.assert_allclose(inputs[LATENTS], np.hstack([mean, std]), rtol=1e-4, atol=1e-5)
+    expected = vae.encode(np.load(run / "stamps.npy")[rows])
+    np.testing.assert_allclose(inputs[LATENTS], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_seconds_are_those_of_the_slow_step_in_the_fastest_pass(run, tmp_path, monkeypatch):
     """By a clock that only encoding moves, so that the machine's load changes nothing."""
     now, steps, encode = [0.0], iter([0.3, 0.08, 0.03, 0.08] * 2), TrainedVae.encode
 
-    def slow(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def slow(self, raw: np.ndarray) -> np.ndarray:
         now[0] += next(steps)
         return encode(self, raw)
 
@@ -191,6 +191,17 @@ def test_a_variant_without_images_only_samples(run, tmp_path, sampled):
     assert result["batch"]["reading"] is result["batch"]["encoding"] is None
     assert result["batch"]["total"] == result["batch"]["sampling"] > 0
     assert set(result["training"]) == {f"{flow}/{PHOTOMETRY}" for flow in ("property", "line")}
+
+
+def test_an_encoder_without_training_has_no_time_of_it(run, tmp_path, capsys):
+    encoder = tmp_path / "own"
+    encoder.mkdir()
+    for name in ("model.json", "model.safetensors"):
+        (encoder / name).write_bytes((run / "vae" / name).read_bytes())
+    result = _time(run, tmp_path, encoder=encoder)
+    assert set(result["training"]) == {f"{flow}/{IMAGES}" for flow in ("property", "line")}
+    assert result["batch"]["encoding"] > 0
+    assert "own has no telemetry.json" in capsys.readouterr().err
 
 
 def test_one_branch_alone(run, tmp_path):

@@ -81,7 +81,7 @@ def test_latents_know_flux_and_size(run, tmp_path):
     vae = load_vae(tmp_path)
     folder, paths, truth = run
     stamps = StampSet(paths, pd.read_parquet(folder / "index.parquet"))
-    mean, std = vae.encode(stamps.raw(np.arange(len(stamps))))
+    mean, std = np.split(vae.encode(stamps.raw(np.arange(len(stamps)))), 2, axis=1)
     inputs = np.column_stack([mean, mean**2, np.ones(len(mean))])
     for name in ("log_flux", "size"):
         values = truth[name].to_numpy()

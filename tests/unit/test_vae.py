@@ -90,14 +90,14 @@ def test_loaded_vae_encodes_and_decodes_as_the_saved_one(tmp_path):
     network = VariationalAutoencoder(3, 16, 4, [4, 6, 8])
     vae = load_vae(_save(tmp_path, network))
     raw = np.random.default_rng(0).normal(0, 1, (5, 3, 16, 16)).astype(np.float16)
-    mean, std = vae.encode(raw)
+    mean, std = np.split(vae.encode(raw), 2, axis=1)
     with torch.no_grad():
         expected_mean, log_variance = network.encode(torch.from_numpy(STRETCH(raw)))
         expected_stamps = network.decode(expected_mean)
     assert mean == pytest.approx(expected_mean.numpy(), abs=1e-6)
     assert std == pytest.approx(log_variance.exp().sqrt().numpy(), rel=1e-5)
     assert vae.decode(mean) == pytest.approx(expected_stamps.numpy(), abs=1e-5)
-    assert vae.layout == LAYOUT
+    assert vae.layout == LAYOUT and vae.stretch == STRETCH
     assert not any(p.requires_grad for p in vae.network.parameters())
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mgsflow.baselines.predictions import (
+    CONDITIONAL_VAE,
     LEAST_MEASURED,
     NO_BLOCK,
     QUANTITIES,
@@ -23,19 +24,18 @@ from mgsflow.baselines.predictions import (
 from mgsflow.baselines.regressors import FITS, Data
 from mgsflow.config import Baselines, Splits, Stamps, Targets
 from mgsflow.core.errors import UserError
+from mgsflow.core.latents import latent_means
 from mgsflow.core.photometry import bands_in, magnitude_columns
 from mgsflow.core.progress import say, track
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.models.embedding import (
-    embedding_columns,
     photometry_columns,
     with_colours,
 )
 from mgsflow.sample.sky_blocks import BY_GALAXY, BY_SKY, sky_blocks, why_no_blocks
 from mgsflow.sample.splits import LEAST, divide_flows
 
-CONDITIONAL_VAE = "conditional_vae"  # sees the stamps themselves: the stage of its name
 PHOTOMETRY_BANDS = ["r", "g", "z"]  # the bands of AstroCLIP's photometry baseline, the paper's [28]
 LEAST_BLOCKS = 5  # of a test set, below which its interval says nothing
 
@@ -135,7 +135,7 @@ def _columns(method: str, available: list[str]) -> tuple[list[str], str]:
     if method == CONDITIONAL_VAE:
         return [], "the run has no stamps"
     if method.startswith("image"):
-        latents = embedding_columns(available)
+        latents = latent_means(available)
         return latents, "" if latents else "the run has no image embedding"
     if method == "photometry_mlp":
         wanted = magnitude_columns(PHOTOMETRY_BANDS)

@@ -1,4 +1,4 @@
-"""The stamps in memory, and the epochs of the conditional VAE (`models.target_vae`)."""
+"""The stamps in memory, and the epochs of the conditional VAE (`models.conditional_vae`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mgsflow.config.evaluation import ConditionalVae
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import track
 from mgsflow.core.seeds import derive_seed, generator
-from mgsflow.models.conditional_vae import TargetVae, oriented_by_parts, target_error
+from mgsflow.models.conditional_vae import ConditionalVaeNetwork, oriented_by_parts, target_error
 from mgsflow.models.encoders.vae import autocast
 from mgsflow.sample.shards import StampSet
 from mgsflow.training.loop import Losses
@@ -62,7 +62,7 @@ def read_middles(stamps: StampSet, rows: np.ndarray, settings: ConditionalVae) -
     return out
 
 
-class TargetVaeEpochs:
+class ConditionalVaeEpochs:
     """Epochs over `training`, and the error of the targets of `validation`.
 
     Both are stamps (n, bands, side, side) and standardised targets (n, targets), NaN where missing,
@@ -73,7 +73,7 @@ class TargetVaeEpochs:
 
     def __init__(
         self,
-        network: TargetVae,
+        network: ConditionalVaeNetwork,
         optimizer: torch.optim.Optimizer,
         training: tuple[Tensor, Tensor],
         validation: tuple[Tensor, Tensor],
@@ -134,14 +134,14 @@ class TargetVaeEpochs:
 
 
 def objective(terms: tuple[Tensor, Tensor, Tensor], settings: ConditionalVae) -> Tensor:
-    """The loss of each galaxy, (n,), from `TargetVae.terms`."""
+    """The loss of each galaxy, (n,), from `ConditionalVaeNetwork.terms`."""
     error, reconstruction, kl = terms
     bound = reconstruction + settings.kl_weight * kl
     return error + settings.reconstruction_weight * bound
 
 
 @torch.inference_mode()
-def predict(network: TargetVae, stamps: Tensor, settings: ConditionalVae) -> np.ndarray:
+def predict(network: ConditionalVaeNetwork, stamps: Tensor, settings: ConditionalVae) -> np.ndarray:
     """Standardised targets (n, targets), float32, of stamps on the network's device.
 
     With `augment` they are means over the eight orientations, one of which was seen an epoch.

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mgsflow.core.quantities import Quantity
 
+CONDITIONAL_VAE = "conditional_vae"  # the method that sees the stamps, trained by its own stage
 SETS = ("train", "validation", "test")
 NO_BLOCK = -1  # of a galaxy in a split by galaxy
 LEAST_MEASURED = 10  # training galaxies with a target, below which nothing is trained on it

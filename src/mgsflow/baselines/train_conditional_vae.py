@@ -1,4 +1,4 @@
-"""The conditional VAE of the paper's reference [29] on this run's stamps and split (Table 1)."""
+"""The stage that trains the conditional VAE, a baseline, on this run's stamps and split."""
 
 from __future__ import annotations
 
@@ -11,27 +11,37 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mgsflow.baselines.conditional_vae_fitting import NAME, TargetVaeEpochs, predict, read_middles
-from mgsflow.baselines.predictions import LEAST_MEASURED, NO_BLOCK, QUANTITIES, SETS, long
+from mgsflow.baselines.conditional_vae_fitting import (
+    NAME,
+    ConditionalVaeEpochs,
+    predict,
+    read_middles,
+)
+from mgsflow.baselines.predictions import (
+    CONDITIONAL_VAE,
+    LEAST_MEASURED,
+    NO_BLOCK,
+    QUANTITIES,
+    SETS,
+    long,
+)
 from mgsflow.config import Baselines, Compute, Targets, Vae
 from mgsflow.config.evaluation import ConditionalVae
-from mgsflow.core.contract import HISTORY, TELEMETRY
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table, write_table
-from mgsflow.models.conditional_vae import TargetVae
-from mgsflow.models.encoders.vae import describe
+from mgsflow.models.conditional_vae import ConditionalVaeNetwork
+from mgsflow.models.encoders.base import describe_encoder
 from mgsflow.models.standardise import Standardiser
-from mgsflow.models.storage import fingerprint, save_model, software_versions
+from mgsflow.models.storage import fingerprint, software_versions
 from mgsflow.sample.shards import StampSet
 from mgsflow.sample.sky_blocks import BY_GALAXY
 from mgsflow.sample.stretch import Stretch
 from mgsflow.training.checkpoints import Checkpoints
-from mgsflow.training.loop import Fit, Loop, choose_device, write_history
+from mgsflow.training.folder import write_training
+from mgsflow.training.loop import Fit, Loop, choose_device
 from mgsflow.training.telemetry import Telemetry
-
-METHOD = "conditional_vae"
 
 
 def train_conditional_vae(
@@ -80,16 +90,14 @@ def train_conditional_vae(
         }
         torch.manual_seed(derive_seed(seed, NAME, "weights"))
         bands, side = pixels["train"].shape[1:3]
-        network = TargetVae(bands, side, len(data.names), settings.free, vae.channels)
+        network = ConditionalVaeNetwork(bands, side, len(data.names), settings.free, vae.channels)
         network = network.to(device, memory_format=torch.channels_last)
         fit = _fit(network, pixels, data, settings, seed, kept, cost)
     cost.note(epochs=fit.epoch, parameters=sum(p.numel() for p in network.parameters()))
     tables = [_predictions(network, pixels[name], data, name, settings) for name in SETS[1:]]
     write_table(predictions, pd.concat(tables, ignore_index=True), QUANTITIES)
     facts = _facts(network, fit, data, settings, vae, compute)
-    save_model(out, network.state_dict(), facts)
-    write_history(out / HISTORY, fit.history)
-    cost.write(out / TELEMETRY)
+    write_training(out, network.state_dict(), facts, pd.DataFrame(fit.history), cost)
     kept.clear()
 
 
@@ -152,7 +160,7 @@ def _measured(sets: dict[str, pd.DataFrame], names: list[str], features: Path) -
 
 
 def _fit(
-    network: TargetVae,
+    network: ConditionalVaeNetwork,
     pixels: dict[str, Tensor],
     data: _Data,
     settings: ConditionalVae,
@@ -165,31 +173,30 @@ def _fit(
     training, validation = ((pixels[name], wanted[name]) for name in SETS[:2])
     on_gpu = device.type == "cuda"
     optimizer = torch.optim.Adam(network.parameters(), settings.learning_rate, fused=on_gpu or None)
-    epochs = TargetVaeEpochs(network, optimizer, training, validation, settings, seed)
+    epochs = ConditionalVaeEpochs(network, optimizer, training, validation, settings, seed)
     loop = Loop(NAME, network, optimizer, settings.epochs, settings.patience, kept, cost)
     return loop.run(epochs.train, epochs.validate)
 
 
 def _predictions(
-    network: TargetVae, pixels: Tensor, data: _Data, name: str, settings: ConditionalVae
+    network: ConditionalVaeNetwork, pixels: Tensor, data: _Data, name: str, settings: ConditionalVae
 ) -> pd.DataFrame:
     values = data.scale.invert(predict(network, pixels, settings))
-    table = pd.concat(long(data.objid[name], METHOD, name, data.names, values))
+    table = pd.concat(long(data.objid[name], CONDITIONAL_VAE, name, data.names, values))
     return table.assign(split=BY_GALAXY, block=NO_BLOCK)
 
 
 def _facts(
-    network: TargetVae,
+    network: ConditionalVaeNetwork,
     fit: Fit,
     data: _Data,
     settings: ConditionalVae,
     vae: Vae,
     compute: Compute,
 ) -> dict[str, Any]:
-    stretch = data.stamps.stretch
-    facts = describe(network, stretch, data.stamps.layout)
+    layout, stretch = data.stamps.layout, data.stamps.stretch
+    facts = describe_encoder(CONDITIONAL_VAE, network.architecture, layout, stretch)
     return facts | {
-        "architecture": {"kind": "conditional_vae", **network.architecture},
         "standardisation": facts["standardisation"] | {"targets": data.scale.to_json()},
         "targets": data.names,
         "loss": "squared error of the targets + reconstruction_weight * (sum over pixels of the "

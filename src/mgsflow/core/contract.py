@@ -22,16 +22,22 @@ class Model:
     folder: str
 
     @property
-    def files(self) -> tuple[str, str]:
+    def stored(self) -> dict[str, str]:
+        """The model itself, by the name of a rule's output."""
+        return {
+            "weights": f"{self.folder}/{WEIGHTS}",
+            "description": f"{self.folder}/{DESCRIPTION}",
+        }
+
+    @property
+    def files(self) -> tuple[str, ...]:
         """What a reader of the model depends on."""
-        return f"{self.folder}/{WEIGHTS}", f"{self.folder}/{DESCRIPTION}"
+        return tuple(self.stored.values())
 
     @property
     def written(self) -> dict[str, str]:
         """All that its training writes, by the name of a rule's output."""
-        return {
-            "weights": f"{self.folder}/{WEIGHTS}",
-            "description": f"{self.folder}/{DESCRIPTION}",
+        return self.stored | {
             "history": f"{self.folder}/{HISTORY}",
             "telemetry": f"{self.folder}/{TELEMETRY}",
         }

@@ -62,6 +62,19 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         return file.read(columns=columns).to_pandas()
 
 
+def read_quantities(path: Path) -> list[Quantity]:
+    """Name, unit and description of the columns of a table that `write_table` has described."""
+    described = [field for field in pq.read_schema(path) if field.metadata]
+    return [
+        Quantity(
+            field.name,
+            field.metadata[b"unit"].decode(),
+            field.metadata[b"description"].decode(),
+        )
+        for field in described
+    ]
+
+
 def read_notes(path: Path) -> dict:
     """The notes that `write_table` put into the file."""
     metadata = pq.read_schema(path).metadata or {}

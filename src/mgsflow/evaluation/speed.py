@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from mgsflow.core.files import read_json, write_json
 from mgsflow.core.progress import say, track
 from mgsflow.core.seeds import derive_seed, hash_order
 from mgsflow.core.tables import read_table
-from mgsflow.models.encoders.vae import TrainedVae, load_vae
+from mgsflow.models.encoders.base import Encoder, latent_table
+from mgsflow.models.encoders.registry import load_encoder
 from mgsflow.posterior.posterior import Posterior
 from mgsflow.sample.shards import StampSet
 from mgsflow.training.loop import choose_device
@@ -64,9 +66,9 @@ def speed(
     device = choose_device(compute)
     with Telemetry("speed", device) as cost:
         posterior = _load_posterior(property_model, line_model).to(device)
-        stamps, vae = _open_images(posterior.variant, shards, index, encoder, device)
+        stamps, frozen = _open_images(posterior.variant, shards, index, encoder, device)
         galaxies = _choose(features, stamps, evaluation.speed_galaxies, seed)
-        work = _Work(galaxies, posterior, stamps, vae, device, evaluation.speed_draws, seed)
+        work = _Work(galaxies, posterior, stamps, frozen, device, evaluation.speed_draws, seed)
         batch, single = work.best(len(galaxies)), work.best(1)
     facts = cost.summary()
     result = {
@@ -80,7 +82,7 @@ def speed(
         "passes": _PASSES,
         "batch": batch,
         "single": single,
-        "training": dict(_training(path) for path in (encoder, property_model, line_model) if path),
+        "training": dict(_trainings(encoder, property_model, line_model)),
     }
     for name, timed in (("batch", batch), ("single", single)):
         say(f"speed: {name} of {timed['galaxies']}: {timed['total']:.3g} s a galaxy")
@@ -89,12 +91,12 @@ def speed(
 
 @dataclass(frozen=True)
 class _Work:
-    """Galaxies on their way from stamp to draws. `stamps` and `vae` are None without images."""
+    """Galaxies on their way from stamp to draws; `stamps` and `encoder` are None without images."""
 
     galaxies: pd.DataFrame
     posterior: Posterior
     stamps: StampSet | None
-    vae: TrainedVae | None
+    encoder: Encoder | None
     device: torch.device
     draws: int
     seed: int
@@ -122,14 +124,14 @@ class _Work:
 
     def _pass(self, count: int) -> Seconds:
         inputs, seconds = self.galaxies[:count], {}
-        if self.stamps is not None and self.vae is not None:
-            inputs, seconds = self._encode(inputs, self.stamps, self.vae)
+        if self.stamps is not None and self.encoder is not None:
+            inputs, seconds = self._encode(inputs, self.stamps, self.encoder)
         start = self._now()
         self.posterior.sample(inputs, self.draws, derive_seed(self.seed, "speed", "draws"))
         return seconds | {"sampling": self._now() - start}
 
     def _encode(
-        self, galaxies: pd.DataFrame, stamps: StampSet, vae: TrainedVae
+        self, galaxies: pd.DataFrame, stamps: StampSet, encoder: Encoder
     ) -> tuple[pd.DataFrame, Seconds]:
         """The galaxies with the latents of their stamps, and the seconds that it took."""
         seconds = {"reading": 0.0, "encoding": 0.0}
@@ -138,12 +140,10 @@ class _Work:
             began = self._now()
             raw = stamps.raw(rows[start : start + _ENCODED_AT_ONCE])
             read = self._now()
-            parts.append(vae.encode(raw))
+            parts.append(encoder.encode(raw))
             seconds["reading"] += read - began
             seconds["encoding"] += self._now() - read
-        mean, std = (np.concatenate(values) for values in zip(*parts, strict=True))
-        latents = {f"latent_mean_{k:02d}": mean[:, k] for k in range(mean.shape[1])}
-        latents |= {f"latent_std_{k:02d}": std[:, k] for k in range(std.shape[1])}
+        latents = latent_table(encoder, np.concatenate(parts))
         return galaxies.assign(**latents), seconds
 
     def _now(self) -> float:
@@ -158,15 +158,15 @@ def _open_images(
     index: Path | None,
     encoder: Path | None,
     device: torch.device,
-) -> tuple[StampSet | None, TrainedVae | None]:
+) -> tuple[StampSet | None, Encoder | None]:
     if not variant.startswith("images"):
         return None, None
     if not shards or index is None or encoder is None:
         raise UserError(f"{variant} starts from stamps: give --shards, --index and --encoder.")
-    vae = load_vae(encoder, device)
-    stamps = StampSet(shards, read_table(index, ["objid", "shard", "row"]), vae.stretch)
-    vae.check(stamps.layout)
-    return stamps, vae
+    frozen = load_encoder(encoder, device)
+    stamps = StampSet(shards, read_table(index, ["objid", "shard", "row"]))
+    frozen.check(stamps.layout)
+    return stamps, frozen
 
 
 def _choose(features: Path, stamps: StampSet | None, count: int, seed: int) -> pd.DataFrame:
@@ -189,8 +189,17 @@ def _load_posterior(property_model: Path | None, line_model: Path | None) -> Pos
     return Posterior.load(property_model, line_model)
 
 
-def _training(folder: Path) -> tuple[str, dict[str, Any]]:
-    """Name of a model, and what its training took: `property/VARIANT`, or `vae`."""
+def _trainings(encoder: Path | None, *flows: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each model, `property/VARIANT` or the encoder's folder, and what its training took."""
+    if encoder is not None:
+        if (encoder / TELEMETRY).is_file():
+            yield encoder.name, _cost(encoder)
+        else:
+            say(f"speed: {encoder} has no {TELEMETRY}: the encoder counts as one without training")
+    for folder in filter(None, flows):
+        yield f"{folder.parent.name}/{folder.name}", _cost(folder)
+
+
+def _cost(folder: Path) -> dict[str, Any]:
     facts = read_json(folder / TELEMETRY)
-    name = f"{folder.parent.name}/{folder.name}" if facts["stage"] == "train-flow" else folder.name
-    return name, {key: facts[key] for key in ("wall_seconds", "cpu_seconds", "device", "threads")}
+    return {key: facts[key] for key in ("wall_seconds", "cpu_seconds", "device", "threads")}

@@ -1,9 +1,10 @@
-"""A VAE of stamps whose first latent dimensions are the targets: the paper's reference [29].
+"""The conditional VAE, a baseline: a VAE of stamps whose first latent dimensions are the targets.
 
-Gagliano & Villar 2023 (arXiv:2312.16687) train a convolutional VAE to whose loss they add a squared
-error, which holds latent dimensions to a galaxy's redshift, stellar mass and star formation rate;
-the KL divergence bounds the dimensions that are left free. The paper calls it a conditional VAE,
-which its decoder is: stamps given the targets and a free latent. Prediction is the encoder's mean.
+Gagliano & Villar (2023, arXiv:2312.16687) train a convolutional VAE to whose loss they add a
+squared error, which holds latent dimensions to a galaxy's redshift, stellar mass and star formation
+rate; the KL divergence bounds the dimensions that are left free. The paper calls it a conditional
+VAE, which its decoder is: stamps given the targets and a free latent. Prediction is the encoder's
+mean.
 
 With targets y, free latents w and stamps x the loss of a galaxy is
 
@@ -11,9 +12,9 @@ With targets y, free latents w and stamps x the loss of a galaxy is
         + reconstruction_weight * (sum over pixels of (decoder(mean_y, w) - x)^2
                                    + kl_weight * KL(q(w | x), N(0, 1))),
 
-of which the bracket is our VAE's own loss (`models.vae`). Targets are standardised; a missing one
-has no term. Where [29] draws the first dimensions as well, without a bound on their width, the
-decoder here is given their means: the limit that a free width goes to.
+of which the bracket is our VAE's own loss (`models.encoders.vae`). Targets are standardised; a
+missing one has no term. They sample the first dimensions as well, without a bound on their width;
+here the decoder takes their means, which is the limit that a free width goes to.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from mgsflow.models.encoders.vae import VariationalAutoencoder, kl_divergence, r
 ORIENTATIONS = 8  # of a square: four quarter turns, mirrored or not
 
 
-class TargetVae(VariationalAutoencoder):
+class ConditionalVaeNetwork(VariationalAutoencoder):
     """Stamps (n, bands, size, size), stretched, to `targets` predictions and `free` latents."""
 
     def __init__(self, bands: int, size: int, targets: int, free: int, channels: list[int]) -> None:

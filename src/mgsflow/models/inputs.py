@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.latents import latent_columns, mean_column
 from mgsflow.core.photometry import colour_columns, magnitude_columns, rest_colour_columns
 from mgsflow.core.variants import VARIANTS, family_of, inputs_of
 
@@ -43,19 +44,6 @@ def inputs_label(variant: str, short: bool = False) -> str:
     return (in_short if short else seen) + (f" ({details})" if details else "")
 
 
-def latent_columns(available: Iterable[str]) -> list[str]:
-    """The VAE's latent means, then its latent standard deviations, each by their number."""
-    names = list(available)
-    return [
-        name
-        for prefix in ("latent_mean_", "latent_std_")
-        for name in sorted(
-            (name for name in names if name.startswith(prefix)),
-            key=lambda name: int(name.rsplit("_", 1)[1]),
-        )
-    ]
-
-
 def input_columns(variant: str, bands: list[str], available: Iterable[str]) -> list[str]:
     """The input columns of `variant`, in the order in which the encoder takes them.
 
@@ -66,7 +54,7 @@ def input_columns(variant: str, bands: list[str], available: Iterable[str]) -> l
     names, inputs = list(available), inputs_of(variant)
     wanted: list[str] = []
     if inputs.startswith("images"):
-        wanted += latent_columns(names) or ["latent_mean_00"]
+        wanted += latent_columns(names) or [mean_column(0)]
     if "photometry" in inputs:
         rest_frame = inputs.endswith("rest_frame")
         wanted += rest_colour_columns(bands) if rest_frame else colour_columns(bands)

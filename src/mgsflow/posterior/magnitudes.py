@@ -16,11 +16,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.latents import is_latent
 from mgsflow.core.photometry import COLOUR, MAGNITUDE, bands_of_colour
 from mgsflow.models.input_density import InputDensity
 from mgsflow.models.standardise import Standardiser
-
-LATENT = "latent_"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Magnitudes:
 
         Raises UserError where an input does not follow from latents and magnitudes.
         """
-        latents = [i for i, name in enumerate(inputs) if name.startswith(LATENT)]
+        latents = [i for i, name in enumerate(inputs) if is_latent(name)]
         magnitudes = [i for i, name in enumerate(inputs) if name.startswith(MAGNITUDE)]
         _check(inputs)
         kept = np.array(latents + magnitudes)
@@ -60,7 +59,7 @@ class Magnitudes:
 
     @property
     def latents(self) -> list[str]:
-        return [name for name in self.inputs if name.startswith(LATENT)]
+        return [name for name in self.inputs if is_latent(name)]
 
     @property
     def noise_size(self) -> int:
@@ -169,7 +168,8 @@ def _check(inputs: list[str]) -> None:
     bands = {name.removeprefix(MAGNITUDE) for name in inputs if name.startswith(MAGNITUDE)}
     if not bands:
         raise UserError("the model has no magnitudes among its inputs: there is nothing to widen")
-    others = [name for name in inputs if not name.startswith((MAGNITUDE, COLOUR, LATENT))]
+    known = (MAGNITUDE, COLOUR)
+    others = [name for name in inputs if not (is_latent(name) or name.startswith(known))]
     if others:
         raise UserError(
             f"{', '.join(others)} cannot be computed from noisier magnitudes: they are fitted with "

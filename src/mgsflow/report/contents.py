@@ -93,7 +93,7 @@ _ITEMS = (
         "figure1",
         "Figure 1. Architecture",
         "the architecture, drawn from the models' own descriptions",
-        reads={"encoder": Model("vae"), **_FIRST_MODELS},
+        reads={"encoder": Model("{encoder}"), **_FIRST_MODELS},
     ),
     Item(
         "figure",
@@ -228,7 +228,7 @@ _ITEMS = (
         "time, memory and energy of each training",
         reads={
             "telemetry": (
-                "vae/telemetry.json",
+                "{encoder}/telemetry.json",
                 "flows/{flow}/{variant}/telemetry.json",
                 "baselines/conditional-vae/telemetry.json",
             )
@@ -240,7 +240,7 @@ _ITEMS = (
         "Training curves",
         "losses of all trainings, epoch by epoch",
         reads={
-            "vae": "vae/history.csv",
+            "encoder": "{encoder}/history.csv",
             "conditional_vae": "baselines/conditional-vae/history.csv",
             "flows": "flows/{flow}/{variant}/history.csv",
         },

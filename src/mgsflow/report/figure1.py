@@ -9,10 +9,16 @@ from matplotlib.figure import Figure
 from mgsflow.core.quantities import LINES, METALLICITY, symbol
 from mgsflow.report import style
 from mgsflow.report.diagram import Box, Diagram
-from mgsflow.report.modelfacts import BranchFacts, VaeFacts, read_branch, read_vae
+from mgsflow.report.modelfacts import (
+    BranchFacts,
+    EncoderFacts,
+    VaeFacts,
+    read_branch,
+    read_encoder,
+)
 
 # inches
-_VAE, _GAP, _MARGIN = 1.55, 0.28, 0.06
+_VAE, _ENCODER, _GAP, _MARGIN = 1.55, 1.15, 0.28, 0.06
 _ONE_ROW, _TWO_ROWS = 1.15, 1.88  # a branch of one flow; with metallicity
 _INPUTS_WIDTH = 1.12
 
@@ -34,22 +40,26 @@ def figure1(
         for title, path in (("Properties", property_model), ("Emission lines", line_model))
         if path is not None
     ]
-    image = read_vae(encoder) if encoder is not None else None
-    style.save(draw(image, branches), out)
+    images = read_encoder(encoder) if encoder is not None else None
+    style.save(draw(images, branches), out)
 
 
-def draw(vae: VaeFacts | None, branches: list[tuple[str, BranchFacts]]) -> Figure:
-    """The figure: the VAE on top, below it a row for each branch."""
-    if vae is None and not branches:
+def draw(
+    encoder: VaeFacts | EncoderFacts | None, branches: list[tuple[str, BranchFacts]]
+) -> Figure:
+    """The figure: the image encoder on top, below it a row for each branch."""
+    if encoder is None and not branches:
         return style.sentence("The run has no trained model, and so no architecture to draw.")
-    heights = [_VAE] * (vae is not None) + [_height(branch) for _, branch in branches]
+    first = _VAE if isinstance(encoder, VaeFacts) else _ENCODER
+    heights = [first] * (encoder is not None) + [_height(branch) for _, branch in branches]
     height = 2 * _MARGIN + sum(heights) + _GAP * (len(heights) - 1)
     diagram = Diagram(style.PAGE, height)
     top = height - _MARGIN
     latent = None
-    if vae is not None:
-        latent = _draw_vae(diagram, vae, top)
-        top -= _VAE + _GAP
+    if encoder is not None:
+        of_kind = _draw_vae if isinstance(encoder, VaeFacts) else _draw_encoder
+        latent = of_kind(diagram, encoder, top)
+        top -= first + _GAP
     if branches:
         _draw_branches(diagram, branches, top, latent)
     return diagram.figure
@@ -78,6 +88,24 @@ def _draw_vae(diagram: Diagram, vae: VaeFacts, top: float) -> Box:
     diagram.note(
         (decoder[0].left + decoder[-1].right) / 2, below, f"{count} transposed convolutions"
     )
+    return latent
+
+
+def _draw_encoder(diagram: Diagram, facts: EncoderFacts, top: float) -> Box:
+    """The row of an encoder whose layers are not drawn; returns the box of its latents."""
+    diagram.panel(
+        _MARGIN, top - _ENCODER, style.PAGE - 2 * _MARGIN, _ENCODER, "Image encoder (frozen)"
+    )
+    middle = top - _ENCODER / 2 - 0.06
+    picture = f"{''.join(facts.bands)}\n{facts.size} × {facts.size}"
+    stamp = diagram.box(0.16, middle, 0.82, 0.82, "Stamp", picture, style.GREY)
+    kind = facts.kind.replace("_", " ")
+    encoder = diagram.box(1.5, middle, 2.2, 0.62, "Encoder", kind, style.SKY)
+    latent = diagram.box(
+        4.22, middle, 1.14, 0.62, "Latents", f"{facts.columns} numbers", style.ORANGE
+    )
+    diagram.arrow(stamp, encoder)
+    diagram.arrow(encoder, latent)
     return latent
 
 

@@ -12,51 +12,57 @@ from matplotlib.lines import Line2D
 
 from mgsflow.core.errors import UserError
 from mgsflow.report import style
-from mgsflow.report.names import training_name
+from mgsflow.report.names import encoder_name, training_name
 
 HEADS, FOLDS = "heads", "heads, fold"  # phase of the heads; how those of the folds begin
 PHASES = {HEADS: "Heads", "core": "Joint flow\n[nats]", "metallicity": "O/H flow\n[nats]"}
 _TRAIN, _VALIDATION, _FOLD = style.SKY, style.RED, "0.75"
-_CELLS = 6  # across: two panels of the VAE, one to three phases
-_VAE_COLUMNS = ("train_loss", "validation_loss", "reconstruction", "kl")
-_ROW, _VAE_ROW = 1.05, 1.7  # inches
+_CELLS = 6  # across: two panels of an image network, one to three phases
+_LOSSES = ("train_loss", "validation_loss")
+# of an image network's loss, where its history has them
+_TERMS = {"reconstruction": ("squared error", style.BLUE), "kl": ("KL divergence", style.GREEN)}
+_ROW, _IMAGES_ROW = 1.05, 1.7  # inches
 _WITHOUT = 0.03  # of the values at the top that may lie beyond a panel: the first epochs
 
 
 def figure_training(
-    *, flows: list[Path], out: Path, vae: Path | None = None, conditional_vae: Path | None = None
+    *,
+    flows: list[Path],
+    out: Path,
+    encoder: Path | None = None,
+    conditional_vae: Path | None = None,
 ) -> None:
-    """Draw the losses of the VAEs and of each flow's heads and flows, from their history.csv.
+    """Draw the losses of the encoder and of each flow's heads and flows, from their history.csv.
 
     Those of the conditional VAE, a baseline, are of its targets; its other terms stand beside.
     `flows` are flows/FLOW/VARIANT/history.csv. One line a member of the ensemble; of the heads
     fitted to the folds, for residuals, the validation loss alone, in grey.
     """
-    given = {"VAE": vae, "Conditional VAE, a baseline": conditional_vae}
-    images = {
-        title: _read(path, ("epoch", *_VAE_COLUMNS))
-        for title, path in given.items()
-        if path is not None
-    }
+    images = {}
+    if encoder is not None:
+        images[encoder_name(encoder.parent.name)] = _read(encoder, ("epoch", *_LOSSES))
+    if conditional_vae is not None:
+        images["Conditional VAE, a baseline"] = _read(conditional_vae, ("epoch", *_LOSSES))
     columns = ("member", "phase", "epoch", "train", "validation")
     histories = {_title(path): _read(path, columns) for path in flows}
     style.save(draw(images, histories), out)
 
 
 def draw(images: dict[str, pd.DataFrame], histories: dict[str, pd.DataFrame]) -> Figure:
-    """The figure: a row for each VAE on top, one for each flow, a column for each phase."""
+    """The figure: a row for each image network, below it one for each flow, a column a phase."""
     histories = {title: table for title, table in histories.items() if len(table)}
     if not images and not histories:
         return style.sentence("The run has no training, and so no losses to draw.")
-    heights = [_VAE_ROW] * len(images) + [_ROW] * len(histories)
+    heights = [_IMAGES_ROW] * len(images) + [_ROW] * len(histories)
     figure = Figure(
         figsize=(style.PAGE, min(sum(heights) + 0.35, style.LONGEST)), layout="constrained"
     )
     cells = figure.add_gridspec(len(heights), _CELLS, height_ratios=heights)
     half = _CELLS // 2
     for row, (title, table) in enumerate(images.items()):
-        pair = (figure.add_subplot(cells[row, part]) for part in (slice(half), slice(half, None)))
-        _draw_vae(*pair, title, table)
+        _draw_loss(figure.add_subplot(cells[row, :half]), title, table)
+        if any(term in table for term in _TERMS):
+            _draw_terms(figure.add_subplot(cells[row, half:]), table)
     for row, (title, table) in enumerate(histories.items(), start=len(images)):
         span = _CELLS // len(_phases(histories))
         for column, phase in enumerate(_phases({title: table})):
@@ -74,27 +80,31 @@ def _phases(histories: dict[str, pd.DataFrame]) -> list[str]:
     return [p for p in PHASES if any((table["phase"] == p).any() for table in histories.values())]
 
 
-def _draw_vae(total: Axes, parts: Axes, title: str, table: pd.DataFrame) -> None:
-    """The loss in training and validation; beside it its two terms in training."""
-    total.plot(table["epoch"], table["train_loss"], color=_TRAIN)
-    total.plot(table["epoch"], table["validation_loss"], color=_VALIDATION)
+def _draw_loss(axes: Axes, title: str, table: pd.DataFrame) -> None:
+    """The loss in training and validation."""
+    axes.plot(table["epoch"], table["train_loss"], color=_TRAIN)
+    axes.plot(table["epoch"], table["validation_loss"], color=_VALIDATION)
     best = table.loc[table["validation_loss"].idxmin()]
-    total.plot(best["epoch"], best["validation_loss"], "o", color=_VALIDATION, markersize=3.5)
-    total.set(xlabel="Epoch", ylabel="Loss a stamp")
-    total.set_title(f"{title} (the dot is the epoch that was kept)", loc="left", fontsize=6.5)
-    terms = (("reconstruction", "squared error", style.BLUE), ("kl", "KL divergence", style.GREEN))
-    upper = max(terms, key=lambda term: table[term[0]].iloc[-1])
-    for name, text, colour in terms:
-        parts.plot(table["epoch"], table[name], color=colour)
+    axes.plot(best["epoch"], best["validation_loss"], "o", color=_VALIDATION, markersize=3.5)
+    axes.set(xlabel="Epoch", ylabel="Loss a stamp")
+    axes.set_title(f"{title} (the dot is the epoch that was kept)", loc="left", fontsize=6.5)
+    _show(axes)
+
+
+def _draw_terms(axes: Axes, table: pd.DataFrame) -> None:
+    """The terms of the loss in training."""
+    terms = {name: _TERMS[name] for name in _TERMS if name in table}
+    upper = max(terms, key=lambda name: table[name].iloc[-1])
+    for name, (text, colour) in terms.items():
+        axes.plot(table["epoch"], table[name], color=colour)
         end = (table["epoch"].iloc[-1], table[name].iloc[-1])
         style_of = {"textcoords": "offset points", "ha": "right", "color": colour, "size": 6.5}
         # on either side of the two lines, which can lie close together
-        above = {"xytext": (0, 4)} if name == upper[0] else {"xytext": (0, -4), "va": "top"}
-        parts.annotate(text, end, **above, **style_of)
-    parts.set(xlabel="Epoch", ylabel="Terms in training", yscale="log")
-    parts.margins(y=0.3)  # room for the names above and below the lines
-    parts.xaxis.get_major_locator().set_params(integer=True)
-    _show(total)
+        above = {"xytext": (0, 4)} if name == upper else {"xytext": (0, -4), "va": "top"}
+        axes.annotate(text, end, **above, **style_of)
+    axes.set(xlabel="Epoch", ylabel="Terms in training", yscale="log")
+    axes.margins(y=0.3)  # room for the names above and below the lines
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _draw_phase(axes: Axes, table: pd.DataFrame, phase: str) -> None:

@@ -9,8 +9,19 @@ from typing import Any
 from mgsflow.core.contract import DESCRIPTION
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import read_facts
+from mgsflow.core.latents import LATENT_MEAN, LATENT_STD, is_latent
 from mgsflow.core.photometry import COLOUR, MAGNITUDE, REST_COLOUR
 from mgsflow.core.quantities import METALLICITY
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """What any encoder says of itself: its kind, bands, pixels on a side, number of latents."""
+
+    kind: str
+    bands: list[str]
+    size: int
+    columns: int
 
 
 @dataclass(frozen=True)
@@ -36,14 +47,14 @@ class BranchFacts:
 
     @property
     def has_latents(self) -> bool:
-        return not self.columns or any(name.startswith("latent_") for name in self.columns)
+        return not self.columns or any(map(is_latent, self.columns))
 
     @property
     def input_lines(self) -> list[str]:
         """How many inputs there are of each kind."""
         kinds = (
-            ("latent_mean_", "latent means"),
-            ("latent_std_", "latent widths"),
+            (LATENT_MEAN, "latent means"),
+            (LATENT_STD, "latent widths"),
             (REST_COLOUR, "rest-frame colours"),
             (COLOUR, "observed colours"),
             (MAGNITUDE, "magnitudes"),
@@ -96,19 +107,31 @@ class BranchFacts:
         return _widths([self.settings["encoding"], self.settings["head_hidden"], outputs])
 
 
-def read_vae(folder: Path) -> VaeFacts:
-    """The facts of the VAE in a model's folder. Raises UserError if it holds none."""
+def read_encoder(folder: Path) -> VaeFacts | EncoderFacts:
+    """The facts of the encoder in a model's folder; of a VAE, those of its layers.
+
+    Raises UserError if it holds no encoder.
+    """
     facts = read_facts(folder / DESCRIPTION)
     try:
-        architecture = facts["architecture"]
-        return VaeFacts(
-            list(facts["inputs"]["bands"]),
-            int(architecture["size"]),
-            [int(n) for n in architecture["channels"]],
-            int(architecture["latent"]),
+        architecture, stamps = facts["architecture"], facts["inputs"]
+        if architecture["kind"] == "vae":
+            return VaeFacts(
+                list(stamps["bands"]),
+                int(architecture["size"]),
+                [int(n) for n in architecture["channels"]],
+                int(architecture["latent"]),
+            )
+        return EncoderFacts(
+            str(architecture["kind"]),
+            list(stamps["bands"]),
+            int(stamps["size"]),
+            len(facts["columns"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder}: describes no VAE ({error!r}). Rerun train-vae.") from None
+        raise UserError(
+            f"{folder}: describes no encoder ({error!r}). Rerun its training."
+        ) from None
 
 
 def read_branch(folder: Path) -> BranchFacts:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from mgsflow.core.files import read_facts
-from mgsflow.report.names import training_name
+from mgsflow.report.names import encoder_name, training_name
 from mgsflow.report.published import TRAINING
 from mgsflow.report.writing import MISSING, show_seconds, write_tables
 
 TOTAL = "All trainings"
-NAMES = {"train-vae": "VAE", "train-conditional-vae": "Conditional VAE (baseline)"}
+BASELINES = {"train-conditional-vae": "Conditional VAE (baseline)"}
 GIB = 2**30
 JOULES_PER_KWH = 3.6e6
 
@@ -81,7 +81,8 @@ def _fact(gpu: dict, name: str) -> float:
 def _name(facts: dict) -> str:
     if facts["stage"] == "train-flow":
         return training_name(facts["flow"], facts["variant"])
-    return NAMES.get(facts["stage"], facts["stage"])
+    stage = facts["stage"]
+    return BASELINES.get(stage) or encoder_name(stage.removeprefix("train-"))
 
 
 def _show(value: float, pattern: str) -> str:

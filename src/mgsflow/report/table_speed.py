@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mgsflow.core.files import read_facts
-from mgsflow.report.names import training_name
+from mgsflow.report.names import encoder_name, training_name
 from mgsflow.report.writing import MISSING, show_seconds, write_tables
 
 STEPS = {
@@ -52,7 +52,7 @@ def _step(key: str, draws: int) -> str:
 
 def _model(name: str) -> str:
     """A training by its name in the speed's account: `vae`, `property/VARIANT`, `line/VARIANT`."""
-    return training_name(*name.split("/", 1)) if "/" in name else name.upper()
+    return training_name(*name.split("/", 1)) if "/" in name else encoder_name(name)
 
 
 def _show(seconds: float | None) -> str:

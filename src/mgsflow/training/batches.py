@@ -30,7 +30,7 @@ class Batches:
 
     Parameters
     ----------
-    blocks : whether they come in blocks of 2 x 2 pixels (`models.blocks`)
+    blocks : whether they come in blocks of 2 x 2 pixels (`models.encoders.vae_blocks`)
     resident : whether the set stays on the device; by default on a GPU where it fits
     """
 

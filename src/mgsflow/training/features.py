@@ -10,10 +10,11 @@ import pandas as pd
 from mgsflow.config.models import Flows
 from mgsflow.config.sample import Photometry, Targets
 from mgsflow.core.errors import UserError
+from mgsflow.core.latents import is_latent, latent_columns
 from mgsflow.core.progress import say
-from mgsflow.core.quantities import METALLICITY, Quantity
-from mgsflow.core.tables import read_table, write_table
-from mgsflow.models.inputs import input_columns, latent_columns
+from mgsflow.core.quantities import METALLICITY
+from mgsflow.core.tables import read_quantities, read_table, write_table
+from mgsflow.models.inputs import input_columns
 
 SETS = ("train", "validation", "test")
 
@@ -40,10 +41,12 @@ def features(
         table = _join(table, photometry_table, None)
     if latents is not None:
         table = _join(table, latents, None)
+    # the encoder's own words on its latents; all other columns describe themselves
+    described = [] if latents is None else read_quantities(latents)
     inputs = _inputs(table, flows, photometry)
     goals = [*targets.properties, *targets.lines]
     _check_finite(table, [*inputs, *(name for name in goals if name != METALLICITY)], splits)
-    write_table(out, table[["objid", "set", *inputs, *goals]], _latent_quantities(inputs))
+    write_table(out, table[["objid", "set", *inputs, *goals]], described)
     counts = table["set"].value_counts()
     say("features: " + ", ".join(f"{counts.get(name, 0)} {name}" for name in SETS))
 
@@ -91,7 +94,7 @@ def _inputs(table: pd.DataFrame, flows: Flows, photometry: Photometry) -> list[s
     wanted: set[str] = set()
     for variant in flows.variants:
         wanted |= set(input_columns(variant, photometry.bands, table.columns))
-    order = [*latent_columns(table.columns), *(n for n in table if not n.startswith("latent_"))]
+    order = [*latent_columns(table.columns), *(n for n in table if not is_latent(n))]
     return [name for name in order if name in wanted]
 
 
@@ -105,13 +108,3 @@ def _check_finite(table: pd.DataFrame, columns: list[str], splits: Path) -> None
             f"that are not finite: {counts}, objid {row} the first. The stage splits leaves such "
             "galaxies out: run it again with the settings of this run."
         )
-
-
-def _latent_quantities(inputs: list[str]) -> list[Quantity]:
-    kinds = {"latent_mean_": "Mean", "latent_std_": "Standard deviation"}
-    return [
-        Quantity(name, "", f"{kind} of the VAE's latent dimension {int(name[len(prefix) :])}")
-        for prefix, kind in kinds.items()
-        for name in inputs
-        if name.startswith(prefix)
-    ]

@@ -5,16 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from mgsflow.config import Compute
 from mgsflow.core.errors import UserError
-from mgsflow.core.files import atomic_path
 from mgsflow.core.progress import say
 from mgsflow.training.checkpoints import Checkpoints
 from mgsflow.training.telemetry import Telemetry
@@ -137,9 +133,3 @@ def _lay_out(optimizer: torch.optim.Optimizer) -> None:
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 state[name] = torch.empty_like(parameter).copy_(value)
-
-
-def write_history(path: Path, history: list[dict[str, Any]]) -> None:
-    """Write a history as CSV, a row an epoch."""
-    with atomic_path(path) as temporary:
-        pd.DataFrame(history).to_csv(temporary, index=False)

@@ -39,9 +39,9 @@ COMPILED_FROM = 100_000
 class Modes:
     """How a step runs. Each changes the order of sums, and so the last bits of the weights.
 
-    `blocks`: stamps in blocks of 2 x 2 pixels (`models.blocks`); `compiled`: by torch.compile;
-    `captured`: as a CUDA graph; `tuned`: cuDNN tries its algorithms and takes the fastest, and the
-    head's products of float32 are multiplied in TF32.
+    `blocks`: stamps in blocks of 2 x 2 pixels (`models.encoders.vae_blocks`); `compiled`: by
+    torch.compile; `captured`: as a CUDA graph; `tuned`: cuDNN tries its algorithms and takes the
+    fastest, and the head's products of float32 are multiplied in TF32.
     """
 
     blocks: bool = False

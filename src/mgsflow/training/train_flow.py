@@ -14,9 +14,8 @@ from torch import Tensor
 
 from mgsflow.config.models import Compute, Flows
 from mgsflow.config.sample import Photometry, Targets
-from mgsflow.core.contract import HISTORY, TELEMETRY
 from mgsflow.core.errors import UserError
-from mgsflow.core.files import atomic_path
+from mgsflow.core.latents import latent_columns
 from mgsflow.core.quantities import METALLICITY, QUANTITIES
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table
@@ -24,11 +23,12 @@ from mgsflow.core.variants import inputs_of
 from mgsflow.models.branch import Architecture
 from mgsflow.models.flows import of_variant
 from mgsflow.models.input_density import InputDensity
-from mgsflow.models.inputs import input_columns, latent_columns, variant_label
+from mgsflow.models.inputs import input_columns, variant_label
 from mgsflow.models.standardise import Standardiser
-from mgsflow.models.storage import fingerprint, save_model
+from mgsflow.models.storage import fingerprint
 from mgsflow.training.checkpoints import Checkpoints
 from mgsflow.training.descent import Curve
+from mgsflow.training.folder import write_training
 from mgsflow.training.heads import Rows
 from mgsflow.training.input_density import fit_input_density
 from mgsflow.training.loop import choose_device
@@ -37,6 +37,7 @@ from mgsflow.training.telemetry import Telemetry
 
 # Settings of the flows that change nothing in one variant's training.
 _OTHER = {"variants"}
+HISTORY_COLUMNS = ["member", "phase", "epoch", "train", "validation"]
 
 
 def train_flow(
@@ -77,9 +78,8 @@ def train_flow(
         density = _density(data, variant, compute, seed)
     described = _describe(data, flow, variant, flows, seed, digest)
     described["input_density"] = density.to_json()
-    save_model(out, tensors | density.to_tensors(), described)
-    _write_history(out / HISTORY, rows)
-    meter.write(out / TELEMETRY)
+    history = pd.DataFrame(rows, columns=HISTORY_COLUMNS)
+    write_training(out, tensors | density.to_tensors(), described, history, meter)
     keep.clear()
 
 
@@ -197,12 +197,6 @@ def _train(
 
 def _history_rows(member: int, curves: dict[str, Curve]) -> list[list[Any]]:
     return [[member, phase, *point] for phase, curve in curves.items() for point in curve]
-
-
-def _write_history(path: Path, rows: list[list[Any]]) -> None:
-    columns = ["member", "phase", "epoch", "train", "validation"]
-    with atomic_path(path) as temporary:
-        pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False)
 
 
 def _describe(

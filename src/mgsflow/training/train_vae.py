@@ -7,22 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from mgsflow.config import Compute, Stamps, Vae
-from mgsflow.core.contract import HISTORY, TELEMETRY
 from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 from mgsflow.core.seeds import derive_seed
 from mgsflow.core.tables import read_table
 from mgsflow.models.encoders.vae import VariationalAutoencoder, describe
-from mgsflow.models.storage import fingerprint, save_model, software_versions
+from mgsflow.models.storage import fingerprint, software_versions
 from mgsflow.sample.shards import StampSet
 from mgsflow.sample.stretch import Stretch
 from mgsflow.training.batches import Batches
 from mgsflow.training.checkpoints import Checkpoints
 from mgsflow.training.epochs import NAME, VaeEpochs, make_optimizer
-from mgsflow.training.loop import Fit, Loop, choose_device, write_history
+from mgsflow.training.folder import write_training
+from mgsflow.training.loop import Fit, Loop, choose_device
 from mgsflow.training.steps import Modes, libraries
 from mgsflow.training.telemetry import Telemetry
 
@@ -64,9 +65,7 @@ def train_vae(
         fit = _fit(network, data, vae, seed, device, modes, kept, cost)
     cost.note(epochs=fit.epoch, parameters=sum(p.numel() for p in network.parameters()))
     facts = describe(network, data.stamps.stretch, layout) | _facts(fit, data, vae, compute, modes)
-    save_model(out, network.state_dict(), facts)
-    write_history(out / HISTORY, fit.history)
-    cost.write(out / TELEMETRY)
+    write_training(out, network.state_dict(), facts, pd.DataFrame(fit.history), cost)
     kept.clear()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.latents import latent_columns
 from mgsflow.core.photometry import bands_in, magnitude_column
 from mgsflow.core.surveys import survey_with
 from mgsflow.evaluation.calibration.verdict_names import ALL
@@ -39,7 +40,7 @@ def components(rows: pd.DataFrame, variant: str, most: int) -> np.ndarray:
     many latents would drown the few magnitudes.
     """
     columns = input_columns(variant, bands_in(rows), rows.columns)
-    latents = [name for name in columns if name.startswith("latent_")]
+    latents = latent_columns(columns)
     blocks = (latents, [name for name in columns if name not in latents])
     parts = [_principal(rows[block].to_numpy(np.float64), most) for block in blocks if block]
     return np.hstack(parts) if parts else np.empty((len(rows), 0))

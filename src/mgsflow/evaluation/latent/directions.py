@@ -13,14 +13,15 @@ import torch
 from mgsflow.config import Evaluation, Targets
 from mgsflow.core.errors import UserError
 from mgsflow.core.files import atomic_path
+from mgsflow.core.latents import latent_means
 from mgsflow.core.photometry import magnitude_column
 from mgsflow.core.progress import say
 from mgsflow.core.seeds import hash_uniform
 from mgsflow.core.surveys import SDSS
 from mgsflow.core.tables import read_table
 from mgsflow.evaluation.metrics import r2
-from mgsflow.models.embedding import embedding_columns
-from mgsflow.models.encoders.vae import TrainedVae, load_vae
+from mgsflow.models.encoders.base import Decoder
+from mgsflow.models.encoders.registry import load_decoder
 from mgsflow.models.standardise import Standardiser
 
 # A representative galaxy is typical in the target, and bright, so that there is something to see.
@@ -79,15 +80,15 @@ def directions(
     `dimensions`, `signs`, `coefficients`, and attributes `objid`, `value`, `r2`.
     """
     torch.set_num_threads(threads)
-    vae = load_vae(encoder)
+    decoder = load_decoder(encoder)
     wanted = [name for name in evaluation.direction_targets if name in targets.properties]
     galaxies = _read(latents, features, wanted)
     with atomic_path(out) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["bands"] = list(vae.layout.bands)
-        file.attrs["pixel_scale"] = vae.layout.pixel_scale
-        file.attrs["unit"] = vae.layout.unit
+        file.attrs["bands"] = list(decoder.layout.bands)
+        file.attrs["pixel_scale"] = decoder.layout.pixel_scale
+        file.attrs["unit"] = decoder.layout.unit
         for name in wanted:
-            _write_direction(file, name, galaxies, vae, evaluation, seed)
+            _write_direction(file, name, galaxies, decoder, evaluation, seed)
 
 
 def regress(standardised: np.ndarray, values: np.ndarray) -> Regression:
@@ -138,7 +139,7 @@ def _read(latents: Path, features: Path, wanted: list[str]) -> _Galaxies:
         raise UserError(f"{features}: no column {', '.join(absent)}. Rerun the stage features.")
     table = table[table["set"] == "train"]
     encoded = read_table(latents).set_index("objid")
-    columns = embedding_columns(encoded.columns)
+    columns = latent_means(encoded.columns)
     # sorted, so that the last bits of a sum do not depend on the order of the rows
     table = table[table["objid"].isin(encoded.index)].sort_values("objid", ignore_index=True)
     if table.empty or not columns:
@@ -153,7 +154,7 @@ def _write_direction(
     file: h5py.File,
     name: str,
     galaxies: _Galaxies,
-    vae: TrainedVae,
+    decoder: Decoder,
     evaluation: Evaluation,
     seed: int,
 ) -> None:
@@ -175,7 +176,7 @@ def _write_direction(
     reach = evaluation.direction_range
     steps = np.linspace(-reach, reach, evaluation.direction_steps)
     shifts = signs * galaxies.scale.std[dimensions]
-    images = vae.decode(path_through(means[row], dimensions, shifts, steps))
+    images = decoder.decode(path_through(means[row], dimensions, shifts, steps))
 
     group = file.create_group(name)
     data = {
@@ -186,8 +187,8 @@ def _write_direction(
         "coefficients": regression.coefficients[dimensions],
         "all_coefficients": regression.coefficients,
     }
-    if vae.layout.dtype != "uint8":
-        data["images_nanomaggies"] = vae.stretch.inverse(images).astype(np.float32)
+    if decoder.layout.dtype != "uint8":
+        data["images_nanomaggies"] = decoder.stretch.inverse(images).astype(np.float32)
     for key, value in data.items():
         group.create_dataset(key, data=value, track_times=False)
     group.attrs["objid"] = objid[row]

@@ -11,6 +11,7 @@ import umap as umap_learn  # the package; this module is mgsflow.evaluation.late
 
 from mgsflow.config import Evaluation, Photometry, Targets
 from mgsflow.core.errors import UserError
+from mgsflow.core.latents import latent_means
 from mgsflow.core.photometry import magnitude_column
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
@@ -18,7 +19,6 @@ from mgsflow.core.seeds import derive_seed, hash_order
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.models.embedding import (
     common_scale,
-    embedding_columns,
     photometry_columns,
     with_colours,
 )
@@ -102,7 +102,7 @@ def _matrices(table: pd.DataFrame, bands: list[str]) -> dict[str, np.ndarray]:
 
     Photometry is standardised column by column, the latents by one common scale.
     """
-    latents = embedding_columns(table.columns)
+    latents = latent_means(table.columns)
     bands = [band for band in bands if magnitude_column(band) in table]
     columns = photometry_columns(bands)
     measured = with_colours(table, bands)[columns].to_numpy(np.float64)

@@ -11,6 +11,7 @@ import pandas as pd
 from mgsflow.config import Targets
 from mgsflow.core.contract import DESCRIPTION
 from mgsflow.core.errors import UserError
+from mgsflow.core.latents import LATENT_COLUMN
 from mgsflow.core.photometry import COLOUR, MAGNITUDE, REST_COLOUR
 from mgsflow.core.quantities import LINES
 from mgsflow.core.surveys import known_bands
@@ -26,7 +27,7 @@ TOLERANCE = 1e-9  # of a standardisation, in standard deviations: the last bits 
 # the spectrograph.
 _BAND = f"({'|'.join(map(re.escape, known_bands()))})"
 INPUTS = re.compile(
-    rf"latent_(mean|std)_\d+|{MAGNITUDE}{_BAND}|({REST_COLOUR}|{COLOUR}){_BAND}_{_BAND}"
+    rf"{LATENT_COLUMN.pattern}|{MAGNITUDE}{_BAND}|({REST_COLOUR}|{COLOUR}){_BAND}_{_BAND}"
 )
 _OBSERVATION = re.compile(
     r"ra|dec|l|b|glon|glat|fiber_.*|.*plate.*|mjd|.*fib(er|re).*|(re)?run|camcol|field|.*objid"

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from mgsflow.config import Compute, Evaluation
+from mgsflow.core.latents import is_latent
 from mgsflow.core.progress import say
 from mgsflow.core.quantities import Quantity
 from mgsflow.core.seeds import derive_seed
@@ -18,7 +19,8 @@ from mgsflow.core.tables import read_table, write_table
 from mgsflow.evaluation.bootstrap import bootstrap
 from mgsflow.evaluation.metrics import auc
 from mgsflow.evaluation.out_of_distribution.anomaly_names import TEST_SET
-from mgsflow.models.encoders.vae import TrainedVae, load_vae
+from mgsflow.models.encoders.base import Encoder, latent_table
+from mgsflow.models.encoders.registry import load_encoder
 from mgsflow.models.storage import read_description
 from mgsflow.posterior.posterior import Posterior
 from mgsflow.training.loop import choose_device
@@ -85,7 +87,7 @@ def out_of_distribution(
     test = table[table["set"] == SET].reset_index(drop=True)
     objects = read_table(anomalies)
     if encoder is not None:
-        objects = _encoded(objects, stamps, load_vae(encoder, device))
+        objects = _encoded(objects, stamps, load_encoder(encoder, device))
     of_variants = []
     for variant, posterior in _posteriors(models, device):
         say(f"out-of-distribution: {variant}")
@@ -110,19 +112,16 @@ def _posteriors(models: list[Path], device: torch.device) -> Iterator[tuple[str,
         yield variant, Posterior.load(*parts).to(device)
 
 
-def _encoded(anomalies: pd.DataFrame, stamps: Path, vae: TrainedVae) -> pd.DataFrame:
+def _encoded(anomalies: pd.DataFrame, stamps: Path, encoder: Encoder) -> pd.DataFrame:
     """The anomalies with the latents of their stamps; NaN where there is no stamp."""
     rows = anomalies["stamp"].to_numpy()
     has = np.flatnonzero(rows >= 0)
-    latent = vae.network.architecture["latent"]
-    values = np.full((2, len(anomalies), latent), np.nan, np.float32)
+    latents = np.full((len(anomalies), len(encoder.columns)), np.nan, np.float32)
     with h5py.File(stamps, "r") as file:
         for start in range(0, len(has), ENCODED_AT_ONCE):
             part = has[start : start + ENCODED_AT_ONCE]
-            values[:, part] = vae.encode(file["stamps"][rows[part]])
-    names = [f"latent_{kind}_{k:02d}" for kind in ("mean", "std") for k in range(latent)]
-    columns = np.concatenate(values, axis=1)
-    return pd.concat([anomalies, pd.DataFrame(columns, columns=names)], axis=1)
+            latents[part] = encoder.encode(file["stamps"][rows[part]])
+    return pd.concat([anomalies, latent_table(encoder, latents)], axis=1)
 
 
 def _scored(
@@ -160,8 +159,8 @@ def _finite(part: pd.DataFrame, inputs: list[str], what: str) -> pd.DataFrame:
 
 def _sees(posterior: Posterior, part: pd.DataFrame) -> bool:
     """Whether any of the inputs is the anomaly's, and all can be had."""
-    images = any(name.startswith("latent_") for name in posterior.inputs)
-    photometry = any(not name.startswith("latent_") for name in posterior.inputs)
+    images = any(map(is_latent, posterior.inputs))
+    photometry = not all(map(is_latent, posterior.inputs))
     has_stamp, has_photometry = bool((part["stamp"] >= 0).all()), bool(part["photometry"].all())
     if images and not has_stamp:
         return False

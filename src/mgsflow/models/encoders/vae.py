@@ -20,7 +20,7 @@ convolutions train without it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mgsflow.core.errors import UserError
+from mgsflow.core.latents import mean_column, std_column
+from mgsflow.core.quantities import Quantity
+from mgsflow.models.encoders.base import describe_encoder, read_stamps, require_layout
 from mgsflow.models.storage import load_model
-from mgsflow.sample.shards import NANOMAGGIES, ORIENTATION, Layout
+from mgsflow.sample.shards import Layout
 from mgsflow.sample.stretch import Stretch
+
+KIND = "vae"
 
 _KERNEL = {"kernel_size": 4, "stride": 2, "padding": 1}
 _REDUCTION = 8  # three strides of 2
@@ -124,7 +129,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TrainedVae:
-    """A frozen VAE with all that is needed to use it on stored stamps."""
+    """A frozen VAE with all that is needed to use it on stored stamps: a `base.Decoder`."""
 
     network: VariationalAutoencoder
     stretch: Stretch
@@ -132,17 +137,23 @@ class TrainedVae:
     precision: str
     device: torch.device
 
+    @property
+    def columns(self) -> list[Quantity]:
+        """Means, then standard deviations, of the latent dimensions."""
+        dimensions = range(self.network.architecture["latent"])
+        text = "of the VAE's latent dimension"
+        return [
+            *(Quantity(mean_column(k), "", f"Mean {text} {k}") for k in dimensions),
+            *(Quantity(std_column(k), "", f"Standard deviation {text} {k}") for k in dimensions),
+        ]
+
     def check(self, layout: Layout) -> None:
         """Raises UserError if stamps of `layout` are not such as the VAE was trained on."""
-        if layout != self.layout:
-            raise UserError(
-                f"The stamps are not of the kind that the VAE was trained on: {layout}, not "
-                f"{self.layout}. Train a VAE on them, or give the stamps it belongs to."
-            )
+        require_layout(self.layout, layout)
 
     @torch.inference_mode()
-    def encode(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Means and standard deviations, each (n, latent) float32, of stored stamps.
+    def encode(self, raw: np.ndarray) -> np.ndarray:
+        """Means and standard deviations (n, 2 latent), float32, of stored stamps.
 
         `raw` is as shards hold it: (n, bands, size, size), float16 nanomaggies or uint8.
         """
@@ -151,12 +162,12 @@ class TrainedVae:
         )
         with autocast(self.device, self.precision):
             mean, log_variance = self.network.encode(stamps)
-        return mean.cpu().numpy(), torch.exp(0.5 * log_variance).cpu().numpy()
+        return torch.cat([mean, torch.exp(0.5 * log_variance)], dim=1).cpu().numpy()
 
     @torch.inference_mode()
-    def decode(self, latent: np.ndarray) -> np.ndarray:
-        """Stretched stamps (n, bands, size, size), float32, of latents (n, latent)."""
-        values = torch.from_numpy(np.asarray(latent, np.float32)).to(self.device)
+    def decode(self, means: np.ndarray) -> np.ndarray:
+        """Stretched stamps (n, bands, size, size), float32, of latent means (n, latent)."""
+        values = torch.from_numpy(np.asarray(means, np.float32)).to(self.device)
         return self.network.decode(values).float().cpu().contiguous().numpy()
 
 
@@ -167,14 +178,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 def describe(network: VariationalAutoencoder, stretch: Stretch, layout: Layout) -> dict[str, Any]:
     """The part of a VAE's description that `load_vae` rebuilds it from."""
-    formula = "pixel / 255" if layout.dtype == "uint8" else "asinh(pixel / softening) / scale"
-    return {
-        "architecture": {"kind": "vae", **network.architecture},
-        "inputs": {**asdict(layout), "bands": list(layout.bands), "orientation": ORIENTATION},
-        "standardisation": {"formula": formula, **stretch.as_dict()},
-        "targets": [],
-        "units": {"softening": NANOMAGGIES, "pixel": layout.unit, "pixel_scale": "arcsec"},
-    }
+    return describe_encoder(KIND, network.architecture, layout, stretch)
 
 
 def load_vae(folder: Path, device: torch.device | str = "cpu") -> TrainedVae:
@@ -185,11 +189,9 @@ def load_vae(folder: Path, device: torch.device | str = "cpu") -> TrainedVae:
     weights, facts = load_model(folder)
     try:
         architecture = {k: v for k, v in facts["architecture"].items() if k != "kind"}
-        inputs = {k: v for k, v in facts["inputs"].items() if k != "orientation"}
         network = VariationalAutoencoder(**architecture)
         network.load_state_dict(weights)
-        stretch = Stretch(**{k: facts["standardisation"][k] for k in ("softening", "scale")})
-        layout = Layout(**inputs | {"bands": tuple(inputs["bands"])})
+        layout, stretch = read_stamps(facts)
         precision = facts["settings"]["precision"]
     except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{folder}: describes no VAE ({error}). Rerun train-vae.") from None

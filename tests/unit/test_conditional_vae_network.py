@@ -12,7 +12,7 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table
 from mgsflow.models.conditional_vae import (
     ORIENTATIONS,
-    TargetVae,
+    ConditionalVaeNetwork,
     oriented,
     oriented_by_parts,
     target_error,
@@ -25,7 +25,7 @@ TARGETS, FREE = 3, 2
 
 @pytest.fixture
 def network():
-    return TargetVae(3, 16, TARGETS, FREE, [4, 6, 8])
+    return ConditionalVaeNetwork(3, 16, TARGETS, FREE, [4, 6, 8])
 
 
 @pytest.fixture
