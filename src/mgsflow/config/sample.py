@@ -11,6 +11,8 @@ from mgsflow.core.quantities import LINES, PROPERTIES, QUANTITIES
 from mgsflow.core.surveys import SDSS, Survey
 
 SURVEY = SDSS  # of every run: the settings accept its bands
+_SHIFTED = " and ".join(band.name for band in SURVEY.passbands if band.ab_shift)
+_SHIFTS = " and ".join(f"{band.ab_shift:+g}" for band in SURVEY.passbands if band.ab_shift)
 
 
 def _is_a_band(band: str) -> str:
@@ -179,7 +181,7 @@ class Photometry(Section):
         "mag",
     )
     asinh_to_ab: bool = setting(
-        True, "Shift u and z to the AB system (-0.04 and +0.02 mag) for the K-corrections"
+        True, f"Shift {_SHIFTED} to the AB system ({_SHIFTS} mag) for the K-corrections"
     )
 
     @property
