@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgsflow.core.job import HANDED
+from mgsflow.core.job import JOB_VARIABLES
 from mgsflow.site.checks_services import RULES, judge_services, service_urls
 from mgsflow.site.commands import ask
 from mgsflow.site.deployment import in_environment, is_not_made
@@ -99,7 +99,7 @@ def check_jobs(site: Site, environments: Mapping[str, str], seconds: float) -> I
         services = urls if place.asks_services else {}
         command = _command(site, place, services)
         options = [*place.options, "--cpus-per-task=1"]
-        script = batch_script(command, HANDED, place.ping if variable else None)
+        script = batch_script(command, JOB_VARIABLES, place.ping if variable else None)
         jobs.append(submit(place.name, options, script, place.log))
     wait(jobs, seconds)
     for place, job in zip(destinations, jobs, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mgsflow.core.job import HANDED
+from mgsflow.core.job import JOB_VARIABLES
 from mgsflow.site.findings import Finding, failure, ok, warning
 from mgsflow.site.profile import Request, Site
 
@@ -106,7 +106,7 @@ def _container(site: Site) -> Iterator[Finding]:
         yield warning(
             "profile",
             "apptainer-args lack --cleanenv: variables of your shell change what jobs do. "
-            f"({', '.join(HANDED)} are set in the container either way.)",
+            f"({', '.join(JOB_VARIABLES)} are set in the container either way.)",
             'apptainer-args: "--nv --cleanenv"',
         )
 
