@@ -108,7 +108,7 @@ class Training:
 
 def _went_on(training: Training, weights: str) -> None:
     """The training was resumed, not begun anew, and its weights tell of no disturbance."""
-    after = re.search(r"goes on after epoch (\d+)", training.log())
+    after = re.search(r"continues after epoch (\d+)", training.log())
     assert after and int(after[1]) >= 10, training.log()[-2000:]
     assert _digest(training.site) == weights
 

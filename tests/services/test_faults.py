@@ -229,7 +229,7 @@ def test_a_server_that_loses_everything_stops_the_job(server, run, faultless, pr
             server.sdss.missing.add("/")
 
     server.on_request = unmount
-    with pytest.raises(UserError, match="no such folder|404 to what it gave before"):
+    with pytest.raises(UserError, match="no such folder|404 to a request that succeeded before"):
         run.stamps(settings(provider), network=alone, threads=1)
     server.forget()
     server.sdss.missing.clear()

@@ -159,7 +159,7 @@ def rounded(values: np.ndarray) -> np.ndarray:
     [
         (OBJID.astype(float), "floating-point.*objid: null"),
         ([f"{value:.5E}" for value in OBJID], r"row 1: '1.23765E\+18'.*objid: null"),
-        (rounded(OBJID * 7), "went through one.*objid: null"),
+        (rounded(OBJID * 7), "digits were lost.*objid: null"),
         (np.repeat(OBJID[:3], 2), "6 of 6 rows share.*objid: null"),
         ([*OBJID[:5], 10**19], "beyond int64"),
     ],
@@ -208,7 +208,7 @@ def test_integers_with_gaps_keep_their_digits(tmp_path):
         ({"columns": COLUMNS | {"mag_r": "r"}}, "no column r, .*It has: id, kind, cz, sfr, g"),
         ({"where": {"type": ["GALAXY"]}}, "no column type"),
         ({"columns": {"mag_g": "g"}, "units": {}}, "columns.objid: name the column"),
-        ({"columns": COLUMNS | {"mag_r": "kind"}}, "column kind, row 1: 'GALAXY' is no number"),
+        ({"columns": COLUMNS | {"mag_r": "kind"}}, "column kind, row 1: 'GALAXY' is not a number"),
         ({"columns": COLUMNS | {"log_black_hole_mass": "g"}}, "derives it"),
         ({"units": {"mag_r": "mag"}}, "catalogue.columns does not"),
         ({"where": {"g": [16.0]}}, "neither a list of texts nor"),

@@ -242,8 +242,8 @@ def test_files_outside_the_run_are_refused(results, repository, tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("tables/table2.csv", None, "table2.csv is no file"),
-        ("tables", None, "is no file"),
+        ("tables/table2.csv", None, "table2.csv is not a file"),
+        ("tables", None, "is not a file"),
         ("tables/back\\slash.csv", "", "backslash"),
         ("config.yaml", "run: [", "cannot be read as YAML"),
         ("config.yaml", "just text", "not a run's settings"),

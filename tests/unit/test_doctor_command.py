@@ -119,7 +119,7 @@ def test_without_slurm_its_partitions_are_not_asked_for(programs):
 
 
 def test_jobs_that_were_not_sent_are_a_warning(programs):
-    (found,) = doctor._not_asked()
+    (found,) = doctor._no_jobs_sent()
     assert found.status == "warning"
     assert "--no-submit" in found.remedy
 

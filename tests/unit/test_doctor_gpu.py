@@ -35,7 +35,7 @@ def test_a_gpu_that_computes_is_good():
 @pytest.mark.parametrize(
     ("changes", "words", "remedy"),
     [
-        ({"devices": []}, "no /dev/nvidia* is seen in the container in spite of --nv", "gres"),
+        ({"devices": []}, "no /dev/nvidia* is visible in the container despite --nv", "gres"),
         ({"torch": None}, "no torch in this environment", "make images"),
         (torch(cuda_build=None, available=False), "is a CPU build", "CPU and CUDA builds"),
         (torch(available=False), "finds no GPU", "driver may be too old for CUDA 13.0"),
@@ -58,8 +58,8 @@ def test_a_cpu_build_is_told_of_on_a_node_without_a_gpu_as_well():
 
 def test_a_container_without_nv_is_told_to_have_it():
     (found,) = judged(profile=site(apptainer_args="--cleanenv"), devices=[])
-    assert "in spite of" not in found.seen
-    assert "Put --nv into apptainer-args" in found.remedy
+    assert "despite" not in found.seen
+    assert "Add --nv to apptainer-args" in found.remedy
 
 
 def test_a_gpu_that_slurm_does_not_assign_is_warned_of():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fake_site import PROBED, REPOSITORY, Programs, request, site, training
 
-from mgsflow.core.job import HANDED
+from mgsflow.core.job import JOB_VARIABLES
 from mgsflow.site import jobs, probe
 from mgsflow.site.checks_probe import FOLDER, check_jobs, places
 from mgsflow.site.deployment import in_environment
@@ -40,7 +40,7 @@ echo "$(cat {state}/$n)|None" """,
     )
     programs.put("scancel", f'echo "$@" >> {state}/cancelled')
     monkeypatch.setenv("PATH", f"{programs.folder}:/usr/bin:/bin")
-    for name in (*HANDED, "SLURM_CONF"):
+    for name in (*JOB_VARIABLES, "SLURM_CONF"):
         monkeypatch.delenv(name, raising=False)
     run = tmp_path / "run"
     run.mkdir()
@@ -220,7 +220,9 @@ def test_a_container_is_entered_as_snakemake_enters_it(slurm):
 def test_slurms_word_on_the_job_reaches_into_a_clean_container(slurm, monkeypatch):
     slurm.put("printer", 'echo "seen: $APPTAINERENV_CUDA_VISIBLE_DEVICES"; env | grep -c TAINERENV')
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    job = jobs.submit("x", [], jobs.batch_script(["printer"], HANDED), Path("log").absolute())
+    job = jobs.submit(
+        "x", [], jobs.batch_script(["printer"], JOB_VARIABLES), Path("log").absolute()
+    )
     jobs.wait([job], 5)
     assert Path("log").read_text().split() == ["seen:", "3", "1"]  # and nothing that is not set
 

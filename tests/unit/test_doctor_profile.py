@@ -123,7 +123,7 @@ def test_a_good_profile_has_no_fault():
         ({"slurm_status_command": None}, "failure", "waits for ever", "squeue"),
         ({"retries": 0}, "warning", "no retries", "retries: 2"),
         ({"latency_wait": 5}, "warning", "latency-wait is 5 s", "latency-wait: 60"),
-        ({"resources": {"mem_mb": 16000}}, "failure", "clips every job's memory", "Take mem_mb"),
+        ({"resources": {"mem_mb": 16000}}, "failure", "limits every job's memory", "Remove mem_mb"),
         ({"rerun_incomplete": False}, "warning", "rerun-incomplete", "rerun-incomplete: true"),
         ({"rerun_triggers": ["code", "mtime"]}, "warning", "code, mtime", "params"),
         ({"apptainer_args": "--cleanenv"}, "failure", "lack --nv", "--nv"),
@@ -148,7 +148,7 @@ def test_a_training_that_asks_for_no_gpu_is_told_of(rule, device, status):
     found = site(request(rule), request(), config={"compute": {"device": device}})
     (finding,) = checks_profile.check_profile(found)
     assert finding.status == status
-    assert finding.seen.startswith(f"{rule}: the profile asks for no GPU")
+    assert finding.seen.startswith(f"{rule}: the profile requests no GPU")
     assert "gres" in finding.remedy
 
 

@@ -103,7 +103,7 @@ def test_forbidden_namespaces_are_warned_of_before_there_is_an_image(
     switch.write_text("0\n")
     (found,) = deployment(site())
     assert found.status == "warning"
-    assert "may not make namespaces" in found.seen
+    assert "may not create namespaces" in found.seen
 
 
 def test_images_that_are_not_the_locked_ones_fail_with_the_checks_own_word(programs, monkeypatch):
@@ -126,7 +126,7 @@ def test_a_cluster_profile_without_deployment_fails(programs, monkeypatch):
     monkeypatch.delenv("MGSFLOW_ENVIRONMENT", raising=False)
     (found,) = deployment(site(software_deployment_method=[]))
     assert found.status == "failure"
-    assert "ignored without a word" in found.seen
+    assert "silently ignores" in found.seen
     monkeypatch.setenv("MGSFLOW_ENVIRONMENT", "active")
     (found,) = deployment(site(software_deployment_method=[]))
     assert found.status == "ok"
@@ -257,7 +257,7 @@ def server():
         (200, "ok", "answers from a100", ""),
         (404, "failure", "but 404", "data_release"),
         (403, "failure", "but 403", "data_release"),
-        (503, "failure", "with 503", "come back later"),
+        (503, "failure", "with 503", "try again later"),
         (None, "failure", "cannot be reached from a100", "No internet on compute nodes"),
     ],
 )

@@ -43,7 +43,7 @@ def test_a_partition_that_fits_is_said_to_with_what_it_has(programs):
 @pytest.mark.parametrize(
     ("asked", "words", "remedy"),
     [
-        (request(slurm_partition="gpu"), "no such partition", "in the place of `gpu`"),
+        (request(slurm_partition="gpu"), "no such partition", "Replace `gpu`"),
         (request(slurm_partition="shut"), "its state is down", "another partition"),
         (request(cpus=65), "cpu1 has 64 CPUs of 65", "compute"),
         (request(memory=300_000), "256,000 MB of 300,000", "mem_mb"),

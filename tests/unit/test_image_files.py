@@ -152,7 +152,7 @@ def test_truncated_jpeg_is_refused(tmp_path):
 
 
 def test_settings_that_cannot_work_are_the_users(tmp_path):
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         _provider(tmp_path / "absent", "fits")
     with pytest.raises(UserError, match=r"stamps\.bands.*not u, z"):
         _provider(tmp_path, "jpeg", bands=("u", "r", "z"))

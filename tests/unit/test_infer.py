@@ -162,7 +162,7 @@ def test_what_goes_neither_to_disk_nor_into_memory_is_refused_at_once(
     with pytest.raises(UserError, match=r"--draws must be \d+ or less"):
         _infer(models, table, tmp_path, draws=2**29)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=10_000))
-    with pytest.raises(UserError, match=r"takes 0\.0 GB.*free\. Make room"):
+    with pytest.raises(UserError, match=r"takes 0\.0 GB.*free\. Free some space"):
         _infer(models, table, tmp_path, draws=20)
     assert not (tmp_path / "draws.h5").exists()
 

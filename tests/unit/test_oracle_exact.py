@@ -109,7 +109,7 @@ def best(exact, count=8, measurable=False):
 def test_densities_are_those_of_the_draws(exact, target):
     """They integrate to one, but for what has no density, with the draws' mean and width."""
     for i in best(exact, measurable=target == "metallicity"):
-        one = exact[i].given_measurable() if target == "metallicity" else exact[i]
+        one = exact[i].given_metallicity() if target == "metallicity" else exact[i]
         values, weights = one.sample(target)
         plain = ~on_atom(target, values, TARGETS)
         total, values = weights[plain].sum(), values[plain]
@@ -171,7 +171,7 @@ def test_a_metallicity_of_the_lines_is_smoothed_by_a_kernel(galaxies, exact):
     chosen = best(exact, 5, measurable=True)
     whole = stream(magnitudes(galaxies)[chosen], DRAWS, SIMULATED, 3, 1)
     for one in exact_posteriors(whole, SIMULATED, SELECTION, derived, 3):
-        given = one.given_measurable()
+        given = one.given_metallicity()
         values, weights = given.sample("metallicity")
         mean = np.sum(weights * values)
         grid = np.linspace(mean - 1, mean + 1, 800)

@@ -264,7 +264,7 @@ def test_a_chunk_that_was_lost_or_changed_after_the_query_is_noticed(service, tm
     chunk = tmp_path / "reply/chunk-0001.csv"
     text = chunk.read_text()
     chunk.write_text(text.replace("17.0", "16.0"))
-    with pytest.raises(UserError, match=r"chunk-0001\.csv: not as it came"):
+    with pytest.raises(UserError, match=r"chunk-0001\.csv: changed since its download"):
         read_reply(tmp_path / "reply")
     chunk.unlink()
     with pytest.raises(UserError, match="13 rows, of 23 that SkyServer counted"):

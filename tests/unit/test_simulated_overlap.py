@@ -270,7 +270,7 @@ def test_a_neighbour_is_the_same_whichever_shard_renders_it(objects, tmp_path):
 
 def test_galaxies_of_another_sky_are_refused(objects, tmp_path):
     selected = objects[objects["kind"] == "galaxy"].assign(objid=lambda t: t["objid"] + 5000)
-    with pytest.raises(UserError, match="0 of the .* not of this simulated sky"):
+    with pytest.raises(UserError, match="0 of the .* do not belong to this simulated sky"):
         render(tmp_path, objects, selected, 0, Stamps(shards=1))
 
 

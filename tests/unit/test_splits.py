@@ -232,7 +232,7 @@ def test_blocks_hold_the_poles_and_the_zero_of_right_ascension():
         (None, "--selected: splits.by is `sky`"),
         (sky(300).drop(columns="dec"), "the catalogue has no dec.*splits.by to `galaxy`"),
         (sky(300).assign(ra=np.nan), "300 galaxies have no position"),
-        (sky(200), "are not there"),
+        (sky(200), "are missing"),
         (sky(300).assign(ra=1.0, dec=1.0), "gets 0 of 300.*or smaller blocks"),
     ],
 )

@@ -143,7 +143,7 @@ def test_gpu_without_nvml_is_a_remark(fake_gpu, monkeypatch):
         pass
     facts = telemetry.summary()
     assert facts["gpu"] is None
-    assert "NVML cannot watch cuda:0" in facts["reason"]
+    assert "NVML cannot monitor cuda:0" in facts["reason"]
 
 
 def test_error_in_the_block_is_not_swallowed():

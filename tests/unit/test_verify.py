@@ -148,7 +148,7 @@ def test_a_file_that_is_no_zip_is_refused(tmp_path, data):
 
 def test_what_has_no_manifest_is_refused(packed, tmp_path):
     for path in (_repack(packed, {MANIFEST: None}), tmp_path):
-        with pytest.raises(UserError, match=f"has no {MANIFEST} at its top"):
+        with pytest.raises(UserError, match=f"has no {MANIFEST} in its top folder"):
             verify(path=path)
     with pytest.raises(UserError, match="no such file or folder"):
         verify(path=tmp_path / "nothing")
@@ -183,7 +183,7 @@ def test_a_name_that_leads_out_is_named_and_nothing_is_written(packed, tmp_path,
 def test_a_name_that_is_there_twice_is_named(packed):
     with zipfile.ZipFile(packed, "a") as crate, pytest.warns(UserWarning, match="Duplicate"):
         crate.writestr(TABLE, crate.read(TABLE))
-    with pytest.raises(UserError, match=f"extra: {TABLE}, of which there are 2"):
+    with pytest.raises(UserError, match=f"extra: {TABLE}, which is there 2 times"):
         verify(path=packed)
 
 

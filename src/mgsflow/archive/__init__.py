@@ -1,1 +1,1 @@
-"""The archive of a run: packed so that anybody can verify and rerun it, and its verification."""
+"""The archive of a run, which anybody can verify and rerun, and its verification."""

@@ -1,8 +1,8 @@
 """The archive of a run: results, locks and source in one RO-Crate that anybody can verify.
 
 The same inputs give the same bytes: names are sorted, times are fixed, and nothing is compressed.
-What DEFLATE makes of a file depends on the version of zlib, and Parquet, FITS, HDF5, PNG and
-safetensors, which fill the archive, gain little by it.
+The output of DEFLATE depends on the version of zlib, and compression gains little on the archive's
+main formats, Parquet, FITS, HDF5, PNG and safetensors.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from mgsflow.core.files import atomic_path, sha256_of
 from mgsflow.core.progress import say, track
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
-# What a reader may look for, and the settings of a run can leave out, by its name in words.
+# Results that a reader may look for and that a run's settings can leave out: description, pattern.
 _OPTIONAL = {"the posterior draws": "posteriors/*.h5", "the stamps": "stamps/*"}
 
 
 @dataclass(frozen=True)
 class _Text:
-    """A file of the archive that is made here and lies nowhere else."""
+    """A file of the archive that is generated here and exists nowhere else."""
 
     data: bytes
 
@@ -53,10 +53,10 @@ class _Text:
 def archive(*, files: list[Path], root: Path, repository: Path, out: Path) -> None:
     """Pack the results `files` of the folder `root`, results/RUN, and their source into `out`.
 
-    The archive is an RO-Crate 1.1 in a zip: the files lie below results/ as they lie below
-    `root`, the source and the locks of its environments below source/, as in `repository`.
-    manifest-sha256.txt lists the SHA-256 of each. root/config.yaml, the run's settings, must be
-    among the files.
+    The archive is an RO-Crate 1.1 in a zip. Below results/ it has the files in the same layout as
+    below `root`; below source/ it has the source and the locks of its environments, as in
+    `repository`. manifest-sha256.txt lists the SHA-256 of each file. The files must include
+    root/config.yaml, the run's settings.
     """
     held = _results(files, root)
     held |= {f"{SOURCES}/{p.as_posix()}": repository / p for p in source_files(repository)}
@@ -75,18 +75,18 @@ def archive(*, files: list[Path], root: Path, repository: Path, out: Path) -> No
 
 
 def _results(files: list[Path], root: Path) -> dict[str, Path]:
-    """The results to be held, by their name in the archive."""
+    """The results to pack, by their names in the archive."""
     inside = {_relative(path, root): path for path in files}
     if Path("config.yaml") not in inside:
         raise UserError(
             f"--files: {root}/config.yaml, the run's settings, is not among them; without it the "
-            "run cannot be repeated. Name it as well."
+            "run cannot be repeated. Add it."
         )
     return {f"{RESULTS}/{path.as_posix()}": inside[path] for path in inside}
 
 
 def _relative(path: Path, root: Path) -> Path:
-    """`path` relative to `root`, by name: a folder of results may be a link to a larger disk."""
+    """`path` relative to `root`, without resolving links: results may be a link to another disk."""
     try:
         relative = Path(os.path.abspath(path)).relative_to(os.path.abspath(root))  # noqa: PTH100
     except ValueError:
@@ -94,7 +94,7 @@ def _relative(path: Path, root: Path) -> Path:
             f"--files: {path} does not lie in --root {root}; the archive holds one run's results"
         ) from None
     if not path.is_file():
-        raise UserError(f"--files: {path} is no file. Run the stage that makes it first.")
+        raise UserError(f"--files: {path} is not a file. Run the stage that makes it first.")
     return relative
 
 
@@ -132,7 +132,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _absent(held: Mapping[str, Path]) -> list[str]:
-    """What a reader may look for and not find, in words."""
+    """Descriptions of the optional results that the archive does not hold."""
     return [
         words
         for words, pattern in _OPTIONAL.items()
@@ -155,19 +155,20 @@ def _write_zip(
             content = contents[name]
             info = _zip_entry(name, content)
             with content.open("rb") as stream, packed.open(info, "w") as target:
-                found = sha256_of(stream, copy=target)
-            if found != digests.get(name, found):
+                sha256 = sha256_of(stream, copy=target)
+            if sha256 != digests.get(name, sha256):
                 raise UserError(
-                    f"{content}: changed while it was being packed. Let the run end, then repeat."
+                    f"{content}: changed while it was being packed. Wait until the run has ended, "
+                    "then repeat."
                 )
 
 
 def _zip_entry(name: str, content: Path | _Text) -> zipfile.ZipInfo:
-    """A zip's entry that keeps of the file's mode only whether it is a program, as git does."""
+    """A zip's entry. Of the file's mode it keeps only the executable bit, as git does."""
     program = isinstance(content, Path) and bool(content.stat().st_mode & stat.S_IXUSR)
     info = zipfile.ZipInfo(name, _EPOCH)
     info.create_system = 3  # Unix, wherever it is packed
     info.external_attr = (stat.S_IFREG | (0o755 if program else 0o644)) << 16
-    # zipfile chooses the large format by the size, which it must know beforehand
+    # zipfile must know the size in advance, to choose the format for large files
     info.file_size = len(content.data) if isinstance(content, _Text) else content.stat().st_size
     return info

@@ -15,7 +15,7 @@ _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 def is_safe(name: str) -> bool:
     """Whether `name` stays inside the folder that an archive is unpacked to, on any system.
 
-    Names that `sha256sum` would have to escape (backslash, line breaks) are not, either.
+    Names that `sha256sum` would have to escape (backslash, line breaks) count as unsafe as well.
     """
     path = PurePosixPath(name)
     return (
@@ -30,12 +30,12 @@ def is_safe(name: str) -> bool:
 
 
 def format_manifest(digests: Mapping[str, str]) -> str:
-    """The manifest of files by name: `sha256sum -c` reads it."""
+    """The manifest, sorted by name, in the format that `sha256sum -c` reads."""
     return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
 
 
 def parse_manifest(data: bytes, source: str) -> dict[str, str]:
-    """SHA-256 by name of file. Raises UserError that names the line of `source` that is wrong."""
+    """SHA-256 by file name. Raises UserError that names the faulty line of `source`."""
     try:
         lines = data.decode("utf-8").splitlines()
     except UnicodeDecodeError:

@@ -26,7 +26,7 @@ _PROFILES = {
     "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
 }
-# Not from the mimetypes module, whose answers are the machine's.
+# Not from the mimetypes module, whose answers depend on the machine.
 _FORMATS = {
     ".csv": "text/csv",
     ".fits": "application/fits",
@@ -64,7 +64,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Run:
-    """What the metadata say of the run as a whole."""
+    """The metadata of the run as a whole."""
 
     name: str
     sky: str
@@ -84,9 +84,9 @@ class Run:
 def crate_metadata(run: Run, members: Iterable[Member]) -> bytes:
     """The bytes of ro-crate-metadata.json: equal runs give equal bytes.
 
-    There is no day of packing in it, nor start, end or agent of the run, which the profiles
-    suggest but which differ from one repetition to the next. `datePublished`, which RO-Crate
-    demands, is the year of the licence; where the archive is published, that place has the day.
+    They contain neither the date of packing nor the run's start, end and agent, which the profiles
+    recommend but which differ between repetitions. `datePublished`, which RO-Crate requires, is the
+    year of the licence; the place where the archive is published records the date.
     """
     crate = ROCrate(version="1.1")
     crate.metadata.extra_contexts.append(_TERMS)
@@ -121,7 +121,7 @@ def _add_file(crate: ROCrate, member: Member) -> File:
 
 
 def file_title(name: str) -> str:
-    """What a file of the archive is called: the title of a table or figure, or its own name."""
+    """Title of a file of the archive: that of its table or figure, or else the file's name."""
     path = PurePosixPath(name)
     if path.parts[:2] in ((RESULTS, "tables"), (RESULTS, "figures")) and path.stem in ITEMS:
         return f"{ITEMS[path.stem].title} ({path.suffix[1:]})"

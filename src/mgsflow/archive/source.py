@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mgsflow.core.errors import UserError
 
-# All that `make env` and snakemake need. Tests and documents stay with the repository, and a site's
-# own profile, with its account and its folders, stays with the site.
+# Everything that `make env` and snakemake need. Tests and documents stay in the repository, and a
+# site's own profile, with its account and its folders, stays at the site.
 SOURCE = (
     "Snakefile",
     "config.yaml",
@@ -27,7 +27,7 @@ SOURCE = (
     "LICENSE",
     "Makefile",
 )
-# Built containers, or a link to where they lie, which may lead nowhere inside one of them;
+# Built containers, or a link to their folder, which may be broken inside a container;
 # envs/images.lock has their digests.
 _IMAGES = Path("envs/images")
 _MADE_SUFFIXES = (".pyc", ".pyo", ".egg-info", ".sif")
@@ -37,16 +37,16 @@ _PIN = re.compile(r"([A-Za-z0-9][\w.-]*)(?:\[[^]]*\])?==([^\s;\\]+)")
 def source_files(repository: Path) -> list[Path]:
     """The source's files, sorted, relative to `repository`: no caches, nothing hidden or built.
 
-    Raises UserError if a part is not there, because the run could not be repeated without it.
+    Raises UserError if a part is missing, because the run could not be repeated without it.
     """
     absent = [name for name in SOURCE if not (repository / name).exists()]
     if absent:
         raise UserError(
-            f"--repository {repository}: has no {', '.join(absent)}. Name the top folder of "
-            "mgsflow's repository, whole."
+            f"--repository {repository}: has no {', '.join(absent)}. Give the top folder of a "
+            "complete checkout of mgsflow's repository."
         )
-    found = [path for name in SOURCE for path in _walk(repository / name)]
-    relative = (path.relative_to(repository) for path in found)
+    paths = [path for name in SOURCE for path in _walk(repository / name)]
+    relative = (path.relative_to(repository) for path in paths)
     return sorted(path for path in relative if _IMAGES not in (path, *path.parents))
 
 
@@ -59,12 +59,12 @@ def _walk(top: Path) -> Iterator[Path]:
 
 
 def _is_made(name: str) -> bool:
-    """Whether a file or folder is hidden or made from others."""
+    """Whether a file or folder is hidden or generated from others."""
     return name.startswith(".") or name == "__pycache__" or name.endswith(_MADE_SUFFIXES)
 
 
 def pins(repository: Path) -> dict[str, dict[str, str]]:
-    """Version by package, by environment: what the locks in envs/ pin."""
+    """Versions by package for each environment, as the locks in envs/ pin them."""
     locks = sorted((repository / "envs").glob("*.lock"))
     return {lock.stem: dict(_read_pins(lock)) for lock in locks}
 
@@ -88,7 +88,7 @@ def project(repository: Path) -> dict[str, str]:
 
 
 def licence_year(repository: Path) -> str:
-    """The year of the licence: the one date that does not depend on when the run was packed."""
+    """The year of the licence: the only date that does not depend on when the run was packed."""
     path = repository / "LICENSE"
     match = re.search(r"\b(?:19|20)\d\d\b", path.read_text(encoding="utf-8"))
     if match is None:

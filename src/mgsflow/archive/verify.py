@@ -18,13 +18,13 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.files import sha256_of
 from mgsflow.core.progress import track
 
-# What zipfile raises for bytes that are no longer a zip's: damage can hit any of its fields.
+# Exceptions that zipfile raises for a damaged zip: the damage can affect any of its fields.
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
     EOFError,
-    NotImplementedError,  # a method of compression that no archive of ours has
+    NotImplementedError,  # a compression method that mgsflow's archives do not use
     OSError,
     OverflowError,
     RuntimeError,  # flagged as encrypted
@@ -34,7 +34,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class _Archive:
-    """An archive's files, wherever they lie: their names, and a way to read one."""
+    """An archive's files, packed or unpacked: their names, and a function that opens one."""
 
     path: Path
     names: list[str]
@@ -44,8 +44,8 @@ class _Archive:
 def verify(*, path: Path) -> None:
     """Verify an archive that `mgsflow archive` made: the zip, or the folder it was unpacked to.
 
-    The SHA-256 of each file is computed again and compared with the manifest's. Every file that is
-    missing, altered or extra is named, and the exit code is then 2. Nothing is unpacked or changed.
+    The SHA-256 of each file is computed and compared with the manifest's. Each missing, altered or
+    extra file is named, and if there are any the exit code is 2. Nothing is unpacked or changed.
     """
     if path.is_dir():
         _verify(_folder(path))
@@ -70,8 +70,8 @@ def _verify(archive: _Archive) -> None:
 def _manifest(archive: _Archive) -> bytes:
     if MANIFEST not in archive.names:
         raise UserError(
-            f"{archive.path}: has no {MANIFEST} at its top, so it is no archive of mgsflow or has "
-            f"lost it: {AGAIN}"
+            f"{archive.path}: has no {MANIFEST} in its top folder, so it is not an archive of "
+            f"mgsflow, or the manifest was lost: {AGAIN}"
         )
     try:
         with archive.open(MANIFEST) as stream:
@@ -83,7 +83,7 @@ def _manifest(archive: _Archive) -> bytes:
 
 
 def _problems(archive: _Archive, expected: dict[str, str]) -> list[str]:
-    """One line for each file that is not as the manifest has it."""
+    """One line for each file that differs from the manifest."""
     counts = Counter(archive.names)
     problems = [f"missing: {name}" for name in sorted(expected.keys() - counts.keys())]
     for name in track(sorted(expected.keys() & counts.keys()), "verify"):
@@ -92,17 +92,17 @@ def _problems(archive: _Archive, expected: dict[str, str]) -> list[str]:
         if name != MANIFEST and name not in expected:
             problems.append(f"extra: {name if is_safe(name) else f'{name!r}, an unsafe name'}")
         elif count > 1:
-            problems.append(f"extra: {name}, of which there are {count}")
+            problems.append(f"extra: {name}, which is there {count} times")
     return problems
 
 
 def _altered(archive: _Archive, name: str, expected: str) -> list[str]:
     try:
         with archive.open(name) as stream:
-            found = sha256_of(stream)
+            sha256 = sha256_of(stream)
     except _DAMAGE as error:
         return [f"altered: {name}, which cannot be read ({error})"]
-    return [] if found == expected else [f"altered: {name}"]
+    return [] if sha256 == expected else [f"altered: {name}"]
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
@@ -119,7 +119,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def _zip(path: Path, packed: zipfile.ZipFile) -> _Archive:
-    # other tools enter folders as well, which hold nothing
+    # other tools add entries for folders, which have no content
     names = [n for n in packed.namelist() if not (n.endswith("/") and is_safe(n[:-1]))]
     return _Archive(path, names, packed.open)
 

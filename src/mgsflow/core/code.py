@@ -1,7 +1,7 @@
 """A digest of the code behind a stage, so that a changed program reruns its rules.
 
-Each job's Snakemake reads the rules, and with them these digests: nothing is imported for them, and
-a module is read once.
+Snakemake computes these digests in each job, when it reads the rules. For speed nothing is imported
+for them, and each module is read once.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = "mgsflow"
-# The settings reach a rule as its params, value by value. Their module would rerun everything for
-# a new sentence in a description.
+# A rule's params contain the values of its settings. If their module counted as well, a new
+# sentence in a description would rerun everything.
 NOT_COUNTED = ("mgsflow.config",)
 
 
 @dataclass(frozen=True)
 class _Module:
-    """What counts of a module: its program, what it imports, the files beside it that it names."""
+    """The facts that count: a module's program, its imports, the files beside it that it names."""
 
     digest: str
     imports: frozenset[str]
@@ -32,9 +32,9 @@ class _Module:
 def code_digest(module: str) -> str:
     """Hexadecimal digest of `module` and all modules of the package that it imports, at any depth.
 
-    Taken of the syntax tree: comments, docstrings and layout do not change it. Files beside a
-    module that it names, such as a query, count as well. The package itself, which has its version
-    and names that others import, does not: a new version downloads nothing twice.
+    The digest is that of the syntax tree: comments, docstrings and layout do not change it. Files
+    beside a module that it names, such as a query, count as well. The package's own __init__, with
+    its version and names that others import, does not count: a new version repeats no download.
     """
     digest = hashlib.sha256()
     for name in sorted(_closure(module)):
@@ -46,19 +46,19 @@ def code_digest(module: str) -> str:
 
 
 def _closure(module: str) -> set[str]:
-    found: set[str] = set()
+    closure: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name not in found and name != PACKAGE and not name.startswith(NOT_COUNTED):
-            found.add(name)
+        if name not in closure and name != PACKAGE and not name.startswith(NOT_COUNTED):
+            closure.add(name)
             waiting.extend(_read(name).imports)
-    return found
+    return closure
 
 
 @cache
 def _root() -> Path:
-    """The package's folder. It is looked for, not its modules, which that would import."""
+    """The package's folder. Only the package is looked up: looking up a module would import it."""
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"the package {PACKAGE} is not on sys.path")
@@ -67,7 +67,7 @@ def _root() -> Path:
 
 @cache
 def _source(module: str) -> Path | None:
-    """The file of a module, None if there is no such module: a name inside one, for instance."""
+    """The file of a module; None if there is no such module, as for a name inside a module."""
     path = _root().joinpath(*module.split(".")[1:])
     for candidate in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
         if candidate.is_file():
@@ -90,7 +90,7 @@ def _read(module: str) -> _Module:
 
 
 def _imported(node: ast.AST) -> Iterator[str]:
-    """Modules of the package that a statement imports, inside functions as well."""
+    """Modules of the package that a statement imports, also inside functions."""
     names: list[str] = []
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
@@ -100,7 +100,7 @@ def _imported(node: ast.AST) -> Iterator[str]:
 
 
 def _files_beside(source: Path, nodes: list[ast.AST]) -> tuple[Path, ...]:
-    """Files beside a module that it names in a string: a query, a template."""
+    """Files beside a module that it names in a string, such as a query or a template."""
     names = {
         node.value
         for node in nodes

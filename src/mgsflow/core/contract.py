@@ -1,8 +1,8 @@
 """How a stage declares the files that it reads and writes.
 
 Paths are relative to the folder of a run, results/RUN. Names in braces, as in
-`flows/{flow}/{variant}/history.csv`, stand for what the run has of them: see `mgsflow.run.Run`.
-A path that begins with @ is a setting that names a file of the user's, as `@catalogue.path`.
+`flows/{flow}/{variant}/history.csv`, stand for the run's own values: see `mgsflow.run.Run`.
+A path that begins with @ is a setting that names a file of the user, such as `@catalogue.path`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# What a folder of a trained model holds.
+# The files in the folder of a trained model.
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 HISTORY, TELEMETRY = "history.csv", "telemetry.json"
 
 
 @dataclass(frozen=True)
 class Model:
-    """The folder of a trained model, which is one option of a command."""
+    """The folder of a trained model, which a command takes as one option."""
 
     folder: str
 
@@ -31,12 +31,12 @@ class Model:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What a reader of the model depends on."""
+        """The files that a reader of the model depends on."""
         return tuple(self.stored.values())
 
     @property
     def written(self) -> dict[str, str]:
-        """All that its training writes, by the name of a rule's output."""
+        """All files that its training writes, by the name of a rule's output."""
         return self.stored | {
             "history": f"{self.folder}/{HISTORY}",
             "telemetry": f"{self.folder}/{TELEMETRY}",
@@ -45,10 +45,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a stage writes, if more is to be said of it than its path.
+    """A file that a stage writes, with properties beyond its path.
 
-    `archived` says whether the archive of the run holds it: always, never, or as the setting
-    `archive.NAME` says. A `temporary` one is removed when all that read it are done.
+    `archived` says whether the archive of the run holds it: always, never, or depending on the
+    setting `archive.NAME`. A `temporary` file is removed when all its readers are done.
     """
 
     path: str
@@ -62,10 +62,10 @@ Paths = str | Model | tuple[str | Model, ...]
 
 @dataclass(frozen=True)
 class Stage:
-    """A command behind a rule, or a tool without one.
+    """The command of a rule, or a tool without a rule.
 
-    `reads` and `writes` are files by the name that its rule gives them. A run has the stage unless
-    `when` names a property of the run that does not hold.
+    `reads` and `writes` are files by their names in the rule. A run has the stage unless `when`
+    names a property of the run that does not hold.
     """
 
     name: str

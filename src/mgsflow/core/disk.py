@@ -1,4 +1,4 @@
-"""Faults of the disk, told from our own and said in words."""
+"""Faults of the disk, distinguished from our own and described for the user."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ _TEXTS = ("No space left on device", "Disk quota exceeded", "File too large")
 
 
 def disk_fault(error: BaseException, paths: Iterable[Path]) -> str | None:
-    """What to do where a disk is full or may not be written; None where the fault is another.
+    """What to do if a disk is full or not writable; None if the error has another cause.
 
-    Of the file systems that hold `paths` the one with the least room is named.
+    The text names the file system with the least free space among those that hold `paths`.
     """
     if _is_full(error):
         return _describe_full(paths)
     if isinstance(error, PermissionError):
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        return f"{what}. Change its rights, or name another place."
+        return f"{what}. Change its permissions, or choose another place."
     return None
 
 
 def refuse_without_room(path: Path, size: int) -> None:
-    """Raise UserError where a file of `size` bytes does not go where `path` is to lie.
+    """Raise UserError if there is no room for a file of `size` bytes at `path`.
 
-    A quota may be less than what the file system has free: that shows in writing alone.
+    A quota may be smaller than the free space of the file system: only writing shows that.
     """
     free, folder = free_space(path)
     if size > free:
         raise UserError(
-            f"{path}: takes {size / 1e9:,.1f} GB, and {folder} has {free / 1e9:,.1f} GB free. Make "
-            "room, or name another place."
+            f"{path}: takes {size / 1e9:,.1f} GB, and {folder} has {free / 1e9:,.1f} GB free. Free "
+            "some space, or choose another place."
         )
 
 
 def _is_full(error: BaseException | None) -> bool:
-    """Whether an error, or one behind it, is that of a full disk, a quota or a file limit.
+    """Whether an error, or a cause of it, is a full disk, a quota or a limit of file size.
 
     HDF5 and Arrow raise errors of their own that only quote the system's.
     """
@@ -57,13 +57,13 @@ def _describe_full(paths: Iterable[Path]) -> str:
     free = sorted({free_space(path) for path in paths})
     where = f"{free[0][1]} has {free[0][0] / 1e6:,.0f} MB free" if free else "see `df`"
     return (
-        f"the disk is full, or a quota or limit of file size is reached: {where}. What is "
-        "complete is kept, and nothing half-written is taken for it: make room and run again."
+        f"the disk is full, or a quota or limit of file size is reached: {where}. Complete files "
+        "are kept, and partial files are never used: free some space and run again."
     )
 
 
 def free_space(path: Path) -> tuple[int, Path]:
-    """Bytes free where `path` lies or is to lie, and the folder, which exists, that was asked."""
+    """Free bytes at `path`, which need not exist, and the existing folder that was examined."""
     path = Path(path).absolute()
     while not path.exists():
         path = path.parent

@@ -1,10 +1,10 @@
-"""The one exception that speaks to the user."""
+"""The exception whose message is for the user."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something in the user's input is wrong: the command exits with code 2 and no traceback.
+    """A fault in the user's input: the command exits with code 2 and without a traceback.
 
     The message names the file, the row or the key, what was expected there, and what to do.
     """

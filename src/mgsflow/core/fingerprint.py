@@ -1,4 +1,4 @@
-"""A fingerprint of data and settings, by which work that was begun is found again."""
+"""A fingerprint of data and settings, which identifies unfinished work."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 
 
 def fingerprint(*parts: Any) -> str:
-    """Hexadecimal SHA-256 of data: arrays, bytes, and what JSON can hold.
+    """Hexadecimal SHA-256 of data: arrays, bytes, and values that JSON can hold.
 
-    Kind, type and shape of each part count too, so that no two lists of parts share their bytes.
+    Kind, type and shape of each part are included, so that different lists of parts never have the
+    same bytes.
     """
     digest = hashlib.sha256()
     for part in parts:

@@ -1,7 +1,8 @@
 """Where a stage runs: node, partition, GPU, container and versions, the first line of its log.
 
-A clean environment (`apptainer --cleanenv`) drops what SLURM tells a job, the GPUs that it may use
-among it. Snakemake hands into a container what is called APPTAINERENV_NAME: `hand_into_containers`.
+A clean environment (`apptainer --cleanenv`) drops the variables that SLURM sets for a job, among
+them the GPUs that it may use. Apptainer sets a variable named APPTAINERENV_NAME in a container as
+NAME: see `hand_into_containers`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 from mgsflow.core.machine import installed_versions
 
 MARKER = Path("/opt/mgsflow/environment")  # in each image: the name of its environment
-# What SLURM says of a job, and the GPUs that it has given it: without CUDA_VISIBLE_DEVICES a job
-# in a container would take those of its neighbours.
-HANDED = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_JOB_PARTITION", "SLURMD_NODENAME")
+# SLURM's variables of a job, and the GPUs assigned to it: without CUDA_VISIBLE_DEVICES a job in a
+# container would use the GPUs of other jobs on its node.
+JOB_VARIABLES = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_JOB_PARTITION", "SLURMD_NODENAME")
 PACKAGES = (
     "numpy",
     "astropy",
@@ -37,23 +38,22 @@ PACKAGES = (
 
 
 def hand_into_containers(environment: MutableMapping[str, str]) -> None:
-    """Have Apptainer set inside a container what SLURM has told this job."""
-    for name in HANDED:
+    """Make Apptainer set SLURM's variables of this job inside containers."""
+    for name in JOB_VARIABLES:
         if name in environment:
             environment[f"APPTAINERENV_{name}"] = environment[name]
 
 
 def environment_name() -> str | None:
-    """The name that the image bears inside, None outside of the images."""
+    """The environment's name, as stored in its image; None outside the images."""
     return MARKER.read_text().strip() if MARKER.exists() else None
 
 
 def job_record(environment: Mapping[str, str] = os.environ) -> dict[str, object]:
-    """Where this process runs: None for what there is not.
+    """Where this process runs; None for anything that does not apply.
 
-    `node` and `partition` are SLURM's, `gpus` what CUDA_VISIBLE_DEVICES allows, `container` the
-    image's path, `environment` the name that the image bears inside, `packages` the versions
-    installed.
+    `node` and `partition` are SLURM's, `gpus` the GPUs in CUDA_VISIBLE_DEVICES, `container` the
+    image's path, `environment` the name stored in the image, `packages` the installed versions.
     """
     return {
         "node": environment.get("SLURMD_NODENAME") or socket.gethostname(),

@@ -1,4 +1,4 @@
-"""The account of galaxies that left: at each stage, came = kept + dropped."""
+"""The account of the galaxies that left the sample: at each stage, came = kept + dropped."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COLUMNS = (
 
 
 class Ledger:
-    """Counts what a stage drops, by reason, and writes it beside the stage's output.
+    """Records the galaxies that a stage drops, by reason, in a file beside the stage's output.
 
-    It says each entry as it comes, unless `quiet`.
+    Each entry is also logged at once, unless `quiet`.
     """
 
     def __init__(self, stage: str, came: int, quiet: bool = False) -> None:
@@ -32,7 +32,7 @@ class Ledger:
         self._noted: dict[str, int] = {}
 
     def drop(self, objid: np.ndarray | pd.Series, reason: str) -> None:
-        """Enter the galaxies `objid` as dropped for `reason`. An empty list is no entry."""
+        """Record the galaxies `objid` as dropped for `reason`. An empty list makes no entry."""
         ids = np.asarray(objid, dtype=np.int64)
         if len(ids):
             part = pd.DataFrame({"objid": ids, "stage": self.stage, "reason": reason})
@@ -46,7 +46,7 @@ class Ledger:
         return table.loc[mask].reset_index(drop=True)
 
     def note(self, what: str, count: int) -> None:
-        """Count something that was changed without losing a galaxy, such as a clipped flux."""
+        """Count changes that lose no galaxy, such as clipped fluxes."""
         if count:
             self._noted[what] = self._noted.get(what, 0) + int(count)
             self._say(f"{self.stage}: {what}: {count}")
@@ -56,9 +56,9 @@ class Ledger:
         return sum(len(part) for part in self._parts)
 
     def write(self, path: Path, kept: int, *, allow_empty: bool = False) -> None:
-        """Write the entries; raises if came is not kept + dropped, which would be our own fault.
+        """Write the entries. Raises AssertionError if came is not kept + dropped, which is a bug.
 
-        Raises UserError if no galaxy is left, unless `allow_empty`: one shard of many may be.
+        Raises UserError if no galaxy is left, unless `allow_empty`: one shard of many may be empty.
         """
         if self.came != kept + self.dropped:
             raise AssertionError(
@@ -79,7 +79,7 @@ class Ledger:
             reasons = entries["reason"].value_counts().to_dict()
             raise UserError(
                 f"{self.stage}: no galaxy is left of {self.came}. Dropped: {reasons or 'none'}. "
-                "Loosen the settings that these reasons name, or give another sample."
+                "Relax the settings that these reasons name, or use another sample."
             )
 
 

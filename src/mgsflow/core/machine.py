@@ -1,4 +1,4 @@
-"""What a number was computed on: the processor, and the versions of packages."""
+"""The machine on which a number was computed: its processor, and the versions of packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def processor() -> str:
-    """The processor's model where the system tells it, else its architecture."""
+    """The processor's model if the system reports it, otherwise its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

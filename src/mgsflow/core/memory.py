@@ -1,4 +1,4 @@
-"""How the C library hands memory back to the system."""
+"""How the C library returns memory to the system."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _M_MMAP_THRESHOLD = -3  # of mallopt, glibc's malloc.h
 
 
 def return_large_blocks() -> None:
-    """Have blocks from 1 MB on returned to the system as soon as they are free.
+    """Return blocks of 1 MB and more to the system as soon as they are free.
 
-    glibc raises this limit by itself to the size of what was freed last, up to 32 MB: images of
-    some 12 MB then come from heaps of several threads, whose holes add up to a quarter more memory
-    the longer a job runs. Elsewhere than with glibc it does nothing.
+    By default glibc raises this limit to the size of the block freed last, up to 32 MB. Images of
+    about 12 MB then come from the heaps of several threads, whose gaps add up to a quarter more
+    memory as a job goes on. Without glibc this function has no effect.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)

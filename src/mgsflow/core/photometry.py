@@ -1,4 +1,4 @@
-"""Photometric columns, named once for any band, and the colours that follow from magnitudes."""
+"""Names of photometric columns for any band, and the colours that follow from magnitudes."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def colour_columns(bands: Iterable[str]) -> list[str]:
 
 
 def rest_colour_columns(bands: Iterable[str]) -> list[str]:
-    """Rest-frame colours of adjacent bands. They know the redshift: see docs/decisions.md."""
+    """Rest-frame colours of adjacent bands. They contain the redshift: see docs/decisions.md."""
     return [colour_column(blue, red, REST_COLOUR) for blue, red in pairwise(bands)]
 
 
 def colours(
     magnitudes: Mapping[str, Any], bands: Sequence[str], prefix: str = COLOUR
 ) -> dict[str, Any]:
-    """Colours of adjacent `bands`, the bluer magnitude less the redder, by the column's name.
+    """Colours of adjacent `bands`, the bluer minus the redder magnitude, by column name.
 
-    `magnitudes` has the magnitudes by band, in arrays of one shape: a mapping, or a table whose
+    `magnitudes` has the magnitudes by band, as arrays of one shape: a mapping, or a table whose
     columns are bands.
     """
     return {
@@ -74,21 +74,21 @@ def colours(
 def magnitudes_of_colours(
     colours: Sequence[Any], bands: Sequence[str], reference: str, magnitude: Any
 ) -> dict[str, Any]:
-    """Magnitudes by band, of the `magnitude` in the band `reference` and of adjacent colours.
+    """Magnitudes by band, from the `magnitude` in the band `reference` and adjacent colours.
 
-    `colours` has one entry fewer than `bands`: the colour of each band and the next.
+    `colours` has one entry fewer than `bands`: the colour of each band with the next.
     """
     middle = bands.index(reference)
-    found = {reference: magnitude}
+    magnitudes = {reference: magnitude}
     for i in range(middle - 1, -1, -1):
-        found[bands[i]] = found[bands[i + 1]] + colours[i]
+        magnitudes[bands[i]] = magnitudes[bands[i + 1]] + colours[i]
     for i in range(middle + 1, len(bands)):
-        found[bands[i]] = found[bands[i - 1]] - colours[i - 1]
-    return {band: found[band] for band in bands}
+        magnitudes[bands[i]] = magnitudes[bands[i - 1]] - colours[i - 1]
+    return {band: magnitudes[band] for band in bands}
 
 
 def bands_in(columns: Container[str]) -> list[str]:
-    """The bands, of those of all surveys, whose magnitude is among `columns`, by wavelength."""
+    """The bands of any survey whose magnitude is among `columns`, ordered by wavelength."""
     return [band for band in known_bands() if magnitude_column(band) in columns]
 
 

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a line now and then in a log."""
+"""Progress of long work: a bar on a terminal, occasional lines in a log."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LOG_INTERVAL = 10.0  # seconds between two lines in a log
 
 
 def say(message: str) -> None:
-    """One line for the user and the log, on standard error."""
+    """Print a line for the user and the log on standard error."""
     print(message, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """Iterate over `items`, showing how far the work is, its rate and the time left.
+    """Iterate over `items` and show the progress, the rate and the time left.
 
-    `total` is needed where `items` has no length.
+    `total` is required if `items` has no length.
     """
     count = len(items) if total is None else total  # type: ignore[arg-type]
     if sys.stderr.isatty():

@@ -8,5 +8,5 @@ from mgsflow.core.files import write_text
 
 
 def resolved_config(*, config: str, out: Path) -> None:
-    """Write the settings of a run, every key explicit (YAML), to `out`."""
+    """Write the settings of a run to `out` as YAML, with every key explicit."""
     write_text(out, config)

@@ -1,7 +1,7 @@
-"""A function's parameters and docstring, read from its source: its module is not imported.
+"""A function's parameters and docstring, read from its source without importing its module.
 
-A command's options are its function's parameters. To list them, or to refuse a misspelt one, need
-not wait for torch.
+A command's options are the parameters of its function. Listing them, or rejecting a misspelt one,
+should not wait for the import of torch.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pathlib import Path
 
 
 def declared(module: str, name: str) -> Callable:
-    """The function `name` of `module` if that is imported, else one that only looks like it."""
+    """The function `name` of `module` if that is imported, otherwise its declaration."""
     if module in sys.modules:
         return getattr(sys.modules[module], name)
     return read_declaration(module, name)
 
 
 def read_declaration(module: str, name: str) -> Callable:
-    """A function with the parameters, annotations and docstring of `name`, which does nothing.
+    """A function that does nothing, with the parameters, annotations and docstring of `name`.
 
-    Only what its annotations and defaults name is imported. Raises ModuleNotFoundError without such
-    a module, LookupError where it defines no such function at its top.
+    Only names in its annotations and defaults are imported. Raises ModuleNotFoundError if there is
+    no such module, LookupError if the module defines no such function at its top level.
     """
     spec = find_spec(module)
     if spec is None or spec.origin is None:

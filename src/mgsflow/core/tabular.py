@@ -1,4 +1,4 @@
-"""What a user gives: named columns of numbers, as a table or an array, taken block by block."""
+"""The user's data: named columns of numbers, as a table or an array, read block by block."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def blocks(rows: int, size: int) -> Iterator[slice]:
 
 
 class Tabular:
-    """The columns `names` of `values`, (n, len(names)), float64 wherever rows are asked for.
+    """The columns `names` of `values`, (n, len(names)); rows are returned as float64.
 
-    `values` is a DataFrame that has these columns among others, or an array that has them alone and
-    in this order; `what` is what it is called in an error. Nothing is copied as a whole.
+    `values` is a DataFrame that includes these columns, or an array of exactly these columns in
+    this order; `what` is its name in error messages. The whole is never copied.
     """
 
     def __init__(self, values: pd.DataFrame | np.ndarray, names: list[str], what: str) -> None:
@@ -46,7 +46,7 @@ class Tabular:
         return len(self._values)
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        """The values of `rows`; what is missing or masked is NaN."""
+        """The values of `rows`; missing or masked ones are NaN."""
         try:
             if isinstance(self._values, pd.DataFrame):
                 part = self._values.iloc[rows][self._names]
@@ -57,9 +57,9 @@ class Tabular:
             raise UserError(f"{self._what}: values that are not numbers ({error})") from None
 
     def refuse_missing(self, allowed: str | None = None) -> Tabular:
-        """Raise UserError, with the rows' numbers, where a value is NaN or infinite.
+        """Raise UserError with the numbers of the rows that have a NaN or infinite value.
 
-        In the column `allowed` NaN is no fault.
+        In the column `allowed` NaN is permitted.
         """
         bad_rows: list[int] = []
         bad_columns = np.zeros(len(self._names), bool)

@@ -1,8 +1,8 @@
-"""Names of what can be trained: which inputs the flows see, and of which family the flows are.
+"""Names of the variants that can be trained: the inputs of the flows and the family of the flows.
 
-A variant is INPUTS, whose flows are as the settings say, or INPUTS+FAMILY, whose flows are all of
-that family: `photometry-observed`, `photometry-observed+spline`. Every file, row and figure of a
-variant goes by its name.
+A variant is INPUTS, with flows as in the settings, or INPUTS+FAMILY, with all flows of that family:
+`photometry-observed`, `photometry-observed+spline`. Every file, row and figure of a variant has its
+name.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ VARIANTS = tuple(
 
 
 def inputs_of(variant: str) -> str:
-    """The name of the inputs that `variant` sees, such as `photometry-observed`."""
+    """The name of the inputs of `variant`, such as `photometry-observed`."""
     return variant.partition("+")[0]
 
 
 def family_of(variant: str) -> str | None:
-    """The family of all its flows, "affine" or "spline"; None where the settings say it."""
+    """The family of all its flows, "affine" or "spline"; None if the settings determine it."""
     return variant.partition("+")[2] or None
 
 
 def with_inputs(variant: str, inputs: str) -> str:
-    """The variant of other `inputs` whose flows are as those of `variant`."""
+    """The variant with other `inputs` and the same flows as `variant`."""
     return inputs + variant[len(inputs_of(variant)) :]

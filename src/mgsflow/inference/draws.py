@@ -1,4 +1,4 @@
-"""Posterior draws on disk: `posteriors/VARIANT.h5`, as docs/contracts.md lays it out."""
+"""Posterior draws on disk: `posteriors/VARIANT.h5`, in the layout of docs/contracts.md."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ SETS = ("validation", "test")
 
 @dataclass(frozen=True)
 class PosteriorSet:
-    """The posteriors of one set's galaxies. Lines are in log1p, everything else in its own unit.
+    """The posteriors of one set's galaxies. Lines are in log1p, other targets in their own units.
 
     Attributes
     ----------
     objid : (n,) int64
-    draws : (n, members, draws, targets) float32, mapped into memory, not to be written to
-    mean_head : (n, members, targets) float32, the regression heads' own predictions
+    draws : (n, members, draws, targets) float32, memory-mapped, read-only
+    mean_head : (n, members, targets) float32, the predictions of the regression heads
     truth : (n, targets) float64, NaN where missing
     measurable : (n, members) float32, the probability that metallicity is measurable;
         None where it is not modelled
     targets : names, in the order of the last axis
-    variant : the inputs' name
+    variant : the name of the variant
     """
 
     objid: np.ndarray
@@ -50,7 +50,7 @@ class PosteriorSet:
         return self.draws.reshape(n, members * draws, targets)
 
     def column(self, target: str) -> int:
-        """Where `target` is on the last axis. Raises UserError if it was not inferred."""
+        """Index of `target` on the last axis. Raises UserError if it was not inferred."""
         if target not in self.targets:
             raise UserError(
                 f"posteriors of {self.variant} have no {target}; they have {self.targets}"
@@ -61,7 +61,7 @@ class PosteriorSet:
 def read_posterior(path: Path, set: str) -> PosteriorSet:
     """The posteriors of `set` ("validation" or "test") in the file `path`.
 
-    Raises UserError where the file is not there, is not HDF5, or holds no such set.
+    Raises UserError if the file is missing, is not HDF5, or has no such set.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -77,9 +77,9 @@ def read_posterior(path: Path, set: str) -> PosteriorSet:
 
 
 def each_variant(paths: list[Path], set: str) -> Iterator[tuple[str, PosteriorSet]]:
-    """Variant and posteriors of `set` in each of the files, one at a time in memory.
+    """Variant and posteriors of `set` in each file, with one file at a time in memory.
 
-    Raises UserError where two files hold posteriors of the same variant.
+    Raises UserError if two files hold posteriors of the same variant.
     """
     seen: dict[str, Path] = {}
     for path in paths:
@@ -107,19 +107,19 @@ def _read_set(file: h5py.File, path: Path, set: str) -> PosteriorSet:
 
 
 def _mapped(dataset: h5py.Dataset, path: Path) -> np.ndarray:
-    """The numbers of a contiguous dataset, without a copy of them in the process's own memory.
+    """A contiguous dataset as a memory map, without a copy in the process's own memory.
 
-    A run's draws are gigabytes. Their pages are the system's, which may take them back. A block of
-    galaxies is read by itself; one target of all galaxies touches every page.
+    A run's draws take gigabytes; the system may reclaim the pages of a map. Reading a block of
+    galaxies touches only that block, but reading one target of all galaxies touches every page.
     """
     offset = dataset.id.get_offset()
-    if offset is None:  # empty, or in pieces
+    if offset is None:  # empty or chunked
         return dataset[:]
     return np.asarray(np.memmap(path, dataset.dtype, "r", offset, dataset.shape))
 
 
 def begin_file(file: h5py.File, targets: list[str], variant: str) -> None:
-    """Enter into an empty file what all its sets share."""
+    """Write the attributes that all sets share into an empty file."""
     file.attrs["targets"] = json.dumps(targets)
     file.attrs["variant"] = variant
 
@@ -133,9 +133,9 @@ def begin_set(
     draws: int,
     detects: bool,
 ) -> h5py.Group:
-    """A set's group, with `draws`, `mean_head` and (if `detects`) `measurable` still to be filled.
+    """Create a set's group; `draws`, `mean_head` and (if `detects`) `measurable` are unfilled.
 
-    They are filled slice by slice, so that a run's draws need never be in memory at once.
+    The caller fills them slice by slice, so that a run's draws are never all in memory.
     """
     n, targets = truth.shape
     group = file.create_group(name)

@@ -19,9 +19,9 @@ from mgsflow.core.quantities import QUANTITIES
 from mgsflow.core.tabular import blocks
 from mgsflow.inference.draws import read_posterior
 
-SUFFIXES = (".hdf5", ".h5", ".hf5", ".hd5")  # by which qp.read knows the format
+SUFFIXES = (".hdf5", ".h5", ".hf5", ".hd5")  # qp.read recognises the format by these
 MOST_BINS = 20_000
-_NUMBERS = 2**22  # draws, and densities, in work at once: 32 MB each
+_NUMBERS = 2**22  # draws, and densities, processed at once: 32 MB each
 
 
 def export_qp(
@@ -34,17 +34,17 @@ def export_qp(
     low: float | None = None,
     high: float | None = None,
 ) -> None:
-    """Write one target's posteriors of a run to --out, which `qp.read` reads.
+    """Write a run's posteriors of one target to --out, which `qp.read` reads.
 
-    `posteriors` is a run's posteriors/VARIANT.h5, `set` test or validation. Each posterior is a
-    histogram of its draws in bins of `step`, in the target's unit, the same for all galaxies, from
-    `low` to `high` or, without them, as far as the draws reach. Beside them, as qp's ancillary
-    table: objid, and the truth, NaN where the catalogue has none.
+    `posteriors` is a run's posteriors/VARIANT.h5; `set` is test or validation. Each posterior is a
+    histogram of its draws. The bins are the same for all galaxies, with width `step` in the
+    target's unit, from `low` to `high` or, by default, over the range of the draws. qp's ancillary
+    table has objid and the truth, which is NaN where the catalogue has none.
     """
-    given = read_posterior(posteriors, set)
-    draws = given.pooled[..., given.column(target)]
-    truth = given.truth[:, given.column(target)]
-    beyond = write_qp(out, draws, step, low, high, objid=given.objid, truth=truth)
+    posterior = read_posterior(posteriors, set)
+    draws = posterior.pooled[..., posterior.column(target)]
+    truth = posterior.truth[:, posterior.column(target)]
+    beyond = write_qp(out, draws, step, low, high, objid=posterior.objid, truth=truth)
     unit = QUANTITIES[target].unit
     say(f"export-qp: {len(draws)} posteriors of {target}, bins of {step:g} {unit}".rstrip())
     if beyond.any():
@@ -64,9 +64,9 @@ def write_qp(
 ) -> np.ndarray:
     """Write `draws` (n, S) as n histograms with bins of `step`, and the columns `ancil` (n,).
 
-    The bins reach from `low` to `high`, without these from the least draw to the greatest, at whole
-    multiples of `step`: at the edges between them a histogram's distribution function is that of
-    the draws. Draws beyond are counted in the outermost bins. Returns how many, (n,).
+    The bins reach from `low` to `high`, by default from the smallest to the largest draw. Their
+    edges are whole multiples of `step`; there a histogram's distribution function equals that of
+    the draws. Draws outside are counted in the outermost bins; returns their number, (n,).
     """
     path, bins = Path(path), _bins(draws, step, low, high, ancil.get("objid"))
     if path.suffix not in SUFFIXES:
@@ -95,11 +95,11 @@ def _bins(
     high: float | None,
     objid: np.ndarray | None,
 ) -> np.ndarray:
-    """Edges at multiples of `step`, as many as hold the range, the greatest draw inside."""
+    """Edges at multiples of `step` that cover the range, including the largest draw."""
     if not (step > 0 and np.isfinite(step)):
         raise UserError(f"step must be a width above 0, not {step}")
     if not draws.size or not np.isfinite(draws).all():
-        raise UserError("draws must be finite numbers of one galaxy at least")
+        raise UserError("draws must be finite numbers of at least one galaxy")
     first = int(np.floor((np.min(draws) if low is None else low + _ROUNDING * step) / step))
     last = int(
         np.floor(np.max(draws) / step) + 1 if high is None else np.ceil(high / step - _ROUNDING)
@@ -112,16 +112,17 @@ def _bins(
         raise UserError(
             f"bins of {step:g} from {first * step:.4g} to {last * step:.4g} would be "
             f"{last - first}; {MOST_BINS} at most: give a wider --step, or --low and --high, "
-            f"beyond which draws are counted in the outermost bins. {_farthest(draws, objid)}"
+            "outside which draws are counted in the outermost bins. "
+            f"{_farthest(draws, objid)}"
         )
     return step * np.arange(first, last + 1)
 
 
-_ROUNDING = 1e-6  # of a step: 0.3 / 0.002 is a whole number of steps
+_ROUNDING = 1e-6  # in units of a step: 0.3 / 0.002 counts as a whole number of steps
 
 
 def _farthest(draws: np.ndarray, objid: np.ndarray | None) -> str:
-    """Whose draw lies farthest from the median of all."""
+    """A sentence that names the draw farthest from the median of all."""
     middle = float(np.median(draws))
     least, greatest = int(np.argmin(draws)), int(np.argmax(draws))
     low, high = draws.flat[least], draws.flat[greatest]
@@ -132,9 +133,9 @@ def _farthest(draws: np.ndarray, objid: np.ndarray | None) -> str:
 
 
 def _densities(draws: np.ndarray, bins: np.ndarray, step: float) -> np.ndarray:
-    """Share of each galaxy's draws in every bin, a unit of the target, (n, bins)."""
+    """Fraction of each galaxy's draws per bin and unit of the target, (n, bins)."""
     count = len(bins) - 1
-    # by the edges themselves, not by a division: a draw at an edge is in the bin above it
+    # compare with the edges instead of dividing: a draw on an edge belongs to the bin above it
     place = np.clip(np.searchsorted(bins, draws, side="right") - 1, 0, count - 1)
     flat = place + count * np.arange(len(draws))[:, None]
     counts = np.bincount(flat.ravel(), minlength=count * len(draws)).reshape(len(draws), count)

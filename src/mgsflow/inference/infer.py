@@ -1,7 +1,7 @@
 """Posteriors of any number of galaxies, from a table on disk to draws on disk.
 
-Neither is ever in memory as a whole: the table is read block by block, and each block's draws are
-written before the next is made.
+Neither is ever wholly in memory: the table is read block by block, and the draws of each block are
+written before the next block is processed.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from mgsflow.posterior.posterior import Posterior
 from mgsflow.training.loop import choose_device
 
 _CHECKED_AT_ONCE = 65_536
-# Bytes of each column that are read at once. Arrow's default reads whole columns of a row group,
-# and keeps them all until the file is closed.
+# Bytes of each column read at once. By default Arrow reads whole columns of a row group, and keeps
+# them all until the file is closed.
 _READ_AT_ONCE = 2**20
 IDENTIFIER = "objid"
-_LARGEST = np.iinfo(np.int64).max  # of an identifier: what the output's column holds
-_NAMED_ROWS = 5  # of those at fault
+_LARGEST = np.iinfo(np.int64).max  # largest identifier that the output's column can hold
+_NAMED_ROWS = 5  # number of faulty rows that an error names
 
 
 def infer(
@@ -47,15 +47,15 @@ def infer(
     device: str = "auto",
     threads: int = 1,
 ) -> None:
-    """Draw the joint posteriors of the galaxies of a table, and write them as they come.
+    """Sample the joint posteriors of the galaxies in a table, and write the draws block by block.
 
     --galaxies is a Parquet file with the columns that the models were trained on, and objid if the
-    galaxies have one; --models a run's folder, results/RUN or results/RUN/flows, with --variant if
-    it holds several. --out is HDF5: `draws` (n, draws, targets) float32, in the targets' own units;
-    `out_of_distribution_score` (n,), in nats, above 0 for galaxies unlike the training set's;
-    `objid` (n,). The attributes name targets, units, variant and seed. Memory does not grow with
-    the number of galaxies.
-    --device is cpu, cuda or auto, which takes a GPU where there is one.
+    galaxies have one. --models is a run's folder, results/RUN or results/RUN/flows, with --variant
+    if it holds several. --out is HDF5: `draws` (n, draws, targets) float32, in the targets' own
+    units; `out_of_distribution_score` (n,), in nats, above 0 for galaxies unlike the training
+    set's; and `objid` (n,). The attributes name targets, units, variant and seed. Memory does not
+    grow with the number of galaxies. --device is cpu, cuda or auto, which uses a GPU if there is
+    one.
     """
     if draws < 1:
         raise UserError(f"--draws must be 1 or more, not {draws}")
@@ -93,10 +93,10 @@ def _describe(file: h5py.File, posterior: Posterior, seed: int) -> None:
 
 
 class _Table:
-    """The galaxies of a Parquet file, of which a block at a time is in memory.
+    """The galaxies of a Parquet file, with one block at a time in memory.
 
-    Raises UserError at once where the file cannot be read, a column is absent or is no number, or
-    a value is missing: not after an hour of sampling.
+    Raises UserError at once, and not after an hour of sampling, if the file cannot be read, if a
+    column is absent or not numeric, or if a value is missing.
     """
 
     def __init__(self, path: Path, posterior: Posterior) -> None:
@@ -109,8 +109,8 @@ class _Table:
             raise UserError(f"--galaxies {path}: no such file.") from None
         except (pa.ArrowInvalid, OSError) as error:
             raise UserError(
-                f"--galaxies {path}: not a readable Parquet file ({error}). Another format becomes "
-                "one by pandas or astropy: Table.read('galaxies.fits').write('galaxies.parquet')."
+                f"--galaxies {path}: not a readable Parquet file ({error}). Convert other formats "
+                "with pandas or astropy: Table.read('galaxies.fits').write('galaxies.parquet')."
             ) from None
         absent = [name for name in self._inputs if name not in schema.names]
         if absent:
@@ -125,7 +125,7 @@ class _Table:
         return self._length
 
     def blocks(self, size: int) -> Iterator[tuple[int, pd.DataFrame]]:
-        """Block by block the number of its first row, and `size` rows, fewer in the last."""
+        """Blocks of `size` rows, fewer in the last, each with the number of its first row."""
         columns = [*self._inputs, *([IDENTIFIER] if self.named else [])]
         start = 0
         with pq.ParquetFile(self._path, pre_buffer=False, buffer_size=_READ_AT_ONCE) as file:
@@ -139,7 +139,7 @@ class _Table:
         if self.named and not pa.types.is_integer(schema.field(IDENTIFIER).type):
             raise UserError(
                 f"--galaxies {self._path}: {IDENTIFIER} is {schema.field(IDENTIFIER).type}, not an "
-                "integer: through a float it loses its last digits. Store it as int64, or leave it "
+                "integer: as a float it loses its last digits. Store it as int64, or leave it "
                 "out; the galaxies stay in the table's order."
             )
         for start, block in self.blocks(_CHECKED_AT_ONCE):
@@ -151,7 +151,7 @@ class _Table:
                 self._refuse_large(start, block[IDENTIFIER])
 
     def _refuse_large(self, start: int, identifiers: pd.Series) -> None:
-        """Unsigned integers that would come out of an int64 as negative ones."""
+        """Raise UserError for unsigned integers that would become negative as int64."""
         rows = start + np.flatnonzero(identifiers > _LARGEST)
         if len(rows):
             first = ", ".join(map(str, rows[:_NAMED_ROWS]))

@@ -1,4 +1,4 @@
-"""The stage that draws from the posteriors, and the catalogue that is published from the draws."""
+"""The stage that samples the posteriors and summarises the draws in the published catalogue."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def sample_posteriors(
     out: Path,
     catalogue: Path,
 ) -> None:
-    """Draw joint posteriors for the validation and test galaxies.
+    """Sample the joint posteriors of the validation and test galaxies.
 
-    --property-model and --line-model are the folders of the two flows of one variant.
-    Writes the draws to --out (HDF5, docs/contracts.md) and their means, standard deviations and
-    quantiles to --catalogue (FITS), with the flag of galaxies unlike the training set's.
+    --property-model and --line-model are the folders of the two flows of one variant. The draws are
+    written to --out (HDF5, docs/contracts.md). Their means, standard deviations and quantiles are
+    written to --catalogue (FITS), with a flag for galaxies unlike the training set's.
     """
     torch.set_num_threads(compute.flow_threads)
     posterior = Posterior.load(property_model, line_model).to(choose_device(compute))
@@ -84,7 +84,7 @@ def _fill(
     settings: Posteriors,
     seed: int,
 ) -> Iterator[Table]:
-    """Sample chunk by chunk into the file, yielding each chunk's rows of the catalogue."""
+    """Write draws to the file chunk by chunk, and yield each chunk's rows of the catalogue."""
     starts = range(0, len(part), settings.chunk)
     for start in track(starts, f"{posterior.variant}, {name}: chunks of {settings.chunk}"):
         rows = slice(start, min(start + settings.chunk, len(part)))
@@ -106,8 +106,8 @@ def _check_draws(draws: np.ndarray, chunk: pd.DataFrame) -> None:
     if bad.any():
         objid = chunk["objid"].to_numpy()[bad][0]
         raise UserError(
-            f"{bad.sum()} galaxies have draws that are not finite, objid {objid} the first: their "
-            "inputs are far outside those of the training set. Cut them in the selection."
+            f"{bad.sum()} galaxies have draws that are not finite, the first with objid {objid}: "
+            "their inputs are far outside those of the training set. Exclude them in the selection."
         )
 
 
@@ -121,7 +121,7 @@ def summarise(
     """The catalogue's rows: moments and quantiles over the draws of all members.
 
     `draws` has shape (n, members, draws, targets), `measurable` (n, members). The quantiles of a
-    line's flux are those of ln(1 + F), turned back; a monotone function moves no quantile.
+    line's flux are those of ln(1 + F), transformed back: a monotonic function preserves quantiles.
     """
     table = Table({"objid": objid, "set": np.full(len(objid), set, "U10")})
     pooled = draws.reshape(len(draws), -1, len(targets)).astype(np.float64)

@@ -1,15 +1,16 @@
 """One branch of the paper's Figure 1: heads, the joint flow of the core, the flow of metallicity.
 
 The property branch has both flows and the chain rule p(core, O/H | x) = p(core | x) p(O/H | core,
-x); the line branch is one whose core are the lines and that has no metallicity. A branch is one
-member of an ensemble. Everything here is in standardised targets.
+x). In the line branch the core are the lines, and there is no metallicity. A branch is one member
+of an ensemble. All targets in this module are standardised.
 
-Whose metallicity it is: the core's flow is learnt from all galaxies, metallicity's from those with
-a measured one. Draws of metallicity thus mix over p(core | x), where for a galaxy that is known to
-have a measurable O/H they would be of p(core, O/H | x, measurable), with a core more like that of
-star-forming galaxies. By photometry the difference is small: against the simulated sky's exact
-posteriors, which are given that O/H is measurable (evaluation/oracle), the ratio of the widths of
-O/H is 1.00 and the gap of its density 0.00 nats. So it is left.
+Population of the metallicity: the flow of the core is trained on all galaxies, that of metallicity
+on the galaxies with a measured one. Draws of metallicity therefore average over p(core | x). For a
+galaxy that is known to have a measurable O/H they should follow p(core, O/H | x, measurable), with
+a core more like that of star-forming galaxies. With photometry the difference is small: compared
+with the simulated sky's exact posteriors, which are conditional on a measurable O/H
+(evaluation/oracle), the ratio of the widths of O/H is 1.00 and the difference of its log-density
+0.00 nats. It is therefore not corrected.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mgsflow.core.quantities import METALLICITY
 from mgsflow.models.encoder import Heads, Prediction
 from mgsflow.models.flows import ConditionalFlow, joint_flow, univariate_flow
 
-# The settings that a branch's shape depends on; they are kept with the model.
+# The settings that determine the architecture of a branch; they are stored with the model.
 SHAPE_SETTINGS = (
     "encoding",
     "encoder_hidden",
@@ -43,7 +44,7 @@ SHAPE_SETTINGS = (
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a branch is built from: number of inputs, names of targets, detectability, settings."""
+    """The specification of a branch: number of inputs, targets, detectability, settings."""
 
     inputs: int
     targets: list[str]
@@ -70,7 +71,7 @@ class Architecture:
 
 
 class Branch(nn.Module):
-    """One member: heads and flows. `core` or `metallicity` is None where it is not modelled."""
+    """One member: heads and flows. `core` or `metallicity` is None if it is not modelled."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -85,23 +86,24 @@ class Branch(nn.Module):
             self.metallicity = univariate_flow(
                 flows.metallicity_flow, flows.encoding, len(architecture.core), flows
             )
-        # Residuals are scaled to unit variance before they meet a flow, which starts at a unit
-        # Gaussian: a redshift's are far narrower than a star formation rate's.
+        # Residuals are scaled to unit variance for the flows, which start as a unit Gaussian:
+        # those of redshift are far narrower than those of the star formation rate.
         self.register_buffer("residual_scale", torch.ones(len(architecture.targets)))
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers that one draw takes."""
+        """Number of standard normal numbers that one draw needs."""
         return len(self.architecture.targets)
 
     def predict(self, inputs: Tensor) -> Prediction:
-        """The heads' word on standardised inputs, (n, inputs)."""
+        """The heads' predictions for standardised inputs, (n, inputs)."""
         return self.heads(inputs)
 
     def sample(self, prediction: Prediction, noise: Tensor) -> Tensor:
         """Joint draws from `noise`, both of shape (n, draws, targets).
 
-        Metallicity is drawn given the core values of the same draw: mean plus sampled residual.
+        A draw is the mean plus a sampled residual. Metallicity is conditioned on the core values of
+        the same draw.
         """
         n, draws, _ = noise.shape
         mean, scale = prediction.mean.unsqueeze(1), self.residual_scale
@@ -111,9 +113,9 @@ class Branch(nn.Module):
             residual = self.core.sample(draws, prediction.encoding, noise=noise[..., : len(core)])
             out[..., core] = mean[..., core] + scale[core] * residual
         if self.metallicity is not None and column is not None:
-            given = out[..., core].reshape(n * draws, len(core)) if core else None
+            condition = out[..., core].reshape(n * draws, len(core)) if core else None
             residual = self.metallicity.sample(
-                draws, prediction.encoding, given, noise[..., len(core) :]
+                draws, prediction.encoding, condition, noise[..., len(core) :]
             )
             out[..., column] = mean[..., column] + scale[column] * residual[..., 0]
         return out
@@ -121,8 +123,8 @@ class Branch(nn.Module):
     def log_prob(self, prediction: Prediction, truth: Tensor) -> Tensor:
         """Log-density of `truth`, (n, targets), shape (n,).
 
-        Where metallicity is NaN it is left out, which by the chain rule is the marginal of the
-        rest.
+        Where metallicity is NaN it is omitted, which by the chain rule gives the marginal density
+        of the other targets.
         """
         total = torch.zeros(len(truth), device=truth.device)
         residual = (truth - prediction.mean) / self.residual_scale
@@ -134,9 +136,9 @@ class Branch(nn.Module):
             rows = ~torch.isnan(truth[:, column])
             if not rows.any():
                 return total
-            given = truth[rows][:, core] if core else None
+            condition = truth[rows][:, core] if core else None
             density = self.metallicity.log_prob(
-                residual[rows][:, [column]], prediction.encoding[rows], given
+                residual[rows][:, [column]], prediction.encoding[rows], condition
             )
             total[rows] = total[rows] + density - self.residual_scale[column].log()
         return total

@@ -1,10 +1,11 @@
 """Coupling layers on nflows' base class: affine (RealNVP) and rational-quadratic spline.
 
 nflows' own affine coupling scales by sigmoid(u + 2), at most 1 from data to noise: it can only
-widen, and residuals of standardised targets are narrow. Ours has a symmetric bounded log-scale.
+widen, but the residuals of standardised targets are narrow. Ours has a symmetric bounded log-scale.
 
 A conditioner's first layer is split into W_x x + W_c c. The context c belongs to a galaxy, x to a
-draw: W_c c is computed once a galaxy and broadcast over its draws, which nflows repeats instead.
+draw: W_c c is computed once per galaxy and broadcast over its draws, whereas nflows repeats the
+context for each draw.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from torch.nn import functional
 
 from mgsflow.models.spline import spline, spline_parameters
 
-# Of the moved variables by their parameters: outputs and log-determinant.
+# From the transformed variables and their parameters to outputs and log-determinant.
 Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Context(NamedTuple):
-    """What a flow is conditioned on. Rows of a galaxy's draws follow each other."""
+    """The conditions of a flow. The rows of a galaxy's draws are consecutive."""
 
     galaxy: Tensor  # (n, context): the same for all draws of a galaxy
-    given: Tensor | None = None  # (n * draws, given): values that change from draw to draw
+    condition: Tensor | None = None  # (n * draws, conditions): values that differ between draws
 
 
 class Relu(nn.Module):
-    """ReLU, in place where no gradient is wanted; where one is, that would cost two copies."""
+    """ReLU, in place if no gradient is needed; with a gradient that would cost two copies."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         return functional.relu(inputs, inplace=not torch.is_grad_enabled())
@@ -40,7 +41,8 @@ class Relu(nn.Module):
 class Conditioner(nn.Module):
     """A small MLP from (inputs of a draw, context of a galaxy) to a transform's parameters.
 
-    The last layer starts at zero, with which every transform of this package is the identity.
+    The last layer is initialised to zero, for which every transform of this package is the
+    identity.
     """
 
     def __init__(self, inputs: int, context: int, hidden: int, outputs: int) -> None:
@@ -53,7 +55,7 @@ class Conditioner(nn.Module):
         self.body = nn.Sequential(Relu(), nn.Linear(hidden, hidden), Relu(), last)
 
     def forward(self, inputs: Tensor | None, context: Tensor) -> Tensor:
-        """(n * draws, inputs) and (n, context) to (n * draws, outputs).
+        """From (n * draws, inputs) and (n, context) to (n * draws, outputs).
 
         Without inputs the draws of a galaxy share their parameters: (n, outputs).
         """
@@ -72,13 +74,13 @@ class AffineCoupling(CouplingTransform):
     ----------
     mask : 1 where a dimension is transformed, 0 where it conditions
     context, hidden : widths of context and conditioner
-    bound : largest absolute log-scale
+    bound : maximum absolute log-scale
     """
 
     def __init__(self, mask: list[int], context: int, hidden: int, bound: float) -> None:
         self.bound = bound
-        super().__init__(mask, lambda given, out: Conditioner(given, context, hidden, out))
-        self._given = [i for i, moved in enumerate(mask) if not moved]
+        super().__init__(mask, lambda inputs, out: Conditioner(inputs, context, hidden, out))
+        self._fixed = [i for i, moved in enumerate(mask) if not moved]
         self._moved = [i for i, moved in enumerate(mask) if moved]
 
     def forward(self, inputs: Tensor, context: Context) -> tuple[Tensor, Tensor]:
@@ -92,12 +94,12 @@ class AffineCoupling(CouplingTransform):
     def _couple(
         self, inputs: Tensor, context: Context, transform: Transform
     ) -> tuple[Tensor, Tensor]:
-        """nflows' coupling by columns: the gradient of its indexing sorts the indices on a GPU."""
+        """nflows' coupling, by columns: the gradient of its indexing sorts indices on a GPU."""
         columns = list(inputs.split(1, dim=1))
-        given, moved = (
-            torch.cat([columns[i] for i in part], dim=1) for part in (self._given, self._moved)
+        fixed, moved = (
+            torch.cat([columns[i] for i in part], dim=1) for part in (self._fixed, self._moved)
         )
-        moved, logabsdet = transform(moved, self.transform_net(given, context.galaxy))
+        moved, logabsdet = transform(moved, self.transform_net(fixed, context.galaxy))
         for i, column in zip(self._moved, moved.split(1, dim=1), strict=True):
             columns[i] = column
         return torch.cat(columns, dim=1), logabsdet
@@ -121,7 +123,7 @@ class AffineCoupling(CouplingTransform):
 class SplineCoupling(AffineCoupling):
     """The affine coupling followed by a monotone rational-quadratic spline (Durkan et al. 2019).
 
-    The affine part brings the variable into the spline's domain, so that the pair can be as
+    The affine part maps the variable into the spline's domain, so that the combination can be as
     narrow, as wide and as shifted as the affine coupling alone.
     """
 
@@ -155,6 +157,6 @@ class SplineCoupling(AffineCoupling):
 
 
 def split_affine(params: Tensor, d: int, bound: float) -> tuple[Tensor, Tensor]:
-    """Shift and bounded log-scale, each (rows, d), of parameters of shape (rows, 2 d)."""
+    """Shift and bounded log-scale, each (rows, d), from parameters of shape (rows, 2 d)."""
     shift, raw = params.split([d, params.shape[1] - d], dim=1)
     return shift, bound * torch.tanh(raw / bound)

@@ -1,8 +1,8 @@
 """The MLP encoder and its heads: means of the targets, detectability of metallicity.
 
-Paper, section 2.3: a plain MLP brings the inputs to a 256-dimensional encoding; an MLP head on it
-predicts the means; a small MLP with a sigmoid output predicts whether metallicity is measurable.
-They are trained together, with squared error and binary cross-entropy, and frozen afterwards.
+Paper, section 2.3: a plain MLP maps the inputs to a 256-dimensional encoding; from it, an MLP head
+predicts the means, and a small MLP with a sigmoid output predicts whether metallicity is
+measurable. They are trained together, with squared error and binary cross-entropy, and then frozen.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from mgsflow.config.models import Flows
 
 
 class Prediction(NamedTuple):
-    """What the heads say of n galaxies."""
+    """The heads' predictions for n galaxies."""
 
     encoding: Tensor  # (n, encoding)
     mean: Tensor  # (n, targets), standardised
-    logit: Tensor | None  # (n,), of the probability that metallicity is measurable
+    logit: Tensor | None  # (n,), logit of the probability that metallicity is measurable
 
 
 class Heads(nn.Module):
-    """Encoder, mean head and, where `detects`, the detectability head.
+    """Encoder, mean head and, if `detects`, the detectability head.
 
     Parameters
     ----------
@@ -45,16 +45,16 @@ class Heads(nn.Module):
         self.detect = _head(settings, 1) if detects else None
 
     def bound(self, inputs: Tensor) -> None:
-        """Take the range of standardised inputs (n, inputs), the training set's, for the bounds.
+        """Set the bounds to the range of the training set's standardised inputs (n, inputs).
 
-        An input beyond them counts as one at the bound. A network does not know what lies beyond:
-        of one galaxy whose u is off by six magnitudes it made a mass of 94 dex.
+        Inputs beyond a bound are set to the bound, because a network's extrapolation is unreliable:
+        for one galaxy with an error of six magnitudes in u it predicted a mass of 94 dex.
         """
         self.low.copy_(inputs.amin(0))
         self.high.copy_(inputs.amax(0))
 
     def forward(self, inputs: Tensor) -> Prediction:
-        """From standardised inputs, shape (n, inputs), between the bounds."""
+        """Predictions for standardised inputs, shape (n, inputs), clamped to the bounds."""
         encoding = self.encoder(inputs.clamp(self.low, self.high))
         logit = None if self.detect is None else self.detect(encoding).squeeze(-1)
         return Prediction(encoding, self.mean(encoding), logit)
@@ -64,7 +64,7 @@ def _hidden_layers(widths: list[int], dropout: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.SiLU(), nn.Dropout(dropout)]
-    return layers[:-1]  # the encoding itself is not dropped: the heads decide what they drop
+    return layers[:-1]  # no dropout on the encoding itself: the heads have their own
 
 
 def _head(settings: Flows, outputs: int) -> nn.Sequential:
@@ -79,8 +79,8 @@ def _head(settings: Flows, outputs: int) -> nn.Sequential:
 def masked_squared_error(mean: Tensor, truth: Tensor) -> Tensor:
     """Mean squared error over the entries of `truth`, shape (n, targets), that are not NaN.
 
-    A missing entry has no gradient: it is put to zero before the difference is taken, because a
-    NaN multiplied by a mask's zero would still be NaN in the gradient.
+    A missing entry has no gradient: it is set to zero before the difference is taken, because a NaN
+    multiplied by a mask's zero would still be NaN in the gradient.
     """
     present = ~torch.isnan(truth)
     error = (mean - torch.nan_to_num(truth)) * present
@@ -90,7 +90,7 @@ def masked_squared_error(mean: Tensor, truth: Tensor) -> Tensor:
 def combined_loss(prediction: Prediction, truth: Tensor, measured: Tensor | None) -> Tensor:
     """Squared error of the means plus binary cross-entropy of the detectability.
 
-    `measured`, shape (n,), is 1 where metallicity was measured; None where it is not modelled.
+    `measured`, shape (n,), is 1 where metallicity was measured; None if it is not modelled.
     """
     loss = masked_squared_error(prediction.mean, truth)
     if prediction.logit is not None and measured is not None:

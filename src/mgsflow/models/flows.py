@@ -1,4 +1,4 @@
-"""Conditional flows: nflows' flow, with a context that is not repeated for the draws."""
+"""Conditional flows: nflows' flow, with a context that is not repeated for each draw."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ from mgsflow.models.univariate import UnivariateAffine, UnivariateSpline
 
 
 class ConditionalFlow(Flow):
-    """A density over d variables, given a galaxy's context and values that vary by draw."""
+    """A density over d variables, given a galaxy's context and values that differ between draws."""
 
     def __init__(self, transform: Transform, dimensions: int) -> None:
         super().__init__(transform, StandardNormal([dimensions]))
         self.dimensions = dimensions
 
-    def log_prob(self, inputs: Tensor, context: Tensor, given: Tensor | None = None) -> Tensor:
+    def log_prob(self, inputs: Tensor, context: Tensor, condition: Tensor | None = None) -> Tensor:
         """Log-density of `inputs`, (n * draws, d), under `context`, (n, context).
 
-        Rows of a galaxy's draws follow each other. `given` has shape (n * draws, given). Returns
-        (n * draws,).
+        The rows of a galaxy's draws are consecutive. `condition` has the shape (n * draws,
+        conditions). Returns (n * draws,).
         """
-        noise, logabsdet = self._transform(inputs, Context(context, given))
+        noise, logabsdet = self._transform(inputs, Context(context, condition))
         return self._distribution.log_prob(noise) + logabsdet
 
     def sample(
         self,
         num_samples: int,
         context: Tensor,
-        given: Tensor | None = None,
+        condition: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Tensor:
         """Draws of shape (n, num_samples, d), from `noise` of that shape if it is given."""
-        return self.sample_and_log_prob(num_samples, context, given, noise)[0]
+        return self.sample_and_log_prob(num_samples, context, condition, noise)[0]
 
     def sample_and_log_prob(
         self,
         num_samples: int,
         context: Tensor,
-        given: Tensor | None = None,
+        condition: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Draws, (n, num_samples, d), and their log-densities, (n, num_samples)."""
         shape = (len(context), num_samples, self.dimensions)
         noise = torch.randn(shape, device=context.device) if noise is None else noise
         flat = noise.reshape(-1, self.dimensions)
-        draws, logabsdet = self._transform.inverse(flat, Context(context, given))
+        draws, logabsdet = self._transform.inverse(flat, Context(context, condition))
         log_prob = self._distribution.log_prob(flat) - logabsdet
         return draws.view(shape), log_prob.view(shape[:2])
 
 
 def of_variant(variant: str, settings: Flows) -> Flows:
-    """`settings` as `variant` has them: with its family for all flows, if its name has one."""
+    """The `settings` of `variant`: with its family for all flows, if its name has one."""
     family = family_of(variant)
     kinds = ("coupling", "metallicity_flow", "single_flow")
     return settings.model_copy(update=dict.fromkeys(kinds, family)) if family else settings
@@ -68,8 +68,8 @@ def of_variant(variant: str, settings: Flows) -> Flows:
 def joint_flow(dimensions: int, context: int, settings: Flows) -> ConditionalFlow:
     """RealNVP over `dimensions` >= 2 variables (paper: 12 affine couplings).
 
-    In place of permutations between the couplings, their masks run through all ways of dividing
-    the variables in two, so that each variable conditions and follows each other in turn.
+    Instead of permutations between the couplings, their masks run through all ways of dividing the
+    variables in two, so that in turn each variable conditions every other and depends on it.
     """
     masks = _masks(dimensions)
     layers = [
@@ -78,17 +78,17 @@ def joint_flow(dimensions: int, context: int, settings: Flows) -> ConditionalFlo
     return ConditionalFlow(CompositeTransform(layers), dimensions)
 
 
-def univariate_flow(kind: str, context: int, given: int, settings: Flows) -> ConditionalFlow:
+def univariate_flow(kind: str, context: int, conditions: int, settings: Flows) -> ConditionalFlow:
     """A one-dimensional flow, `kind` "affine" or "spline"."""
     hidden, bound = settings.coupling_hidden, settings.log_scale_bound
     if kind == "affine":
-        return ConditionalFlow(UnivariateAffine(context, given, hidden, bound), 1)
-    spline = UnivariateSpline(context, given, hidden, bound, settings.spline_bins)
+        return ConditionalFlow(UnivariateAffine(context, conditions, hidden, bound), 1)
+    spline = UnivariateSpline(context, conditions, hidden, bound, settings.spline_bins)
     return ConditionalFlow(spline, 1)
 
 
 def _masks(dimensions: int) -> list[list[int]]:
-    """Masks (1: transformed), each followed by its complement."""
+    """The masks (1: transformed), each followed by its complement."""
     halves = []
     for chosen in combinations(range(dimensions), dimensions // 2):
         mask = [int(i in chosen) for i in range(dimensions)]

@@ -1,8 +1,8 @@
-"""The input density: that of the training set's inputs, and the flag's thresholds on it.
+"""The density of the training set's inputs, and the thresholds of the out-of-distribution flag.
 
-A flow gives a posterior for any inputs, also far from its training set. A mixture of Gaussians
-fitted to the inputs themselves knows where that set lies; in the same closed form it gives inputs
-that were not measured, or badly, given those that were (posterior/magnitudes.py).
+A flow gives a posterior for any inputs, even far from its training set. A mixture of Gaussians
+fitted to the inputs describes where that set lies. It also has a closed form for inputs that were
+not measured, or measured badly, given the others (posterior/magnitudes.py).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class InputDensity:
 
     Attributes
     ----------
-    weights : (k,), positive, of sum 1
+    weights : (k,), positive, with sum 1
     means : (k, d)
     covariances : (k, d, d), positive definite
-    latents : how many of the inputs, the first, are a stamp's latents
-    thresholds : log-density of each factor, below which a galaxy is out of distribution
+    latents : number of inputs, the first ones, that are a stamp's latents
+    thresholds : log-density of each factor below which a galaxy is out of distribution
     """
 
     weights: np.ndarray
@@ -44,10 +44,10 @@ class InputDensity:
         return self._log_mixture(np.asarray(inputs, np.float64), self._whitening)
 
     def log_factors(self, inputs: np.ndarray) -> np.ndarray:
-        """Its factors p(latents) p(photometry | latents), (n, 2), or the one there is, (n, 1).
+        """The log-factors p(latents) and p(photometry | latents), (n, 2), or the only one, (n, 1).
 
-        Taken apart because the noise of many latents, heavy-tailed, would drown what few
-        magnitudes say: whether they are those of the galaxy in the stamp.
+        They are separate because the heavy-tailed noise of many latents would hide the information
+        in the few magnitudes: whether they belong to the galaxy in the stamp.
         """
         inputs = np.asarray(inputs, np.float64)
         whole = self.log_prob(inputs)
@@ -59,7 +59,7 @@ class InputDensity:
     def out_of_distribution_score(self, inputs: np.ndarray) -> np.ndarray:
         """Nats by which a log-density of standardised inputs (n, d) is below its threshold, (n,).
 
-        Of the factor for which they are more; negative where both are above.
+        The larger value of the two factors; negative if both are above their thresholds.
         """
         return (np.asarray(self.thresholds) - self.log_factors(inputs)).max(axis=1)
 
@@ -70,11 +70,11 @@ class InputDensity:
     def _log_components(self, inputs: np.ndarray, whitening: np.ndarray) -> np.ndarray:
         """Log-density under each component of the first inputs, (n, k)."""
         size = inputs.shape[1]
-        found = np.empty((len(inputs), len(self.weights)))
+        log_density = np.empty((len(inputs), len(self.weights)))
         for i, (mean, whiten) in enumerate(zip(self.means[:, :size], whitening, strict=True)):
             chi2 = np.square((inputs - mean) @ whiten).sum(axis=1)
-            found[:, i] = np.log(np.diag(whiten)).sum() - 0.5 * chi2
-        return found - 0.5 * size * np.log(2 * np.pi)
+            log_density[:, i] = np.log(np.diag(whiten)).sum() - 0.5 * chi2
+        return log_density - 0.5 * size * np.log(2 * np.pi)
 
     def _log_mixture(self, inputs: np.ndarray, whitening: np.ndarray) -> np.ndarray:
         parts = np.log(self.weights) + self._log_components(inputs, whitening)
@@ -89,11 +89,11 @@ class InputDensity:
         return _whiten(self.covariances[:, : self.latents, : self.latents])
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """What is stored beside the members' weights."""
+        """The tensors that are stored beside the members' weights."""
         return {f"{_PREFIX}{part}": torch.from_numpy(getattr(self, part)) for part in _PARTS}
 
     def to_json(self) -> dict[str, Any]:
-        """What is stored in a model's description."""
+        """The entries that are stored in a model's description."""
         return {
             "components": len(self.weights),
             "latents": self.latents,
@@ -104,7 +104,7 @@ class InputDensity:
     def from_stored(
         cls, tensors: Mapping[str, Tensor], description: dict[str, Any] | None
     ) -> Self | None:
-        """From a model's tensors and description; None of a model that was stored without."""
+        """From a model's tensors and description; None if the model was stored without one."""
         if description is None:
             return None
         parts = (tensors[f"{_PREFIX}{part}"].double().numpy() for part in _PARTS)
@@ -112,5 +112,5 @@ class InputDensity:
 
 
 def _whiten(covariances: np.ndarray) -> np.ndarray:
-    """(k, d, d), upper triangular, so that (x - mean) @ it is standard normal."""
+    """Upper triangular matrices W (k, d, d) such that (x - mean) @ W is standard normal."""
     return np.swapaxes(np.linalg.inv(np.linalg.cholesky(covariances)), 1, 2)

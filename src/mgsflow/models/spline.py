@@ -1,8 +1,8 @@
 """Monotone rational-quadratic splines (Durkan et al. 2019, Neural Spline Flows).
 
-The same function as nflows' `rational_quadratic_spline`, which the tests hold it to. Nflows' looks
-at the values to refuse those outside of its domain, for which a GPU waits, and which neither a CUDA
-graph nor torch.vmap can do; here what lies outside is left as it is, by arithmetic.
+The function is the same as nflows' `rational_quadratic_spline`; tests compare the two. nflows' one
+inspects the values to reject those outside its domain, which makes a GPU wait and is impossible in
+a CUDA graph and in torch.vmap. Here arithmetic leaves values outside the domain unchanged.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Beyond it, in units of the affinely normalised variable, a spline is the identity.
+# Beyond this, in units of the affinely normalised variable, a spline is the identity.
 SPLINE_TAIL = 5.0
-# Least width and height of a bin, as shares of the domain, and least derivative at a knot.
+# Minimum width and height of a bin, as fractions of the domain; minimum derivative at a knot.
 MIN_SHARE = 1e-3
 MIN_DERIVATIVE = 1e-3
-# A raw derivative of zero shall stand for 1: zero parameters are then the identity.
+# A raw derivative of zero means a derivative of 1, so that zero parameters give the identity.
 _UNIT_DERIVATIVE = float(np.log(np.expm1(1 - MIN_DERIVATIVE)))
 
 
@@ -36,15 +36,15 @@ class _Bin(NamedTuple):
 
 
 def spline_parameters(bins: int) -> int:
-    """Parameters of one variable's spline: widths, heights, derivatives at the inner knots."""
+    """Number of parameters of a variable's spline: widths, heights, inner derivatives."""
     return 3 * bins - 1
 
 
 def spline(inputs: Tensor, params: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
     """Values and log-derivatives of splines that are the identity beyond +-SPLINE_TAIL.
 
-    `inputs` (...), `params` (..., spline_parameters). In float64 inside: the inverse's quadratic
-    equation loses half of float32's digits, and twelve couplings would not invert to 1e-5.
+    `inputs` (...), `params` (..., spline_parameters). Computed in float64: the quadratic equation
+    of the inverse loses half of float32's digits, and twelve couplings would not invert to 1e-5.
     """
     bins = (params.shape[-1] + 1) // 3
     values, wide = inputs.double(), params.double()
@@ -67,7 +67,7 @@ def _knots(raw: Tensor) -> Tensor:
 
 
 def _bin(values: Tensor, x: Tensor, y: Tensor, derivatives: Tensor, ends: Tensor) -> _Bin:
-    """The bin that each value lies in, by the knots `ends` of its own axis."""
+    """The bin of each value, from the knots `ends` of its own axis."""
     index = (values.unsqueeze(-1) >= ends[..., 1:-1]).sum(-1, keepdim=True)
 
     def at(table: Tensor, shift: int = 0) -> Tensor:
@@ -93,7 +93,7 @@ def _invert(values: Tensor, at: _Bin) -> tuple[Tensor, Tensor]:
     a = above * bend + at.height * (at.slope - at.left)
     b = at.height * at.left - above * bend
     c = -at.slope * above
-    # rounding can bring a discriminant of nothing below zero
+    # rounding can make a discriminant of zero negative
     theta = 2 * c / (-b - (b.square() - 4 * a * c).clamp(min=0).sqrt())
     return theta * at.width + at.x, -_log_derivative(theta, at)
 

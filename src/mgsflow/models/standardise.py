@@ -17,9 +17,9 @@ class Standardiser:
 
     @classmethod
     def fit(cls, values: np.ndarray) -> Standardiser:
-        """From the training rows, shape (n, columns). NaN is missing and does not count.
+        """Fit to the training rows, shape (n, columns). NaN is missing and is ignored.
 
-        A constant column tells nothing; it gets the scale 1 instead of a division by zero.
+        A constant column carries no information; it gets the scale 1 to avoid division by zero.
         """
         values = np.asarray(values, dtype=np.float64)
         mean, std = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
@@ -27,12 +27,12 @@ class Standardiser:
         return cls(mean, np.where(constant, 1.0, std))
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Standardised values, float32; the subtraction is done in float64."""
+        """Standardised values, float32; the subtraction is in float64."""
         return ((np.asarray(values, dtype=np.float64) - self.mean) / self.std).astype(np.float32)
 
     def invert(self, values: np.ndarray) -> np.ndarray:
         """From standardised values (last axis: columns) back to the columns' own units, float32."""
-        # in float32 throughout: the draws are large, and their rounding is far below their width
+        # float32 throughout: the draws are many, and their rounding is far below their width
         return values * self.std.astype(np.float32) + self.mean.astype(np.float32)
 
     def to_json(self) -> dict[str, list[float]]:

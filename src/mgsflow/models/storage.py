@@ -1,4 +1,4 @@
-"""Models on disk: safetensors beside a JSON that describes them. No pickle is read or written."""
+"""Models on disk: safetensors and a JSON description. No pickle is read or written."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _PACKAGES = ("torch", "numpy", "nflows", "safetensors")
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write `tensors` as safetensors: equal tensors give equal bytes.
 
-    They are brought to the CPU, made contiguous and sorted by name. There is no metadata, because
-    safetensors writes its keys in an order that changes from one process to the next.
+    They are copied to the CPU, made contiguous and sorted by name. There is no metadata, because
+    safetensors writes its keys in an order that differs between processes.
     """
     # clone: safetensors refuses tensors that share memory, such as tied weights
     plain = {name: tensors[name].detach().cpu().clone().contiguous() for name in sorted(tensors)}
@@ -47,9 +47,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def save_model(folder: Path, tensors: Mapping[str, Tensor], description: dict[str, Any]) -> None:
-    """Write a model into `folder`: `tensors`, and beside them the JSON `description`.
+    """Write a model into `folder`: `tensors` and the JSON `description`.
 
-    The description is what a reader needs to rebuild the model: architecture, standardisation,
+    The description has everything needed to rebuild the model: architecture, standardisation,
     inputs, targets, units and data fingerprint. Versions of the software and the digest of the
     weights are added here.
     """
@@ -76,18 +76,18 @@ def load_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """What the model in `folder` says of itself. Raises UserError if it is absent or broken."""
+    """The description of the model in `folder`. Raises UserError if it is absent or broken."""
     return read_facts(Path(folder) / DESCRIPTION)
 
 
 def software_versions() -> dict[str, str]:
-    """Versions of what the numbers in a model depend on."""
+    """Versions of the software that the numbers in a model depend on."""
     own = {"mgsflow": __version__, "python": platform.python_version()}
     return own | installed_versions(_PACKAGES)
 
 
 def fingerprint(*parts: Any) -> str:
-    """`core.fingerprint` of parts that may be tensors as well."""
+    """`core.fingerprint` of parts, which may also be tensors."""
     return core_fingerprint(
         *(part.detach().cpu().numpy() if isinstance(part, Tensor) else part for part in parts)
     )

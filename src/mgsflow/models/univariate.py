@@ -1,7 +1,7 @@
 """One-dimensional conditional transforms: affine (the paper's, for metallicity) and spline.
 
-The affine one is exactly Gaussian given its context; a skewed or two-peaked posterior needs the
-spline.
+The density of the affine transform is exactly Gaussian given its context; a skewed or bimodal
+posterior needs the spline.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ from torch import Tensor
 from mgsflow.models.coupling import Conditioner, Context, split_affine
 from mgsflow.models.spline import spline, spline_parameters
 
-# One layer stands here for the twelve of a joint flow, so it may scale more than one of those.
+# One layer replaces the twelve of a joint flow, so its scale may exceed that of one of them.
 LOG_SCALE_FACTOR = 3.0
 
 
 class UnivariateAffine(Transform):
-    """y = x exp(s) + t, where s and t are functions of the context and of the given values.
+    """y = x exp(s) + t, where s and t are functions of the context and of the conditions.
 
     Parameters
     ----------
     context : width of the galaxy's context
-    given : values that change from draw to draw (metallicity: the core properties); may be 0
+    conditions : number of values that differ between draws (metallicity: the core properties);
+        may be 0
     hidden : width of the conditioner
-    bound : largest absolute log-scale of a coupling; LOG_SCALE_FACTOR times it holds here
+    bound : maximum absolute log-scale of a coupling; here the maximum is LOG_SCALE_FACTOR times it
     """
 
-    def __init__(self, context: int, given: int, hidden: int, bound: float) -> None:
+    def __init__(self, context: int, conditions: int, hidden: int, bound: float) -> None:
         super().__init__()
         self.bound = LOG_SCALE_FACTOR * bound
-        self.conditioner = Conditioner(given, context, hidden, self._parameter_count())
+        self.conditioner = Conditioner(conditions, context, hidden, self._parameter_count())
 
     def forward(self, inputs: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """Data to noise: outputs and log |det Jacobian|, shapes (rows, 1) and (rows,)."""
@@ -44,7 +45,7 @@ class UnivariateAffine(Transform):
         return 2
 
     def _conditions(self, inputs: Tensor, context: Context) -> Tensor:
-        params = self.conditioner(context.given, context.galaxy)
+        params = self.conditioner(context.condition, context.galaxy)
         draws = len(inputs) // max(len(params), 1)
         return params if draws == 1 else params.repeat_interleave(draws, dim=0)
 
@@ -60,9 +61,9 @@ class UnivariateAffine(Transform):
 class UnivariateSpline(UnivariateAffine):
     """The affine transform followed by a monotone rational-quadratic spline."""
 
-    def __init__(self, context: int, given: int, hidden: int, bound: float, bins: int) -> None:
+    def __init__(self, context: int, conditions: int, hidden: int, bound: float, bins: int) -> None:
         self._bins = bins
-        super().__init__(context, given, hidden, bound)
+        super().__init__(context, conditions, hidden, bound)
 
     def _parameter_count(self) -> int:
         return 2 + spline_parameters(self._bins)

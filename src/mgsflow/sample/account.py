@@ -1,4 +1,4 @@
-"""The stage that accounts for every galaxy that left the sample."""
+"""The stage that accounts for all galaxies that left the sample."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from mgsflow.core.tables import write_table
 def account(*, parts: list[Path], out: Path, totals: Path) -> None:
     """Join the ledgers `parts`, in the order of the DAG, into one table of dropped galaxies.
 
-    `totals` (JSON) gets of each stage how many came, stayed and left, by reason, and what was
-    changed without loss. The shards of the stamps count as one stage. That the stages' numbers
-    fit together is checked: what one kept is what the next was given.
+    `totals` (JSON) has for each stage the numbers of galaxies that came, were kept and were
+    dropped, by reason, and the changes that lost no galaxy. The shards of the stamps count as one
+    stage. The numbers of successive stages are checked: each stage receives what the one before it
+    kept.
     """
     entries, stages = [], {}
     for path in parts:
@@ -50,13 +51,14 @@ def _add(total: dict, rows: pd.DataFrame, notes: dict) -> None:
 
 
 def _check_chain(stages: dict[str, dict]) -> None:
-    """Raises AssertionError, our own fault, where a galaxy went missing between two stages."""
+    """Raises AssertionError, which is a bug, if a galaxy was lost between two stages."""
     for stage in stages.values():
         if stage["came"] != stage["kept"] + stage["dropped"]:
             raise AssertionError(f"{stage['stage']}: the account does not add up: {stage}")
     if not {"select", "targets", "splits"} <= set(stages):
         raise UserError(
-            f"--parts: ledgers of {', '.join(stages)} only; select, targets, splits too."
+            f"--parts: ledgers of {', '.join(stages)} only; give those of select, targets and "
+            "splits too."
         )
     selected = stages["select"]["kept"]
     for name in ("targets", "photometry", "stamps"):

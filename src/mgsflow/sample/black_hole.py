@@ -1,4 +1,4 @@
-"""Black-hole masses that stellar velocity dispersions imply. None of them is measured."""
+"""Black-hole masses implied by stellar velocity dispersions. None of them is measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stamps from cutout services: one request a galaxy, north up and east left already."""
+"""Stamps from cutout services: one request per galaxy; images come north up and east left."""
 
 from __future__ import annotations
 
@@ -24,27 +24,29 @@ from mgsflow.sky.client import BadReplyError, Client, MissingError
 from mgsflow.sky.downloads import Downloads
 
 _NO_IMAGE = "the cutout service has no image there"
-_BLACK = 0.3  # share of a JPEG's pixels; of 352 real ones at most 0.11, of an empty tile 0.9
-_SUSPICIOUS = 4  # galaxies without an image, and none with: the address is wrong
+# Share of black pixels above which a JPEG is empty: at most 0.11 in 352 real ones, 0.9 in an empty
+# tile
+_BLACK = 0.3
+_SUSPICIOUS = 4  # if the first so many galaxies have no image, the address is wrong
 
 
 class Service(Protocol):
-    """What one cutout service asks for and answers."""
+    """The requests and replies of a cutout service."""
 
     layout: Layout
     url: str
     suffix: str
 
     def parameters(self, ra: float, dec: float) -> dict[str, object]:
-        """Of the request for the stamp at `ra`, `dec` (deg)."""
+        """Parameters of the request for the stamp at `ra`, `dec` (deg)."""
         ...
 
     def read(self, data: bytes) -> np.ndarray:
-        """Pixels (bands, size, size); all 0 where the service has no image."""
+        """Pixels (bands, size, size); all 0 if the service has no image."""
         ...
 
     def is_empty(self, pixels: np.ndarray) -> bool:
-        """Whether it has no image there."""
+        """Whether the service has no image at the position."""
         ...
 
     def cut(self, objid: int, pixels: np.ndarray) -> Cut: ...
@@ -53,7 +55,7 @@ class Service(Protocol):
 class LegacyCutouts:
     """FITS cutouts of the Legacy Surveys' viewer, layer sdss: coadded frames, in nanomaggies.
 
-    A cube (bands, y, x) with a gnomonic WCS whose centre is the galaxy (legacysurvey/imagine,
+    A reply is a cube (bands, y, x) with a gnomonic WCS centred on the galaxy (legacysurvey/imagine,
     `MapLayer.write_cutout`). Pixels that no frame covers are 0.
     """
 
@@ -86,7 +88,7 @@ class LegacyCutouts:
         return not pixels.any()
 
     def cut(self, objid: int, pixels: np.ndarray) -> Cut:
-        # noise is never exactly 0, the lack of an image is
+        # pixels without an image are exactly 0, pixels with noise never are
         return finite_cut(objid, pixels, float((pixels == 0).any(axis=0).mean()))
 
 
@@ -113,7 +115,7 @@ class JpegCutouts:
         return _of_size(read_jpeg(data, self.layout), self.layout)
 
     def is_empty(self, pixels: np.ndarray) -> bool:
-        """Outside the footprint SkyServer draws a black tile with words on it."""
+        """Whether most pixels are black: outside the footprint SkyServer draws a black tile."""
         return float((pixels == 0).all(axis=0).mean()) > _BLACK
 
     def cut(self, objid: int, pixels: np.ndarray) -> Cut:
@@ -121,14 +123,14 @@ class JpegCutouts:
 
 
 class CutoutProvider:
-    """Stamps of a cutout service; a file of each is kept until its stamp is safe."""
+    """Stamps from a cutout service; each downloaded file is kept until its stamp is saved."""
 
     def __init__(self, service: Service, network: Network, folder: Path, job: str) -> None:
         self._client = Client(
             network, f"sdss.{service.layout.provider}_url", interval=network.request_interval
         )
         self._service = service
-        self._known: dict[str, object] | None = None  # what an image came for
+        self._known: dict[str, object] | None = None  # parameters that returned an image
         self._downloads = Downloads(self._client, folder, job, network.keep_downloads)
         self.layout = service.layout
 
@@ -173,15 +175,15 @@ class CutoutProvider:
         return self._service.cut(objid, pixels)
 
     def _check_service(self) -> None:
-        """Raises UserError where the service lost what it had, which would drop all the rest."""
+        """Raises UserError if the service no longer has an earlier image: all would be dropped."""
         if self._known is None:
             return
         try:
             self._client.get(self._service.url, self._read, self._known)
         except MissingError:
             raise UserError(
-                f"{self._service.url}: the server answers 404 to what it gave before. Run again "
-                "when it is itself: what is complete is kept."
+                f"{self._service.url}: the server answers 404 to a request that succeeded before. "
+                "Run again when it works: what is complete is kept."
             ) from None
 
     def _read(self, data: bytes) -> np.ndarray:
@@ -191,9 +193,9 @@ class CutoutProvider:
             raise BadReplyError(str(error)) from None
 
     def _name(self, objid: int, parameters: dict[str, object]) -> Path:
-        """Of the file. The question is part of it: a kept answer to another is never taken."""
-        question = fingerprint(self._service.url, parameters)[:16]
-        return Path(self.layout.provider, f"{objid}-{question}{self._service.suffix}")
+        """The file's name. It contains the request, so that no reply to another one is used."""
+        request = fingerprint(self._service.url, parameters)[:16]
+        return Path(self.layout.provider, f"{objid}-{request}{self._service.suffix}")
 
 
 def _of_size(pixels: np.ndarray, layout: Layout) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What makes a galaxy one of the sample: the cuts, each with its reason and its columns."""
+"""The cuts that define the sample, each with its reason and its columns."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mgsflow.core.photometry import extinction_column
 
 @dataclass(frozen=True)
 class Cut:
-    """Why a row leaves, the columns that tell, and the test (n,) that a good row passes."""
+    """A cut: the reason for dropping a row, the columns it uses, and the test (n,) to pass."""
 
     reason: str
     columns: tuple[str, ...]
     passes: Callable[[pd.DataFrame], pd.Series]
 
     def absent(self, table: pd.DataFrame) -> list[str]:
-        """The columns that `table` lacks, without which the cut cannot be made."""
+        """The columns of the cut that `table` lacks."""
         return [name for name in self.columns if name not in table]
 
 
 def cuts_of(selection: Selection) -> list[Cut]:
-    """The cuts of the settings, in the order in which a row that fails several is counted."""
+    """The cuts of the settings, in order; a row that fails several counts under the first."""
     return [
         *_spectrum_cuts(selection),
         *_photometry_cuts(selection),
@@ -55,8 +55,8 @@ def _photometry_cuts(selection: Selection) -> list[Cut]:
     cuts = []
     if selection.match_radius is not None:
         # bestObjID is the match by flux in release 8 and by position from release 9 on. Where the
-        # two differ, the one by flux may be another object arcseconds away: with this cut a
-        # spectrum brings the galaxy under its fibre or none, whatever the release.
+        # two differ, the match by flux may be another object arcseconds away. With this cut a
+        # spectrum selects the galaxy under its fibre or none, in every release.
         cuts.append(_match(selection.match_radius))
     if selection.clean_photometry:
         cuts.append(_equal("clean", 1, "photometry is not clean"))
@@ -122,7 +122,7 @@ def _brightness_cuts(selection: Selection) -> list[Cut]:
 
 
 def petrosian_magnitude(table: pd.DataFrame) -> pd.Series:
-    """Petrosian r, mag, without the Galaxy's extinction where the table has that."""
+    """Petrosian r, mag, corrected for the Galaxy's extinction if the table has it."""
     extinction = extinction_column("r")
     if extinction not in table:
         return table["petro_mag_r"]
@@ -139,10 +139,10 @@ def surface_brightness(table: pd.DataFrame) -> pd.Series:
 
 
 def separation(ra1: pd.Series, dec1: pd.Series, ra2: pd.Series, dec2: pd.Series) -> pd.Series:
-    """The great circle between two positions in degrees, in arcsec: by haversines.
+    """Great-circle distance in arcsec between positions in degrees, by the haversine formula.
 
-    The sine is of half the difference in right ascension, so that 359.9999 and 0.0001 are close,
-    and that of small angles loses no digits, as the cosine of the angle would.
+    It takes the sine of half the difference in right ascension, so that 359.9999 and 0.0001 are
+    close; and for small angles the sine loses no digits, unlike the cosine of the angle.
     """
     d_ra, d_dec = np.radians(ra2 - ra1) / 2, np.radians(dec2 - dec1) / 2
     product = np.cos(np.radians(dec1)) * np.cos(np.radians(dec2))

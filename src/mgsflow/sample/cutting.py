@@ -1,4 +1,4 @@
-"""Cutting stamps from frames, field by field, so that each frame is read once."""
+"""Cutting of stamps from frames, field by field, so that each frame is read once."""
 
 from __future__ import annotations
 
@@ -38,12 +38,13 @@ class FrameSource(Protocol):
 
 
 class FrameCutter:
-    """Stamps out of frames, every band resampled once onto the galaxy's own grid.
+    """Cuts stamps from frames; each band is resampled once onto the galaxy's own grid.
 
-    A stamp across the first or last row of its field goes on in the neighbouring field of the same
-    run and camera column, whose frames overlap by 128 rows (`stamps.edge: mosaic`). Across the
-    sides lies another run's strip, of another seeing: that part stays masked. `working` is held
-    while stamps are cut, so that fields in work may be more than processors.
+    A stamp that extends beyond the first or last row of its field continues in the neighbouring
+    field of the same run and camera column, whose frames overlap by 128 rows (`stamps.edge:
+    mosaic`). Beyond the sides lies the strip of another run, with different seeing: that part stays
+    masked. `working` is held while stamps are cut, so that more fields than processors can be in
+    progress.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class FrameCutter:
         )
 
     def batches(self, galaxies: pd.DataFrame) -> list[Batch]:
-        """A batch a field, from galaxies with the columns objid, ra, dec, run, camcol, field."""
+        """One batch per field; the columns are objid, ra, dec, run, camcol and field."""
         batches = []
         for key, members in galaxies.groupby(FIELD_COLUMNS, sort=True):
             field = tuple(int(part) for part in key)
@@ -70,7 +71,7 @@ class FrameCutter:
         return batches
 
     def expect(self, batches: list[Batch]) -> None:
-        """Frames are kept until the last of these batches that may need them is done."""
+        """Announce the batches: a frame is kept until the last batch that may need it is done."""
         self._frames.expect([_field_of(batch) for batch in batches], self._mosaic)
 
     def cut(self, batch: Batch) -> list[Cut]:
@@ -91,7 +92,7 @@ class FrameCutter:
         ]
 
     def done(self, batch: Batch) -> None:
-        """The field's stamps are safe; frames that no further field needs are dropped."""
+        """Drop the frames that no further field needs: this field's stamps are saved."""
         self._frames.release(_field_of(batch))
 
     def stop(self) -> None:
@@ -124,7 +125,7 @@ class FrameCutter:
         band: str,
         position: tuple[float, float],
     ) -> list[tuple[np.ndarray, Placement]]:
-        """The frames that a stamp is made of, its own field's first."""
+        """The frames that contribute to a stamp, with that of its own field first."""
         views = [(frame.pixels, placement)]
         if not self._mosaic or is_inside(placement, self._grid, frame.pixels.shape):
             return views
@@ -140,7 +141,7 @@ class FrameCutter:
 
 
 class _FramesInUse:
-    """Frames that several fields need, each read once and kept until the last is done."""
+    """Frames that several fields need: each is read once and kept until the last is done."""
 
     def __init__(self, source: FrameSource, bands: tuple[str, ...]) -> None:
         self._source = source
@@ -155,7 +156,7 @@ class _FramesInUse:
         self._users = Counter(beside for field in fields for beside in self._around(field))
 
     def get(self, name: FrameName) -> Frame:
-        """The frame, read by whoever asks first. Raises what reading it raised."""
+        """The frame, read by the first thread that needs it. Raises any error of that reading."""
         with self._lock:
             known = self._frames.get(name)
             future = known or self._frames.setdefault(name, Future())

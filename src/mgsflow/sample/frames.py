@@ -1,4 +1,4 @@
-"""Corrected frames of SDSS's Science Archive Server: found, fetched, read.
+"""Corrected frames of SDSS's Science Archive Server (SAS): location, download, reading.
 
 A frame is a bz2-compressed FITS file. HDU 0 holds the sky-subtracted image, float32 nanomaggies,
 with a gnomonic WCS; the other HDUs (calibration, sky, astrometry) are not needed here.
@@ -27,11 +27,11 @@ from mgsflow.sky.client import BadReplyError, Client, MissingError
 from mgsflow.sky.downloads import Downloads
 from mgsflow.sky.fields import frame_path
 
-_FILTERS = threading.Lock()  # the filters of warnings are the process's, not a thread's
+_FILTERS = threading.Lock()  # warning filters belong to the process, not to a thread
 
 
 class MissingFrameError(Exception):
-    """There is no such frame, and there never will be: its galaxies are dropped."""
+    """The frame does not exist, and never will: its galaxies are dropped."""
 
     def __init__(self, name: FrameName) -> None:
         super().__init__(str(name))
@@ -48,7 +48,7 @@ class Frame:
 
 @dataclass(frozen=True, order=True)
 class FrameName:
-    """What names a frame. All imaging of DR8 and later is of rerun 301."""
+    """The identification of a frame. All imaging of DR8 and later is of rerun 301."""
 
     run: int
     camcol: int
@@ -62,9 +62,10 @@ class FrameName:
         return f"frame {self.band} of run {self.run}, camcol {self.camcol}, field {self.field}"
 
     def contradicts(self, header: fits.Header) -> bool:
-        """Whether the header says that it is of another frame.
+        """Whether the header belongs to another frame.
 
-        FRAME does not tell: it counts the rows of the camera as well, field + 8 in g.
+        FRAME is not compared, because it also depends on the row of the camera: in g it is
+        field + 8.
         """
         cards = {"RUN": self.run, "CAMCOL": self.camcol, "FILTER": self.band}
         return any(card in header and header[card] != value for card, value in cards.items())
@@ -73,7 +74,7 @@ class FrameName:
 def read_frame(data: bytes, name: FrameName | None = None) -> Frame:
     """A frame from the bytes of its file, compressed or not.
 
-    Raises BadReplyError where it is not whole, or not the frame `name`.
+    Raises BadReplyError if it is not complete, or not the frame `name`.
     """
     try:
         image, header = _first_hdu(data)
@@ -89,7 +90,7 @@ def read_frame(data: bytes, name: FrameName | None = None) -> Frame:
 
 
 def _first_hdu(data: bytes) -> tuple[np.ndarray, fits.Header]:
-    """Image and header; the unpacked file is gone before the image is copied once more."""
+    """Image and header; the unpacked file is freed before the image is copied again."""
     with fits.open(io.BytesIO(unpack(data)), memmap=False) as hdus:
         return hdus[0].data, hdus[0].header
 
@@ -102,21 +103,21 @@ def unpack(data: bytes) -> bytes:
 
 
 def quiet_wcs(header: fits.Header) -> WCS:
-    """The WCS of a header, without astropy's remarks on its old spelling."""
+    """The WCS of a header, without astropy's warnings about obsolete keywords."""
     with _FILTERS, warnings.catch_warnings():
-        # every frame spells RADECSYS and its date the old way
+        # every frame has the obsolete keyword RADECSYS and an obsolete format of its date
         warnings.simplefilter("ignore", FITSFixedWarning)
         return WCS(header)
 
 
 class LocalFrames:
-    """Frames below a folder that is laid out like SAS's photoObj/frames."""
+    """Frames in a folder with the layout of SAS's photoObj/frames."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
     def read(self, name: FrameName) -> Frame:
-        """The frame. Raises MissingFrameError, or UserError where the file is no whole frame."""
+        """The frame. Raises MissingFrameError, or UserError if the file is not a whole frame."""
         path = name.path(self.root)
         try:
             return read_frame(path.read_bytes(), name)
@@ -126,16 +127,16 @@ class LocalFrames:
             raise UserError(f"{path}: {error}. Remove it and get it again.") from None
 
     def drop(self, name: FrameName) -> None:
-        """The folder is not ours: nothing is removed."""
+        """Remove nothing: the folder belongs to the user."""
 
     def stop(self) -> None:
-        """Reading a local file does not wait."""
+        """Do nothing: reading a local file does not wait."""
 
 
 class SasFrames:
-    """Frames of the Science Archive Server, on disk from their download until they are dropped.
+    """Frames of the Science Archive Server, kept on disk from download until they are dropped.
 
-    `working` is held while bytes are unpacked, so that downloads may be more than processors.
+    `working` is held while bytes are unpacked, so that there can be more downloads than processors.
     """
 
     def __init__(
@@ -152,10 +153,10 @@ class SasFrames:
         self._working = working
 
     def read(self, name: FrameName) -> Frame:
-        """The frame, tried as often as the settings say.
+        """The frame, after as many attempts as the settings allow.
 
-        Raises MissingFrameError where the server says that there is none (404 or 410), and
-        UserError where it did not deliver: such a galaxy is not dropped, the run stops.
+        Raises MissingFrameError if the server says that there is no such frame (404 or 410), and
+        UserError if it did not deliver: then no galaxy is dropped, but the run stops.
         """
         url = f"{self._base}/{name.path(Path()).as_posix()}"
         try:
@@ -167,11 +168,11 @@ class SasFrames:
             raise MissingFrameError(name) from None
 
     def drop(self, name: FrameName) -> None:
-        """No galaxy needs the frame any more."""
+        """Drop the frame: no galaxy needs it any more."""
         self._downloads.drop(self._file(name))
 
     def stop(self) -> None:
-        """Let no thread wait for the server any longer."""
+        """Stop all waiting for the server."""
         self._downloads.stop()
 
     def _file(self, name: FrameName) -> Path:
@@ -185,14 +186,14 @@ class SasFrames:
         return read
 
     def _check_base(self) -> None:
-        """Raises UserError where no frame can be had just now, which would drop every galaxy."""
+        """Raises UserError if the server has no frames at all: every galaxy would be dropped."""
         try:
             self._client.get(f"{self._base}/301/", bytes, self_checking=True)
         except MissingError:
             raise UserError(
                 f"{self._base}/301/: the server has no such folder, so it has no frames of data "
                 f"release {self._release} at all. Check sdss.sas_url and sdss.data_release, or "
-                "run again when the server is itself."
+                "run again when the server works."
             ) from None
 
 
@@ -203,7 +204,7 @@ def sas_frames(
     job: str,
     working: AbstractContextManager = nullcontext(),  # noqa: B008
 ) -> SasFrames:
-    """The frames of SAS, as the settings say; downloads lie below `folder`."""
+    """The frames of SAS according to the settings; downloads lie in `folder`."""
     client = Client(network, "sdss.sas_url and sdss.data_release")
     downloads = Downloads(client, folder, job, network.keep_downloads)
     return SasFrames(sdss, client, downloads, working)

@@ -1,4 +1,4 @@
-"""Stamps from your own image files, one a galaxy, named by its objid."""
+"""Stamps from your own image files, one per galaxy, named by its objid."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _SUFFIXES = {"jpeg": (".jpg", ".jpeg"), "fits": (".fits", ".fits.gz", ".fits.bz2
 
 
 class FileStamps:
-    """Stamps out of `catalogue.stamp_folder`: `OBJID.fits` or `OBJID.jpg`, see `sample.images`."""
+    """Stamps from `catalogue.stamp_folder`: OBJID.fits or OBJID.jpg, see image_formats.py."""
 
     def __init__(self, catalogue: Catalogue, stamps: Stamps) -> None:
         self._folder = Path(catalogue.stamp_folder)
         self._format = catalogue.stamp_format
         if not self._folder.is_dir():
             raise UserError(
-                f"catalogue.stamp_folder: {self._folder} is no folder. Name the one that holds "
-                f"the stamps, OBJID{_SUFFIXES[self._format][0]}."
+                f"catalogue.stamp_folder: {self._folder} is not a folder. Name the folder that "
+                f"holds the stamps, OBJID{_SUFFIXES[self._format][0]}."
             )
         _check_bands(self._format, stamps)
         dtype = "uint8" if self._format == "jpeg" else "float16"

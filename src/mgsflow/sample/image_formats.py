@@ -1,9 +1,9 @@
-"""An image of one galaxy, FITS or JPEG, turned to our orientation and bands.
+"""Reading of an image of one galaxy, FITS or JPEG, with our orientation and bands.
 
-A JPEG is a colour picture as SkyServer draws it: first row north, channels i, r, g, uint8. A FITS
-file holds (bands, y, x) in nanomaggies, the bands in the order of the layout unless its card BANDS
-says otherwise. With a WCS, its scale is checked and its parity made ours; without one it is taken
-to be north up and east left already.
+A JPEG is a colour picture in SkyServer's form: first row north, channels i, r, g, uint8. A FITS
+file holds (bands, y, x) in nanomaggies, with bands in the order of the layout unless its card BANDS
+says otherwise. If it has a WCS, its scale is checked and its parity is converted to ours; otherwise
+it is assumed to be north up and east left.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _ROTATION_TOLERANCE = 0.02  # of a unit vector: about one degree, a pixel at a s
 
 
 class UnreadableError(Exception):
-    """The bytes are no whole image."""
+    """The bytes are not a complete image."""
 
 
 class RefusedError(Exception):
-    """Why an image gives no stamp; the text is the reason in the account."""
+    """An image that gives no stamp; the text is the reason in the account."""
 
 
 class NoImageError(RefusedError):
-    """A whole FITS file that says that it holds no image, as the Legacy Surveys' viewer does."""
+    """A complete FITS file that declares to hold no image, as the Legacy Surveys' viewer does."""
 
 
 def read_jpeg(data: bytes, layout: Layout) -> np.ndarray:
@@ -43,7 +43,7 @@ def read_jpeg(data: bytes, layout: Layout) -> np.ndarray:
             if image.mode != "RGB":
                 raise RefusedError("its image is not in colour")
             channels = np.asarray(image)
-    except OSError:  # a JPEG that was cut off as well
+    except OSError:  # also for a truncated JPEG
         raise UnreadableError("not a whole image") from None
     picked = channels[::-1, :, [JPEG_CHANNELS.index(band) for band in layout.bands]]
     return picked.transpose(2, 0, 1)

@@ -1,4 +1,4 @@
-"""The index of stamps: which shard and row hold a galaxy. Shards are never copied together."""
+"""The index of stamps: the shard and row of each galaxy. Shards are never merged."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ _COLUMNS = (
 def index_stamps(*, shards: list[Path], masked_max: float, out: Path, dropped: Path) -> None:
     """Index the stamps of all shards by objid: columns objid, shard, row, masked.
 
-    A galaxy of whose stamp no image covers more than `masked_max` is not in it, but in `dropped`.
-    Refuses shards of different layouts, a galaxy that two rows hold, and shards that are all empty.
+    A galaxy is listed in `dropped` instead if no image covers a fraction of its stamp larger than
+    `masked_max`. Shards of different layouts, a galaxy with two stamps, and shards that are all
+    empty are errors.
     """
     readers = open_shards(shards)
     parts = [
@@ -43,7 +44,7 @@ def index_stamps(*, shards: list[Path], masked_max: float, out: Path, dropped: P
     if index.empty:
         raise UserError(
             f"None of the {len(parts)} shards holds a stamp. catalogue/dropped/stamps-*.parquet "
-            "say why each galaxy was dropped."
+            "have the reason for each galaxy."
         )
     _refuse_duplicates(index, shards)
     ledger = Ledger("index-stamps", len(index))
@@ -60,13 +61,15 @@ def index_stamps(*, shards: list[Path], masked_max: float, out: Path, dropped: P
 
 
 def _refuse_duplicates(index: pd.DataFrame, shards: list[Path]) -> None:
-    places = index[["objid", "shard", "row"]]  # integers all: a row of them is no float
+    places = index[
+        ["objid", "shard", "row"]
+    ]  # all integers, so that a row is not converted to float
     twice = places[places["objid"].duplicated(keep=False)].sort_values("objid")
     if len(twice):
         first, second = twice.iloc[0], twice.iloc[1]
         raise UserError(
             f"Galaxy {first['objid']} has a stamp in row {first['row']} of shard {first['shard']} "
             f"and in row {second['row']} of shard {second['shard']}; {twice['objid'].nunique()} "
-            f"galaxies are there more than once. Remove the shards of {Path(shards[0]).parent} "
-            "and rerun: those of an earlier selection may be among them."
+            f"galaxies occur more than once. Remove the shards of {Path(shards[0]).parent} "
+            "and rerun: some may be from an earlier selection."
         )

@@ -9,11 +9,12 @@ import numpy as np
 from mgsflow.core.progress import track
 from mgsflow.core.surveys import SDSS, Passband
 
-LEAST_REDSHIFT = 1e-3  # below it a K-correction is nought and the templates' grid ends
-# Step of the templates' grid, whose making costs 10 ms a point: 1e-4 mag rms off a step of 5e-4.
-# The grid's points do not depend on the sample, lest a galaxy's colours depend on the others.
+LEAST_REDSHIFT = 1e-3  # below it the K-correction is negligible and the templates' grid ends
+# Step of the templates' grid, which takes 10 ms per point to compute; the result differs by 1e-4
+# mag rms from that with a step of 5e-4. The grid's points do not depend on the sample, so that a
+# galaxy's colours do not depend on the other galaxies.
 REDSHIFT_STEP = 0.0025
-ROWS = 10_000  # fitted at once, to bound the memory
+ROWS = 10_000  # fitted at once, to limit memory
 
 
 def rest_frame_magnitudes(
@@ -23,18 +24,18 @@ def rest_frame_magnitudes(
     asinh_to_ab: bool,
     bands: tuple[Passband, ...] = SDSS.fitted_bands,
 ) -> np.ndarray:
-    """Apparent magnitudes less their K-corrections to the same bands at redshift 0.
+    """Apparent magnitudes minus their K-corrections to the same bands at redshift 0.
 
     Parameters
     ----------
-    magnitudes, errors : mag, shape (n, bands), without the Galaxy's extinction, finite
+    magnitudes, errors : mag, shape (n, bands), corrected for the Galaxy's extinction, finite
     redshift : shape (n,), finite
     asinh_to_ab : shift the survey's magnitudes to AB for the fit
-    bands : of the magnitudes, each with its filter curve
+    bands : the bands of the magnitudes, each with its filter curve
 
-    Returns magnitudes of shape (n, bands) that differ from absolute ones by the distance modulus
-    only: their colours are rest-frame colours. NaN where no template fits at all. They know the
-    redshift: see docs/decisions.md.
+    Returns magnitudes of shape (n, bands) that differ from absolute magnitudes only by the distance
+    modulus, so that their colours are rest-frame colours. NaN where no template fits. They depend
+    on the redshift: see docs/decisions.md.
     """
     if not len(redshift):
         return np.empty((0, len(bands)))
@@ -54,19 +55,19 @@ def rest_frame_magnitudes(
 def ab_magnitudes(
     magnitudes: np.ndarray, asinh_to_ab: bool, bands: tuple[Passband, ...]
 ) -> np.ndarray:
-    """Magnitudes (n, bands) on the AB system, or as they are without `asinh_to_ab`."""
+    """Magnitudes (n, bands) on the AB system; unchanged without `asinh_to_ab`."""
     return magnitudes + (np.array([band.ab_shift for band in bands]) if asinh_to_ab else 0.0)
 
 
 def with_calibration(errors: np.ndarray, bands: tuple[Passband, ...]) -> np.ndarray:
-    """Errors (n, bands), mag, with that of each band's calibration in quadrature."""
+    """Errors (n, bands), mag, with the calibration error of each band added in quadrature."""
     return np.hypot(errors, [band.calibration_error for band in bands])
 
 
 def redshift_grid(redshift_max: float) -> dict[str, Any]:
-    """kcorrect's settings of a grid that reaches `redshift_max`.
+    """kcorrect's settings for a grid up to `redshift_max`.
 
-    Its defaults reach to redshift 2 in 4000 steps, which takes half a minute to set up.
+    Its default grid of 4000 steps up to redshift 2 takes half a minute to set up.
     """
     steps = int(np.ceil(redshift_max / REDSHIFT_STEP)) + 1
     return {"redshift_range": [0.0, steps * REDSHIFT_STEP], "nredshift": steps + 1}
@@ -82,11 +83,11 @@ def _k_corrections(
     coefficients = fitter.fit_coeffs(redshift=z, maggies=maggies, ivar=inverse_variance)
     shifts = np.asarray(fitter.kcorrect(redshift=z, coeffs=coefficients), dtype=np.float64)
     fitted = coefficients.sum(axis=1) > 0
-    return np.where(fitted[:, None], shifts, np.nan)  # kcorrect itself says 0 there
+    return np.where(fitted[:, None], shifts, np.nan)  # where kcorrect itself returns 0
 
 
 def _fitter(redshift_max: float, bands: tuple[Passband, ...]) -> object:
-    import kcorrect.kcorrect  # only where it is needed: it reads its templates
+    import kcorrect.kcorrect  # only when needed: the import reads its templates
 
     responses = [band.response for band in bands]
     return kcorrect.kcorrect.Kcorrect(responses=responses, **redshift_grid(redshift_max))

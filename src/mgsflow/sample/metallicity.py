@@ -1,12 +1,12 @@
-"""Gas-phase metallicity from emission lines, for catalogues that have the lines only."""
+"""Gas-phase metallicity from emission lines, for catalogues that have only the lines."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-# Where the calibrations of Pettini & Pagel 2004 hold. Of N2 it is their linear one (equation 1):
-# their cubic is tighter only where [N II] saturates, above 12 + log(O/H) of about 8.8.
+# Validity ranges of the calibrations of Pettini & Pagel 2004. For N2 the linear one (equation 1) is
+# used: the cubic one is tighter only where [N II] saturates, above 12 + log(O/H) of about 8.8.
 O3N2_RANGE = (-1.0, 1.9)
 N2_RANGE = (-2.5, -0.3)
 
@@ -14,11 +14,11 @@ N2_RANGE = (-2.5, -0.3)
 def metallicity_from_lines(
     table: pd.DataFrame, calibration: str, signal_to_noise: float
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """12 + log(O/H), shape (n,), NaN where it cannot be had; and why, with counts.
+    """12 + log(O/H), shape (n,), NaN where it cannot be derived; and the reasons, with counts.
 
-    Only star-forming galaxies (Kauffmann et al. 2003) whose four lines have at least
-    `signal_to_noise`, within the range of the calibration, "O3N2" or "N2" (Pettini & Pagel 2004).
-    Dust hardly matters: each ratio is of neighbouring lines.
+    It is derived only for star-forming galaxies (Kauffmann et al. 2003) whose four lines have at
+    least `signal_to_noise`, within the range of the calibration, "O3N2" or "N2" (Pettini & Pagel
+    2004). Dust has little effect, because each ratio is of neighbouring lines.
     """
     names = ("flux_h_alpha", "flux_h_beta", "flux_nii_6584", "flux_oiii_5007")
     ha, hb, nii, oiii = (table[name].to_numpy(float) for name in names)
@@ -43,7 +43,7 @@ def metallicity_from_lines(
 
 
 def is_star_forming(n2: np.ndarray, o3: np.ndarray) -> np.ndarray:
-    """Below the line of Kauffmann et al. 2003 (equation 1) in log [N II]/Ha, log [O III]/Hb."""
+    """Whether galaxies lie below Kauffmann et al. 2003, eq. 1: log [N II]/Ha, log [O III]/Hb."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return (n2 < 0.05) & (o3 < 0.61 / (n2 - 0.05) + 1.3)
 

@@ -1,4 +1,4 @@
-"""The stage that derives magnitudes and colours, the inputs beside the images."""
+"""The stage that derives magnitudes and colours, the inputs in addition to images."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ DEFAULT_ERROR = 0.03  # mag, for the K-corrections of catalogues without errors
 def photometry(
     *, selected: Path, photometry: Photometry, rest_frame: bool, out: Path, dropped: Path
 ) -> None:
-    """Derive dereddened magnitudes, observed colours and, with `rest_frame`, rest-frame ones.
+    """Derive dereddened magnitudes, observed colours and, with `rest_frame`, rest-frame colours.
 
-    One row a galaxy; a missing magnitude is NaN, and so are its colours. Rest-frame colours need
-    all bands of the survey and a redshift.
+    The output has one row per galaxy. A missing magnitude is NaN, and so are its colours.
+    Rest-frame colours need all bands of the survey and a redshift.
     """
     table = read_table(selected)
     ledger = Ledger("photometry", len(table))
@@ -46,7 +46,7 @@ def photometry(
 
 
 def _quantities(bands: list[str]) -> list[Quantity]:
-    """What the magnitudes are as inputs."""
+    """Descriptions of the magnitudes as inputs."""
     return [
         Quantity(
             magnitude_column(band),
@@ -60,7 +60,7 @@ def _quantities(bands: list[str]) -> list[Quantity]:
 def _magnitudes(
     table: pd.DataFrame, settings: Photometry, ledger: Ledger, path: Path
 ) -> pd.DataFrame:
-    """Magnitudes, a column a band; NaN where they are implausible."""
+    """Magnitudes, one column per band; NaN where they are implausible."""
     absent = [band for band in settings.bands if magnitude_column(band) not in table]
     if absent:
         raise UserError(
@@ -95,7 +95,7 @@ def _extinction(
 def _rest_frame(
     table: pd.DataFrame, magnitudes: pd.DataFrame, settings: Photometry, ledger: Ledger
 ) -> pd.DataFrame:
-    """Rest-frame magnitudes, but for the distance modulus; NaN where they cannot be had."""
+    """Rest-frame magnitudes plus the distance modulus; NaN where they cannot be derived."""
     fitted = settings.survey.fitted_bands
     if settings.bands != [band.name for band in fitted]:
         raise UserError(
@@ -127,7 +127,7 @@ def _rest_frame(
 
 
 def magnitude_errors(table: pd.DataFrame, band: str) -> np.ndarray:
-    """Errors (n,) of the magnitudes in `band`, mag; DEFAULT_ERROR where there is no valid one."""
+    """Errors (n,) of the magnitudes in `band`, mag; DEFAULT_ERROR where none is valid."""
     name = error_column(band)
     if name not in table:
         return np.full(len(table), DEFAULT_ERROR)

@@ -1,4 +1,4 @@
-"""Where stamps come from: what all providers of them share."""
+"""Sources of stamps: the interface that all providers share."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pandas as pd
 
 from mgsflow.sample.shards import Layout
 
-_BATCH = 8  # galaxies: so many stamps at most are made again after a job was killed
+_BATCH = 8  # galaxies: maximum number of stamps that are repeated after a job was killed
 
 
 class Cut(NamedTuple):
-    """A galaxy's stamp in the layout's dtype (bands, size, size), or why there is none.
+    """A galaxy's stamp (bands, size, size) in the layout's dtype, or the reason for its absence.
 
-    `masked`: the share of its pixels that no image covers, which are 0.
+    `masked`: the fraction of its pixels that no image covers; these are 0.
     """
 
     objid: int
@@ -25,7 +25,7 @@ class Cut(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Galaxies whose stamps are made in one go, such as those of a field, and their name."""
+    """Galaxies whose stamps are made together, such as those of a field, and the batch's name."""
 
     name: str
     galaxies: pd.DataFrame
@@ -37,11 +37,11 @@ class Provider(Protocol):
     layout: Layout
 
     def batches(self, galaxies: pd.DataFrame) -> list[Batch]:
-        """`galaxies` in batches, an order of the provider's own; the same for any order of rows."""
+        """Divide `galaxies` into batches, in an order that does not depend on that of the rows."""
         ...
 
     def expect(self, batches: list[Batch]) -> None:
-        """These batches will be cut, in this order and no others."""
+        """Announce that exactly these batches will be cut, in this order."""
         ...
 
     def cut(self, batch: Batch) -> list[Cut]:
@@ -49,23 +49,23 @@ class Provider(Protocol):
         ...
 
     def done(self, batch: Batch) -> None:
-        """The batch's stamps are safe: what was held for them may go. In the order of batches."""
+        """Release what was held for a batch, whose stamps are saved. Called in order of batches."""
         ...
 
     def stop(self) -> None:
-        """The work ends early: let no thread wait any longer."""
+        """End the work early: stop all waiting."""
         ...
 
 
 def batches_of(galaxies: pd.DataFrame) -> list[Batch]:
-    """Galaxies in order of objid, a few at a time: for images that hold one galaxy each."""
+    """Small batches of galaxies in order of objid, for images that hold one galaxy each."""
     ordered = galaxies.sort_values("objid", ignore_index=True)
     starts = range(0, len(ordered), _BATCH)
     return [Batch(str(start), ordered.iloc[start : start + _BATCH]) for start in starts]
 
 
 def finite_cut(objid: int, stamp: np.ndarray, masked: float = 0.0) -> Cut:
-    """A Cut of float nanomaggies, stored as float16, or refused if a pixel is no number there."""
+    """A Cut of nanomaggies as float16, or one without a stamp if a pixel is not finite there."""
     with np.errstate(over="ignore"):
         half = stamp.astype(np.float16)
     if not np.isfinite(half).all():

@@ -1,9 +1,9 @@
-"""From a frame's pixels to a stamp: north up, east left, centred on the galaxy.
+"""Resampling of a frame's pixels to a stamp: north up, east left, centred on the galaxy.
 
 Over the arcminute of a stamp the map from the sky's tangent plane to the pixels of a frame is
 affine to 1e-5 arcsec (both are gnomonic, so the second-order term is the stamp's radius squared
-times the distance to the frame's centre). One evaluation of the WCS at five points a galaxy then
-replaces one at every pixel.
+times the distance to the frame's centre). It is therefore enough to evaluate the WCS at five points
+per galaxy instead of at every pixel.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from scipy import ndimage
 
 ARCSEC = np.pi / 180 / 3600
 _STEP = 10.0  # arcsec, half the base of the finite differences
-_MARGIN = 12  # pixels around a stamp's footprint; the spline's kernel has died out by then
+_MARGIN = 12  # pixels around a stamp's footprint, beyond which the spline's kernel is negligible
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The pixels of a stamp: `size` a side, `pixel_scale` in arcsec.
+    """The pixels of a stamp: `size` per side, `pixel_scale` in arcsec.
 
     The galaxy is at pixel ((size - 1) / 2, (size - 1) / 2), counted from 0: the corner that the
     four central pixels share.
@@ -38,14 +38,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a stamp lies in a frame: pixel (y, x) = matrix @ (row, column) + offset."""
+    """The position of a stamp in a frame: pixel (y, x) = matrix @ (row, column) + offset."""
 
     matrix: np.ndarray
     offset: np.ndarray
 
     @property
     def area(self) -> float:
-        """Frame pixels that a pixel of the stamp covers."""
+        """Area of a pixel of the stamp in pixels of the frame."""
         return float(abs(np.linalg.det(self.matrix)))
 
     def __call__(self, row: np.ndarray, column: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def place(wcs: WCS, ra: np.ndarray, dec: np.ndarray, grid: Grid) -> list[Placeme
     pixel = np.stack([y, x], axis=-1)  # (n, 5, 2)
     per_east = (pixel[:, 1] - pixel[:, 2]) / (2 * _STEP)
     per_north = (pixel[:, 3] - pixel[:, 4]) / (2 * _STEP)
-    # a row further is further north, a column further is further west
+    # rows increase to the north, columns to the west
     matrix = np.stack([per_north, -per_east], axis=-1) * grid.pixel_scale
     offset = pixel[:, 0] - matrix @ np.full(2, grid.centre)
     return [Placement(m, o) for m, o in zip(matrix, offset, strict=True)]
@@ -89,9 +89,9 @@ def is_inside(placement: Placement, grid: Grid, shape: tuple[int, int]) -> bool:
 
 
 def rows_beyond(placement: Placement, grid: Grid, shape: tuple[int, int]) -> list[int]:
-    """On which sides of a frame's rows the stamp juts out: -1 before the first, 1 after the last.
+    """Sides on which the stamp extends beyond a frame's rows: -1 before the first, 1 past the last.
 
-    Rows run along the scan, so that these are the steps to the fields that hold the rest.
+    Rows run along the scan, so these are the steps to the fields that contain the rest.
     """
     y, _ = _corners(placement, grid)
     return [-1] * bool((y < -0.5).any()) + [1] * bool((y > shape[0] - 0.5).any())
@@ -116,15 +116,15 @@ def _within(position: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def resample(
     frames: Sequence[tuple[np.ndarray, Placement]], grid: Grid
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A stamp out of overlapping frames, and which of its pixels none of them covers.
+    """A stamp from overlapping frames, and the mask of its pixels that no frame covers.
 
     `frames` are pixels (rows, columns) with the stamp's placement in them; each pixel of the stamp
-    is of the first that covers it. The stamp is float32 (size, size), in flux a pixel of the stamp,
-    and 0, the level of the sky, where `masked` (size, size) is true.
+    is from the first frame that covers it. The stamp is float32 (size, size), in flux per pixel of
+    the stamp, and 0, the level of the sky, where the mask (size, size) is true.
 
-    Cubic splines, once. Where a pixel of the stamp is larger than the frame's, the mean of several
-    points within it is taken, so that nothing is skipped. Multiplied by the ratio of the pixels'
-    areas it conserves flux.
+    Cubic splines interpolate the pixels once. If a pixel of the stamp is larger than one of the
+    frame, the mean over several points within it is taken, so that no pixel is skipped. The result
+    is multiplied by the ratio of the pixels' areas, which conserves flux.
     """
     finer = max(1, round(np.sqrt(frames[0][1].area) + 0.3))
     side = grid.size * finer
@@ -164,7 +164,7 @@ def _interpolate(pixels: np.ndarray, placement: Placement, side: int) -> np.ndar
 
 
 def _refine(placement: Placement, finer: int) -> Placement:
-    """The same stamp on pixels `finer` times as small a side."""
+    """The same stamp with pixels whose sides are smaller by the factor `finer`."""
     shift = np.full(2, 0.5 / finer - 0.5)
     return Placement(placement.matrix / finer, placement.offset + placement.matrix @ shift)
 

@@ -1,4 +1,4 @@
-"""The stage that selects the sample's galaxies, each cut counted."""
+"""The stage that selects the sample's galaxies and counts each cut."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def select(
 ) -> None:
     """Select the sample's galaxies from SkyServer's `reply`, or from your own catalogue `source`.
 
-    `reply` is the folder of its chunks, or one file with all rows that you downloaded. A cut on a
-    column that the catalogue lacks is skipped, and said to be. `out` has one row a galaxy in our
-    names and units, sorted by objid, which for SDSS is the order of run, camcol and field;
-    `dropped` the others with their reasons.
+    `reply` is the folder of its chunks, or a file with all rows that you downloaded. A cut on a
+    column that the catalogue lacks is skipped, which is reported. `out` has one row per galaxy in
+    our names and units, sorted by objid, which for SDSS is the order of run, camcol and field;
+    `dropped` has the other galaxies with their reasons.
     """
     table, ledger = _read(sky, reply, source, catalogue)
     table = _cut(table, ledger, cuts_of(selection))
@@ -59,7 +59,7 @@ def _read(
 
 
 def _cut(table: pd.DataFrame, ledger: Ledger, cuts: list[Cut]) -> pd.DataFrame:
-    """The rows that pass every cut; a row that fails several is counted under the first."""
+    """The rows that pass every cut; a row that fails several counts under the first."""
     skipped = [cut for cut in cuts if cut.absent(table)]
     for cut in cuts:
         if cut not in skipped:
@@ -72,11 +72,11 @@ def _cut(table: pd.DataFrame, ledger: Ledger, cuts: list[Cut]) -> pd.DataFrame:
 
 
 def _one_row_a_galaxy(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
-    """One row each: of several spectra of a galaxy the one with the least specobjid stays."""
+    """One row per galaxy; of several spectra the one with the lowest specobjid is kept."""
     table = ledger.keep(table, table["objid"] > 0, "it has no identifier (objid)")
     order = [name for name in ("objid", "specobjid", "redshift") if name in table]
     keys = table[order]
-    if "specobjid" in keys:  # one that is missing was too large for int64
+    if "specobjid" in keys:  # a missing one was too large for int64
         known = keys["specobjid"] != MISSING_IDENTIFIER
         keys = keys.assign(specobjid=keys["specobjid"].where(known, np.iinfo(np.int64).max))
     table = table.loc[keys.sort_values(order, kind="stable").index].reset_index(drop=True)
@@ -84,10 +84,10 @@ def _one_row_a_galaxy(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
 
 
 def _choose(table: pd.DataFrame, ledger: Ledger, selection: Selection, seed: int) -> pd.DataFrame:
-    """The first `sample_size` galaxies in an order that depends on nothing but who they are.
+    """The first `sample_size` galaxies in an order that depends only on their identity.
 
-    It is that of a seeded hash of objid; by field, that of a hash of the field, and within a field
-    that of objid's: whole fields, but for the last.
+    The order is that of a seeded hash of objid. With `sample_by` field it is that of a hash of the
+    field, and of the hash of objid within a field: fields are complete except the last.
     """
     size = selection.sample_size
     if size is None or len(table) <= size:
@@ -115,13 +115,13 @@ def _in_a_field(table: pd.DataFrame, ledger: Ledger) -> pd.DataFrame:
 
 
 def _field_numbers(table: pd.DataFrame) -> np.ndarray:
-    """int64, shape (n,): one number a field."""
+    """One number per field: int64, shape (n,)."""
     run, camcol, field = (table[name].to_numpy(np.int64) for name in FIELD_COLUMNS)
     return (run << 40) | (camcol << 32) | field
 
 
 def _canonical(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns that later stages read, in the order of our vocabulary."""
+    """The columns that later stages read, in the order of the vocabulary of quantities."""
     table = table[[name for name in QUANTITIES if name in table]]
     whole = [name for name in INTEGERS if name in table and table[name].notna().all()]
     return table.astype(dict.fromkeys(whole, "int64"))

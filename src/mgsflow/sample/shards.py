@@ -1,7 +1,8 @@
 """Shards of stamps: plain HDF5 in contiguous layout, read through a memory map.
 
-Chunked HDF5 reads a few hundred stamps a second; the same bytes mapped read as fast as memory. A
-virtual dataset over all shards could not be mapped, and would read a missing shard as zeros.
+Chunked HDF5 reads a few hundred stamps per second; the same data are read at the speed of memory
+through a map. A virtual dataset over all shards could not be mapped, and would read a missing shard
+as zeros.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ COUNTS = "8-bit colour map"
 
 @dataclass(frozen=True)
 class Layout:
-    """What all stamps of a run share. `dtype` is float16 (nanomaggies) or uint8 (JPEG)."""
+    """Properties that all stamps of a run share. `dtype`: float16 (nanomaggies) or uint8 (JPEG)."""
 
     provider: str
     bands: tuple[str, ...]
@@ -38,7 +39,7 @@ class Layout:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of one stamp: (bands, size, size)."""
+        """Shape of one stamp: (bands, size, size)."""
         return (len(self.bands), self.size, self.size)
 
     @property
@@ -64,7 +65,7 @@ class Layout:
 
 @contextmanager
 def create_shard(path: Path, layout: Layout, count: int) -> Iterator[ShardWriter]:
-    """A shard of `count` stamps to be added one by one; it gets its name when all are there."""
+    """Write a shard of `count` stamps, added one by one; the file gets its name when complete."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         writer = ShardWriter(file, layout, count)
         yield writer
@@ -72,7 +73,7 @@ def create_shard(path: Path, layout: Layout, count: int) -> Iterator[ShardWriter
 
 
 class ShardWriter:
-    """What `create_shard` gives: takes stamp by stamp, in memory that does not grow."""
+    """The writer of `create_shard`: takes one stamp at a time, with constant memory."""
 
     def __init__(self, file: h5py.File, layout: Layout, count: int) -> None:
         self.layout = layout
@@ -89,7 +90,7 @@ class ShardWriter:
     def add(self, objid: int, stamp: np.ndarray, masked: float = 0.0) -> None:
         """Append a stamp, shape (bands, size, size), in the layout's dtype.
 
-        `masked` is the share of its pixels that no image covers.
+        `masked` is the fraction of its pixels that no image covers.
         """
         self.layout.check_stamp(stamp)
         stamp = np.ascontiguousarray(stamp)
@@ -99,7 +100,7 @@ class ShardWriter:
         self._masked.append(masked)
 
     def finish(self) -> None:
-        """Write what describes the stamps. Raises ValueError unless all were added."""
+        """Write the stamps' description. Raises ValueError unless all were added."""
         if len(self) != self._count:
             raise ValueError(f"{len(self)} stamps were added to a shard of {self._count}")
         file = self._file
@@ -116,7 +117,7 @@ class ShardWriter:
 class ShardReader:
     """One shard: `layout`, `objid` and `masked` (n,), and `stamps`, a map (n, bands, size, size).
 
-    Raises UserError if the file is absent, is no shard, or is shorter than it says.
+    Raises UserError if the file is absent, is not a shard, or is truncated.
     """
 
     def __init__(self, path: Path) -> None:
@@ -161,7 +162,7 @@ def shard_number(path: Path) -> int:
 
 
 def open_shards(paths: Iterable[Path]) -> dict[int, ShardReader]:
-    """The shards by number. Raises UserError if their stamps are not of one layout."""
+    """The shards by number. Raises UserError if their layouts differ."""
     shards = {shard_number(path): ShardReader(path) for path in sorted(map(Path, paths))}
     layouts = {shard.layout: shard.path for shard in shards.values()}
     if len(layouts) > 1:
@@ -174,7 +175,7 @@ def open_shards(paths: Iterable[Path]) -> dict[int, ShardReader]:
 
 
 class StampSet:
-    """The stamps of `index` (columns objid, shard, row), in its order, out of all shards."""
+    """The stamps of `index` (columns objid, shard, row), in its order, from all shards."""
 
     def __init__(
         self, shards: Iterable[Path], index: pd.DataFrame, stretch: Stretch | None = None
@@ -199,7 +200,7 @@ class StampSet:
 
     @property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of each shard's pixels, as its writer took it, by the shard's number."""
+        """SHA-256 of each shard's pixels, as recorded by its writer, by the shard's number."""
         return {str(number): shard.digest for number, shard in self._shards.items()}
 
     def raw(self, rows: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Blocks of sky, by which sets can be divided that have no pixel and little structure in common."""
+"""Blocks of sky, for sets that share no pixel and little large-scale structure."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import pandas as pd
 from mgsflow.core.errors import UserError
 from mgsflow.core.tables import read_table
 
-BY_GALAXY, BY_SKY = "galaxy", "sky"  # what a split divides, as in the setting splits.by
-_BAND = 20  # bits of a block's number that count the cells of its band
+BY_GALAXY, BY_SKY = "galaxy", "sky"  # units of a split, the values of the setting splits.by
+_BAND = 20  # bits of a block's number for the cell within its band
 
 
 def sky_blocks(ra: np.ndarray, dec: np.ndarray, side: float) -> np.ndarray:
-    """int64, shape (n,): the number of the block that each position (degrees) lies in.
+    """The number of the block of each position (degrees): int64, shape (n,).
 
-    Bands of declination, `side` degrees high or a little less, each cut into as many equal cells of
-    right ascension as make them most nearly square: blocks of nearly equal area, but for the caps.
+    Bands of declination, at most `side` degrees high, are divided into equal cells of right
+    ascension that are as nearly square as possible. All blocks except those at the poles have
+    nearly the same area.
     """
     bands = max(1, int(np.ceil(180 / side)))
     height = 180 / bands
@@ -30,7 +31,7 @@ def sky_blocks(ra: np.ndarray, dec: np.ndarray, side: float) -> np.ndarray:
 
 
 def why_no_blocks(catalogue: pd.DataFrame) -> str:
-    """Why the galaxies of a catalogue cannot be put into blocks; empty if they can."""
+    """The reason why a catalogue's galaxies cannot be assigned to blocks; empty if they can."""
     absent = [name for name in ("ra", "dec") if name not in catalogue]
     if absent:
         return f"the catalogue has no {', '.join(absent)}"
@@ -39,16 +40,16 @@ def why_no_blocks(catalogue: pd.DataFrame) -> str:
 
 
 def blocks_of(objid: np.ndarray, selected: Path, side: float) -> np.ndarray:
-    """int64, shape (n,): the block of each galaxy, whose position stands in the table `selected`.
+    """The block of each galaxy, from its position in the table `selected`: int64, shape (n,).
 
-    Raises UserError where positions are not there.
+    Raises UserError if positions are missing.
     """
     table = read_table(selected).set_index("objid")
     absent = ~np.isin(objid, table.index)
     if absent.any():
         raise UserError(
-            f"{selected}: no galaxy {objid[absent][0]} ({absent.sum()} of {len(objid)} are not "
-            "there). Run the stages again in their order."
+            f"{selected}: no galaxy {objid[absent][0]} ({absent.sum()} of {len(objid)} are "
+            "missing). Run the stages again in order."
         )
     table = table.loc[objid]
     reason = why_no_blocks(table)

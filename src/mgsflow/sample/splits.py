@@ -35,12 +35,13 @@ def splits(
     out: Path,
     dropped: Path,
 ) -> None:
-    """Divide the galaxies into the VAE's sets and the flows' (paper, section 2.1).
+    """Divide the galaxies into the sets of the VAE and those of the flows (paper, section 2.1).
 
-    Without an `index` of stamps there is no VAE and all galaxies are the flows'. A galaxy of the
-    VAE needs a stamp only; one of the flows needs every observation, except that metallicity may
-    be missing beside other targets. Where a galaxy goes depends on its objid and the seed alone;
-    or, with `splits.by: sky`, on the block of sky that it lies in, by its position in `selected`.
+    Without an `index` of stamps there is no VAE, and all galaxies belong to the flows. A galaxy of
+    the VAE needs only a stamp. A galaxy of the flows needs every observation, except that
+    metallicity may be missing if there are other targets. The set of a galaxy depends only on its
+    objid and the seed; with `splits.by: sky` it depends on the block of sky of its position in
+    `selected` instead of the objid.
     """
     table = read_table(targets_table)
     if index is not None:
@@ -59,7 +60,7 @@ def splits(
 
 
 def _keys(objid: np.ndarray, selected: Path | None, splits: Splits) -> np.ndarray:
-    """What the hash is of, (n,): galaxies with the same key stay together."""
+    """The keys to hash, (n,): galaxies with the same key are in the same set."""
     if splits.by == BY_GALAXY:
         return objid
     if selected is None:
@@ -68,7 +69,7 @@ def _keys(objid: np.ndarray, selected: Path | None, splits: Splits) -> np.ndarra
 
 
 def _with_stamps(table: pd.DataFrame, index: Path) -> pd.DataFrame:
-    """The galaxies that have a stamp; the others left at the stamps' stage."""
+    """The galaxies that have a stamp; the others were dropped in the stages of the stamps."""
     stamps = read_table(index, ["objid"])["objid"]
     strange = stamps[~stamps.isin(table["objid"])]
     if len(strange):
@@ -80,14 +81,14 @@ def _with_stamps(table: pd.DataFrame, index: Path) -> pd.DataFrame:
 
 
 def _with_inputs(table: pd.DataFrame, path: Path | None, photometry: Photometry) -> pd.DataFrame:
-    """`table` with the photometry that the flows take in, if there is any."""
+    """`table` with the photometry that is input to the flows, if there is any."""
     if path is None:
         if photometry.bands:
             raise UserError("--photometry-table: photometry.bands names bands, so name the table.")
         return table
-    wanted = magnitude_columns(photometry.bands)
+    columns = magnitude_columns(photometry.bands)
     inputs = read_table(path)
-    absent = [name for name in wanted if name not in inputs]
+    absent = [name for name in columns if name not in inputs]
     if absent:
         raise UserError(f"{path}: no column {', '.join(absent)}. Run the stage photometry again.")
     return table.merge(inputs, on="objid", how="left", validate="one_to_one")
@@ -96,7 +97,7 @@ def _with_inputs(table: pd.DataFrame, path: Path | None, photometry: Photometry)
 def _complete(
     table: pd.DataFrame, targets: Targets, photometry: Photometry, ledger: Ledger
 ) -> pd.DataFrame:
-    """The galaxies with all observations; each other counted under the first that it lacks."""
+    """The galaxies with all observations; each other counts under the first that it lacks."""
     inputs = magnitude_columns(photometry.bands)
     inputs += [name for name in table if name.startswith(REST_COLOUR)]
     for name in (*inputs, *required_targets(targets)):
@@ -105,12 +106,12 @@ def _complete(
 
 
 def required_targets(targets: Targets) -> list[str]:
-    """The targets without which a galaxy is none of the flows'."""
-    wanted = [*targets.properties, *targets.lines]
-    if wanted == [METALLICITY]:
-        return wanted
-    # whether it can be measured is a result of its own
-    return [name for name in wanted if name != METALLICITY]
+    """The targets that every galaxy of the flows must have."""
+    names = [*targets.properties, *targets.lines]
+    if names == [METALLICITY]:
+        return names
+    # whether metallicity can be measured is itself predicted
+    return [name for name in names if name != METALLICITY]
 
 
 def _divide_all(
@@ -126,13 +127,13 @@ def _divide_all(
 
 
 def divide_flows(keys: np.ndarray, splits: Splits, seed: int) -> np.ndarray:
-    """The set (n,) of each of the flows' galaxies, equal for equal `keys` (n,) int64."""
+    """The set (n,) of each galaxy of the flows; equal `keys` (n,), int64, give equal sets."""
     shares = {"train": splits.train, "validation": splits.validation}
     return _divide(keys, seed, shares, "test")
 
 
 def _divide(keys: np.ndarray, seed: int, shares: dict[str, float], rest: str) -> np.ndarray:
-    """Each key's set: by its hash into `shares`, what is left into `rest`."""
+    """The set of each key: its hash assigns it to one of `shares`, or else to `rest`."""
     u = hash_uniform(keys, derive_seed(seed, "splits", rest))
     edges = np.cumsum(list(shares.values()))
     return np.array([*shares, rest], dtype=object)[np.searchsorted(edges, u, side="right")]
@@ -140,12 +141,12 @@ def _divide(keys: np.ndarray, seed: int, shares: dict[str, float], rest: str) ->
 
 def _check_sizes(sets: pd.DataFrame, with_vae: bool, by: str) -> None:
     sizes = sets["set"].value_counts()
-    wanted = (*VAE_SETS, *FLOW_SETS) if with_vae else FLOW_SETS
-    say("splits: " + ", ".join(f"{name} {sizes.get(name, 0)}" for name in wanted))
-    for name in wanted:
+    names = (*VAE_SETS, *FLOW_SETS) if with_vae else FLOW_SETS
+    say("splits: " + ", ".join(f"{name} {sizes.get(name, 0)}" for name in names))
+    for name in names:
         if sizes.get(name, 0) < LEAST[name]:
             raise UserError(
                 f"splits: the set `{name}` gets {sizes.get(name, 0)} of {len(sets)} galaxies, "
-                f"fewer than {LEAST[name]}. Take a larger sample or change the shares in the "
+                f"fewer than {LEAST[name]}. Use a larger sample or change the shares in the "
                 "section splits" + (", or smaller blocks." if by == BY_SKY else ".")
             )

@@ -1,4 +1,4 @@
-"""Stamps on their way into a shard: batch by batch on disk, so that a killed job goes on."""
+"""Temporary storage of a shard's stamps: on disk batch by batch, so that a killed job continues."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mgsflow.sample.shards import Layout
 
 
 class Spool:
-    """Batches of cuts in a folder of their own: pixels in one file, a line a batch in a journal.
+    """Batches of cuts in a folder: pixels in one file, one line per batch in a journal.
 
-    A batch counts once its line is there: the pixels are on disk before. On opening, the batches
-    that are whole are found again and what follows them is cut off.
+    A batch is complete once its line is written; its pixels are on disk before that. On opening,
+    complete batches are recovered and anything after them is truncated.
     """
 
     def __init__(self, folder: Path, layout: Layout) -> None:
@@ -47,7 +47,7 @@ class Spool:
         self._journal.close()
 
     def append(self, batch: str, cuts: list[Cut]) -> None:
-        """Keep a batch; after that it survives the job's end by whatever cause."""
+        """Save a batch; from then on it survives the end of the job by any cause."""
         stamps = [np.ascontiguousarray(cut.stamp) for cut in cuts if cut.stamp is not None]
         for stamp in stamps:
             self.layout.check_stamp(stamp)
@@ -67,7 +67,7 @@ class Spool:
 
     @property
     def cuts(self) -> list[Cut]:
-        """All cuts so far, in order; `stamp` is None for all of them: see `stamps`."""
+        """All cuts so far, in order, with `stamp` None; for the pixels see `stamps`."""
         return self._cuts
 
     @property
@@ -112,7 +112,7 @@ class Spool:
         self._pixels.seek(len(self.kept) * self._bytes_of_stamp)
         self._pixels.truncate()
         if self.done:
-            say(f"{self.folder}: {len(self._cuts)} galaxies were done before, and are kept")
+            say(f"{self.folder}: {len(self._cuts)} galaxies were done before and are kept")
 
 
 def _sync(stream) -> None:  # noqa: ANN001

@@ -48,12 +48,12 @@ def stamps(
 ) -> None:
     """Make the stamps of one shard of the selected galaxies, north up and east left.
 
-    With `stamps.provider` `frames` they are cut from the corrected frames below the folder
-    `frames` or, without it, from those of SDSS's Science Archive Server; with `legacy` and `jpeg`
-    they come from a cutout service, with `files` from `catalogue.stamp_folder`. A shard may be
-    empty. What is done is kept in the folder `partial` until the shard is whole, so that a job
-    that was killed goes on where it stopped; with `network.keep_downloads` what was downloaded
-    stays, in the folder `downloads`.
+    The setting `stamps.provider` selects their source. With `frames` they are cut from the
+    corrected frames in the folder `frames` or, without it, from those of SDSS's Science Archive
+    Server; with `legacy` and `jpeg` they come from a cutout service, with `files` from
+    `catalogue.stamp_folder`. A shard may be empty. Finished stamps are kept in the folder `partial`
+    until the shard is complete, so that a killed job continues where it stopped. With
+    `network.keep_downloads` downloads are kept in the folder `downloads`.
     """
     if sky == "simulated" and frames is None:
         raise UserError("--frames: with `sky: simulated` name the folder that holds the frames.")
@@ -86,9 +86,9 @@ def _read_positions(selected: Path, stamps: Stamps) -> pd.DataFrame:
 def _of_shard(
     everything: pd.DataFrame, shard: int, stamps: Stamps
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The galaxies of shard number `shard`: contiguous runs of fields, or of objid.
+    """The galaxies of shard number `shard`: contiguous in fields, or in objid.
 
-    Those whose place is missing come second, all of them with the first shard.
+    Second, those without a position or field, all of them with the first shard.
     """
     placed = everything.notna().all(axis=1)
     galaxies, unplaced = everything[placed], everything[~placed]
@@ -104,7 +104,7 @@ def _of_shard(
 
 
 def _state_of_files(folder: Path) -> list[list[object]]:
-    """Name, size and time of each file below `folder`: what tells that they were changed."""
+    """Name, size and time of each file in `folder`, which show whether files were changed."""
     if not folder.name or not folder.is_dir():
         return []
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -115,7 +115,7 @@ def _state_of_files(folder: Path) -> list[list[object]]:
 def _fingerprint(
     galaxies: pd.DataFrame, stamps: Stamps, sdss: Sdss, catalogue: Catalogue, source: list
 ) -> str:
-    """Names what was begun: stamps of other galaxies, settings or code are never taken for it."""
+    """Identifies unfinished work: stamps of other galaxies, settings or code are never reused."""
     return fingerprint(
         *(galaxies[name].to_numpy() for name in galaxies),
         *(section.model_dump(mode="json") for section in (stamps, sdss, catalogue)),
@@ -150,7 +150,7 @@ def _provider(
 
 
 def _work(provider: Provider, spool: Spool, galaxies: pd.DataFrame, workers: int) -> Iterator[Cut]:
-    """Fill the spool with what it lacks; yields the cuts, those of before first."""
+    """Add the missing batches to the spool; yields all cuts, earlier ones first."""
     yield from spool.cuts
     finished = set(spool.done)
     batches = [batch for batch in provider.batches(galaxies) if batch.name not in finished]
@@ -164,7 +164,7 @@ def _work(provider: Provider, spool: Spool, galaxies: pd.DataFrame, workers: int
 def _in_order(
     provider: Provider, batches: list[Batch], workers: int
 ) -> Iterator[tuple[Batch, list[Cut]]]:
-    """The batches' cuts, made by several threads and given in order, few ahead of time."""
+    """The batches' cuts, made by several threads and yielded in order, only a few in advance."""
     waiting: deque[tuple[Batch, Future[list[Cut]]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -183,7 +183,7 @@ def _in_order(
 
 
 def _publish(spool: Spool, ledger: Ledger, out: Path) -> int:
-    """Write the shard from the spool, and enter what is not in it. Returns its stamps."""
+    """Write the shard from the spool and record refused galaxies. Returns the number of stamps."""
     with create_shard(out, spool.layout, len(spool.kept)) as writer:
         for cut, stamp in zip(spool.kept, spool.stamps(), strict=True):
             writer.add(cut.objid, stamp, cut.masked)

@@ -1,4 +1,4 @@
-"""The stretch that is applied to stamps on reading; the shards hold physical fluxes."""
+"""The stretch applied to stamps on reading; the shards hold physical fluxes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Stretch:
-    """From stored pixels to the numbers of order unity that the VAE sees.
+    """Converts stored pixels to values of order unity, the input of the VAE.
 
-    `softening` in nanomaggies: fluxes well below it, such as the noise of the sky, stay linear,
-    fluxes well above it become logarithmic. uint8 pixels were stretched by whoever made the JPEG
-    and are only divided by 255.
+    `softening` is in nanomaggies: fluxes well below it, such as the noise of the sky, stay linear;
+    fluxes well above it become logarithmic. uint8 pixels were already stretched when the JPEG was
+    made and are only divided by 255.
     """
 
     softening: float
@@ -25,12 +25,12 @@ class Stretch:
         if raw.dtype == np.uint8:
             return raw.astype(np.float32) / np.float32(255)
         if raw.dtype == np.float16:
-            # float16 has 65,536 values: looking them up is some ten times as fast as arcsinh
+            # float16 has 65,536 values: a lookup table is about ten times as fast as arcsinh
             return np.take(self._of_half, np.ascontiguousarray(raw).view(np.uint16))
         return self._asinh(raw)
 
     def inverse(self, stretched: np.ndarray) -> np.ndarray:
-        """From stretched float pixels back to nanomaggies; not for stamps from JPEG."""
+        """Convert stretched float pixels back to nanomaggies; not for stamps from JPEG."""
         return np.sinh(np.asarray(stretched, np.float64) * self.scale) * self.softening
 
     def as_dict(self) -> dict[str, float]:
@@ -43,5 +43,5 @@ class Stretch:
     @cached_property
     def _of_half(self) -> np.ndarray:
         halves = np.arange(65536, dtype=np.uint16).view(np.float16)
-        with np.errstate(invalid="ignore"):  # some of them are signalling NaNs
+        with np.errstate(invalid="ignore"):  # some are signalling NaNs
             return self._asinh(halves)

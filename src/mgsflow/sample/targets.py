@@ -1,4 +1,4 @@
-"""The stage that derives the quantities to infer, and counts what it could not."""
+"""The stage that derives the quantities to infer, and counts the missing ones."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mgsflow.sample.metallicity import metallicity_from_lines
 
 
 def targets(*, selected: Path, targets: Targets, out: Path, dropped: Path) -> None:
-    """Derive the properties and lines to infer, one row a galaxy; a missing one is NaN.
+    """Derive the properties and lines to infer, one row per galaxy; missing values are NaN.
 
-    No galaxy is dropped here: which must not be missing is the split's business. What was clipped
-    or declared missing is counted in `dropped`'s notes.
+    No galaxy is dropped here: the stage splits decides which targets are required. Values that were
+    clipped or set to missing are counted in the notes of `dropped`.
     """
     table = read_table(selected)
     ledger = Ledger("targets", len(table))
@@ -31,7 +31,7 @@ def targets(*, selected: Path, targets: Targets, out: Path, dropped: Path) -> No
 
 
 def derive_targets(table: pd.DataFrame, targets: Targets, ledger: Ledger) -> pd.DataFrame:
-    """The quantities to infer, one row a galaxy of `table` in our names; a missing one is NaN."""
+    """The quantities to infer, one row per galaxy of `table` in our names; NaN where missing."""
     table = table.assign(**_clean_fluxes(table, targets, ledger))
     result = {"objid": table["objid"]}
     for name in targets.properties:
@@ -46,7 +46,7 @@ def derive_targets(table: pd.DataFrame, targets: Targets, ledger: Ledger) -> pd.
 
 
 def _check_columns(table: pd.DataFrame, targets: Targets, path: Path) -> None:
-    """Raises UserError where the catalogue cannot give a target that the settings name."""
+    """Raises UserError if the catalogue lacks the columns of a target in the settings."""
     names = (*targets.properties, *targets.lines)
     needs = {name: list(QUANTITIES[name].derived_from) or [name] for name in names}
     if METALLICITY in needs and targets.metallicity != "catalogue":
@@ -98,7 +98,7 @@ def _black_hole_mass(table: pd.DataFrame, targets: Targets, ledger: Ledger) -> p
 
 
 def _clean_fluxes(table: pd.DataFrame, targets: Targets, ledger: Ledger) -> dict[str, pd.Series]:
-    """Each line flux that is there: implausible ones missing, negative ones 0 or missing."""
+    """The available line fluxes, with implausible ones missing, negative ones 0 or missing."""
     cleaned = {}
     for name in (name for name in LINE_FLUXES if name in table):
         flux = table[name].astype(float)

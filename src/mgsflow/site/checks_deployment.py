@@ -1,4 +1,4 @@
-"""Whether the rules' software can be had: Apptainer and the images, or conda, or neither."""
+"""Whether the rules' software is available: Apptainer and the images, or conda, or neither."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mgsflow.site.profile import Site
 from mgsflow.site.start import ACTIVE, check_programs
 
 SETUID_STARTERS = ("/usr/libexec/apptainer/bin/starter-suid", "/usr/lib/apptainer/bin/starter-suid")
-# Each forbids a user without rights to mount an image, if it has the value beside it
+# With this value, each setting forbids an unprivileged user to mount an image
 NAMESPACES = (
     (Path("/proc/sys/user/max_user_namespaces"), "0"),
     (Path("/proc/sys/kernel/unprivileged_userns_clone"), "0"),
@@ -27,7 +27,7 @@ NAMESPACES = (
 
 
 def check_deployment(site: Site, environments: list[str]) -> Iterator[Finding]:
-    """The way of the profile; `environments` are those that the run's rules need."""
+    """Check the profile's deployment method for the `environments` that the run's rules need."""
     if site.deployment == "apptainer":
         yield from _check_apptainer(environments)
     elif site.deployment == "conda":
@@ -35,11 +35,10 @@ def check_deployment(site: Site, environments: list[str]) -> Iterator[Finding]:
     elif site.on_slurm and os.environ.get(ACTIVE) != "active":
         yield failure(
             "software",
-            "the profile names no software-deployment-method: `container:` and `conda:` are "
-            "ignored without a word, and each job takes whatever its node has",
+            "the profile names no software-deployment-method: Snakemake silently ignores "
+            "`container:` and `conda:`, and each job uses whatever packages its node has",
             "software-deployment-method: apptainer (or conda); or "
-            f"{ACTIVE}=active where "
-            "nodes share one installed environment.",
+            f"{ACTIVE}=active where all nodes share one installed environment.",
         )
     else:
         yield ok("software", "each rule runs in the environment that is active (no deployment)")
@@ -80,12 +79,12 @@ def _cannot_run(program: str, answer: Answer) -> Iterator[Finding]:
 
 
 def _namespaces(program: str) -> Iterator[Finding]:
-    """No image is there to try with: whether the kernel would let one be mounted."""
+    """Whether the kernel would let a user mount an image, where there is no image yet to try."""
     causes = [str(path) for path, value in NAMESPACES if _reads(path, value)]
     if causes and os.geteuid() and not any(Path(path).exists() for path in SETUID_STARTERS):
         yield warning(
             program,
-            f"users may not make namespaces here ({', '.join(causes)}), and there is no setuid "
+            f"users may not create namespaces here ({', '.join(causes)}), and there is no setuid "
             "starter: images will probably not run",
             "Ask the site's administrators for apptainer-suid; or use conda, docs/hpc.md.",
         )
@@ -99,7 +98,7 @@ def _reads(path: Path, value: str) -> bool:
 
 
 def check_images(environments: Iterable[str]) -> Iterator[Finding]:
-    """The images: there, the ones that were built, and built of this checkout's pins."""
+    """Whether the images exist, are the ones that were built, and match this checkout's pins."""
     names = list(environments)
     try:
         images.check(IMAGES.parent, names)
@@ -111,8 +110,8 @@ def check_images(environments: Iterable[str]) -> Iterator[Finding]:
         yield failure(
             "images",
             words or remedy,
-            f"{remedy if words else '`make images`'} ({free} free where images lie, {scratch} in "
-            f"{building}, where they are built)",
+            f"{remedy if words else '`make images`'} ({free} free in the folder of images, "
+            f"{scratch} in {building}, where they are built)",
         )
     else:
         yield ok("images", f"{', '.join(names)}: digests as in envs/images.lock, pins as here")
@@ -133,7 +132,7 @@ def _check_conda(site: Site, environments: list[str]) -> Iterator[Finding]:
             "conda",
             f"{answer.out.strip()}; not made yet: {', '.join(missing)}. Snakemake makes them here "
             "before the first job",
-            "Make them now, where there is internet: `snakemake --profile ... "
+            "Make them now, on a machine with internet access: `snakemake --profile ... "
             "--conda-create-envs-only`",
         )
     else:

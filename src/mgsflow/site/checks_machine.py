@@ -1,4 +1,4 @@
-"""Disk, and of a run on this one machine its memory and processors."""
+"""Disk space; for a run on this machine alone also its memory and processors."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from mgsflow.estimate import estimate, human
 from mgsflow.site.findings import Finding, failure, ok, warning
 from mgsflow.site.profile import Site
 
-MARGIN = 1.2  # what is not counted: tables, checkpoints, models, figures, the archive
+MARGIN = 1.2  # for files not counted: tables, checkpoints, models, figures, the archive
 
 
 def check_disk(site: Site) -> Iterator[Finding]:
-    """Whether the run's files fit where its results will lie."""
+    """Whether the run's files fit on the disk that holds its results."""
     folder = Path("results")
     free, _ = free_space(folder)
     needed = needed_disk(site.settings, _at_once(site))
     where = f"{human(free)} free for {folder.resolve()}"
     if needed is None:
-        yield ok("disk", f"{where}; how much a run of this sky takes is not estimated")
+        yield ok("disk", f"{where}; there is no estimate of what a run of this sky takes")
     elif free < needed:
         yield failure(
             "disk",
-            f"{where}; the run takes some {human(needed)}",
-            "Make room, or make `results` a link to a file system with more. Fewer galaxies "
-            "(selection: {sample_size: ...}) take less in proportion.",
+            f"{where}; the run takes about {human(needed)}",
+            "Free space, or make `results` a link to a file system with more. The space needed is "
+            "proportional to the number of galaxies (selection: {sample_size: ...}).",
         )
     else:
         yield ok(
             "disk",
-            f"{where}; the run takes some {human(needed)}. A quota cannot be seen from here: ask "
+            f"{where}; the run takes about {human(needed)}. This check does not see quotas: use "
             "`quota -s` or your site's own command",
         )
 
 
 def needed_disk(settings: Settings, jobs_at_once: int) -> float | None:
-    """Bytes of a run on SDSS's services at its fullest; None for other skies.
+    """Largest disk use of a run on SDSS's services, in bytes; None for other skies.
 
-    Stamps, of which those in work lie twice on disk; downloads, of one job at most at a time unless
-    they are kept; the reply; joint draws, 4 bytes each, of the validation and the test set.
+    The sum of: the stamps, with those being cut counted twice; the downloads of the jobs that
+    run at once, or all downloads if they are kept; the reply; and the joint draws, 4 bytes each,
+    of the validation and test sets.
     """
     if settings.sky != "sdss":
         return None
@@ -56,7 +57,7 @@ def needed_disk(settings: Settings, jobs_at_once: int) -> float | None:
 
 
 def _at_once(site: Site) -> int:
-    """Jobs that cut stamps at a time, by the profile."""
+    """Number of jobs that cut stamps at once, according to the profile."""
     options = site.options
     limit = (options.get("resources") or {}).get("downloads")
     return int(limit or options.get("jobs") or options.get("cores") or 1)
@@ -69,10 +70,10 @@ def check_machine(site: Site) -> Iterator[Finding]:
     if largest and (largest.memory or 0) > total:
         yield warning(
             "memory",
-            f"{total:,} MB in this machine; {largest.rule} is written down with "
+            f"{total:,} MB in this machine; {largest.rule} requests "
             f"{largest.memory:,} MB, which is for the paper's sample",
-            "Run fewer galaxies (selection: {sample_size: ...}), or on a larger machine; what the "
-            "demo takes stands in docs/demo.md.",
+            "Run fewer galaxies (selection: {sample_size: ...}), or use a larger machine; "
+            "docs/demo.md says what the demo takes.",
         )
     elif largest:
         yield ok("memory", f"{total:,} MB in this machine, {largest.memory:,} for {largest.rule}")
@@ -80,7 +81,7 @@ def check_machine(site: Site) -> Iterator[Finding]:
     if cores and cores > own:
         yield warning(
             "processors",
-            f"the profile plans with {cores} cores, this process may use {own}",
+            f"the profile plans with {cores} cores, but this process may use {own}",
             f"cores: {own} in the profile, or --cores {own}",
         )
     else:

@@ -1,4 +1,4 @@
-"""What real jobs find: one for each kind of node that the profile sends jobs to."""
+"""Checks by real jobs: one job for each kind of node that the profile sends jobs to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgsflow.core.job import HANDED
+from mgsflow.core.job import JOB_VARIABLES
 from mgsflow.site.checks_services import RULES, judge_services, service_urls
 from mgsflow.site.commands import ask
 from mgsflow.site.deployment import in_environment, is_not_made
@@ -21,15 +21,16 @@ from mgsflow.site.judge import MAKE_CONDA, judge_record
 from mgsflow.site.profile import Gpus, Request, Site
 from mgsflow.site.slurm import answers
 
-FOLDER = Path("results/doctor") / str(os.getpid())  # two visits at once share no file
-LOCAL_SECONDS = 300  # of the same probe run here
+# The process ID keeps the files of two simultaneous doctors apart
+FOLDER = Path("results/doctor") / str(os.getpid())
+LOCAL_SECONDS = 300  # time limit of the same probe on this machine
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one kind of jobs goes, and the rules that do."""
+    """The destination of one kind of jobs."""
 
-    name: str  # of its files: no two places share one
+    name: str  # stem of its files, unique among the places
     partition: str
     options: tuple[str, ...]
     gpus: Gpus | None
@@ -54,17 +55,17 @@ class Place:
 
 
 def places(site: Site, environments: Mapping[str, str]) -> list[Place]:
-    """Each different way in which the profile sends jobs: partition, account, GPUs."""
+    """One place for each distinct combination of partition, account and GPUs in the profile."""
     groups: dict[tuple[str, ...], list[Request]] = {}
     for request in site.requests:
         groups.setdefault(tuple(request.options()), []).append(request)
-    found: list[Place] = []
+    destinations: list[Place] = []
     for options, requests in groups.items():
         first = requests[0]
         partition = first.partition or "default"
-        found.append(
+        destinations.append(
             Place(
-                name=_free_name(partition, {place.name for place in found}),
+                name=_free_name(partition, {place.name for place in destinations}),
                 partition=partition,
                 options=options,
                 gpus=first.gpus,
@@ -72,11 +73,11 @@ def places(site: Site, environments: Mapping[str, str]) -> list[Place]:
                 asks_services=any(request.rule in RULES for request in requests),
             )
         )
-    return found
+    return destinations
 
 
 def _free_name(partition: str, taken: set[str]) -> str:
-    """The partition's own name, or with the first number that makes it another's than `taken`."""
+    """The partition's name, with the first number that makes it unique if it is in `taken`."""
     names = (f"{partition}-{number}" for number in itertools.count(2))
     return partition if partition not in taken else next(n for n in names if n not in taken)
 
@@ -87,30 +88,30 @@ def _environment(requests: list[Request], environments: Mapping[str, str]) -> st
 
 
 def check_jobs(site: Site, environments: Mapping[str, str], seconds: float) -> Iterator[Finding]:
-    """Send a job to each kind of node, in the deployment of the profile, and judge what it saw."""
-    where = places(site, environments)
+    """Send a job to each kind of node, in the profile's deployment, and judge its record."""
+    destinations = places(site, environments)
     urls = service_urls(site.settings)
     jobs = []
     variable = bool(os.environ.get("SLURM_CONF"))
-    for place in where:
+    for place in destinations:
         for old in (place.out, place.ping):
             old.unlink(missing_ok=True)
         services = urls if place.asks_services else {}
         command = _command(site, place, services)
         options = [*place.options, "--cpus-per-task=1"]
-        script = batch_script(command, HANDED, place.ping if variable else None)
+        script = batch_script(command, JOB_VARIABLES, place.ping if variable else None)
         jobs.append(submit(place.name, options, script, place.log))
     wait(jobs, seconds)
-    for place, job in zip(where, jobs, strict=True):
+    for place, job in zip(destinations, jobs, strict=True):
         yield from _judge_job(site, place, job, seconds)
         if place.ping.exists():
             yield _judge_ping(place, place.ping.read_text(errors="replace"))
 
 
 def _command(site: Site, place: Place, services: Mapping[str, str]) -> list[str]:
-    asked = [f"{name}={url}" for name, url in services.items()]
+    service_arguments = [f"{name}={url}" for name, url in services.items()]
     return in_environment(
-        site, place.environment, "mgsflow.site.probe", str(place.out.absolute()), *asked
+        site, place.environment, "mgsflow.site.probe", str(place.out.absolute()), *service_arguments
     )
 
 
@@ -118,31 +119,31 @@ def _judge_job(site: Site, place: Place, job: Job, seconds: float) -> Iterator[F
     if job.refusal:
         yield failure(
             place.check,
-            f"SLURM does not take it ({' '.join(place.options)}): {job.refusal}",
-            "Change what the profile says of this partition.",
+            f"SLURM refuses it ({' '.join(place.options)}): {job.refusal}",
+            "Change the profile's settings for this partition.",
         )
     elif not job.has_ended:
         yield warning(
             place.check,
             f"it still {'ran' if job.state == 'RUNNING' else 'waited'} after {seconds:g} s "
             f"({job.state or 'unknown'}: {job.reason or 'no reason given'}) and was cancelled; its "
-            "node could not be looked at",
-            "Wait longer (--wait 3600), or come back when the queue is shorter.",
+            "node was not checked",
+            "Wait longer (--wait 3600), or try again when the queue is shorter.",
         )
     elif not job.is_good:
         yield failure(
             place.check,
             f"it ended as {job.state} ({job.reason}): {_last_words(place.log)}",
-            f"{place.log} has all that it said.{_bind_hint(site)}",
+            f"See its full output in {place.log}.{_bind_hint(site)}",
         )
     else:
         record = _read(place.out, float(site.options.get("latency_wait", 5)))
         if record is None:
             yield failure(
                 place.check,
-                f"it ended well, but {place.out} is not here: {_last_words(place.log)}",
-                "The folder must lie on a file system that login and compute nodes share, and the "
-                "job may write to.",
+                f"it succeeded, but {place.out} is not visible here: {_last_words(place.log)}",
+                "The folder must lie on a file system that login and compute nodes share and that "
+                "the job can write to.",
             )
             return
         yield from judge_record(site, place.check, place.gpus, place.environment, record)
@@ -150,20 +151,21 @@ def _judge_job(site: Site, place: Place, job: Job, seconds: float) -> Iterator[F
         yield from judge_services(services, f"from partition {place.partition}")
 
 
-def _judge_ping(place: Place, said: str) -> Finding:
-    """Whether a job step, to which SLURM_CONF is not handed on, would find SLURM on the node."""
-    if answers(said):
+def _judge_ping(place: Place, reply: str) -> Finding:
+    """Whether a job step, which does not inherit SLURM_CONF, would reach SLURM from the node."""
+    if answers(reply):
         return ok("SLURM_CONF", f"SLURM answers {place.check} without it")
     return failure(
         "SLURM_CONF",
         f"SLURM does not answer {place.check} without SLURM_CONF, which Snakemake's job steps do "
         f"not hand on: every job would end with `srun: fatal` ({_last_words(place.ping)})",
-        "Ask for the configuration at /etc/slurm/slurm.conf on all nodes, a link will do.",
+        "Ask the administrators for the configuration at /etc/slurm/slurm.conf on all nodes; a "
+        "link is enough.",
     )
 
 
 def _bind_hint(site: Site) -> str:
-    """A container sees the checkout, but not where a link in it leads."""
+    """A container sees the checkout, but not the target of a link in it."""
     results = Path("results")
     if site.deployment != "apptainer" or not results.is_symlink():
         return ""
@@ -171,7 +173,7 @@ def _bind_hint(site: Site) -> str:
 
 
 def _read(path: Path, patience: float) -> dict[str, Any] | None:
-    """The probe's answer, which a shared file system may show late."""
+    """The probe's record, which may appear on a shared file system with a delay."""
     end = time.monotonic() + patience
     while not path.exists() and time.monotonic() < end:
         time.sleep(1)
@@ -187,7 +189,7 @@ def _last_words(log: Path) -> str:
 
 
 def check_here(site: Site) -> Iterator[Finding]:
-    """The same probe as a process of this machine, for a run that stays on it."""
+    """Run the same probe as a process on this machine, for a run that stays on it."""
     out = FOLDER / "here.json"
     out.unlink(missing_ok=True)
     command = in_environment(site, "train", "mgsflow.site.probe", str(out.absolute()))
@@ -195,26 +197,26 @@ def check_here(site: Site) -> Iterator[Finding]:
     record = _read(out, 0)
     if record is None:
         yield failure(
-            "training", f"the probe did not run: {answer.words}", f"Try it: {answer.command}"
+            "training", f"the probe did not run: {answer.words}", f"Try: {answer.command}"
         )
         return
     device = site.settings.compute.device
-    wanted = Gpus("", 1) if device == "cuda" else None
-    yield from judge_record(site, "training", wanted, "train", record)
+    expected_gpus = Gpus("", 1) if device == "cuda" else None
+    yield from judge_record(site, "training", expected_gpus, "train", record)
     if device == "auto":
         yield from _judge_auto(site, record)
 
 
 def _judge_auto(site: Site, record: Mapping[str, Any]) -> Iterator[Finding]:
-    """Whether training takes the GPU that there is, where the settings leave it open."""
+    """Whether training would use an available GPU, where the settings leave the choice open."""
     gpus, torch = ", ".join(record["driver"]["gpus"]), record.get("torch") or {}
     if not gpus:
         yield ok("GPU", "none here: training runs on the CPU (compute: {device: auto})")
     elif is_not_made(site, "train"):
         yield warning(
             "GPU",
-            f"{gpus} is here; conda's `train` is not made yet, and its torch could not be asked",
-            f"{MAKE_CONDA}, then ask again.",
+            f"{gpus} is here; conda's `train` is not made yet, so its torch could not be tested",
+            f"{MAKE_CONDA}, then run the doctor again.",
         )
     elif not torch.get("computes"):
         yield warning(

@@ -1,4 +1,4 @@
-"""Whether SLURM answers, and has room for what the profile asks of it."""
+"""Whether SLURM answers, and can run the jobs that the profile requests."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ COMMANDS = ("sbatch", "squeue", "sinfo", "scontrol", "scancel", "srun")
 
 
 def check_slurm() -> Iterator[Finding]:
-    """The commands and the controller."""
+    """Check that SLURM's commands run and that its controller answers."""
     commands = {name: ask(name, "--version", seconds=20) for name in COMMANDS}
     absent = [name for name, answer in commands.items() if not answer.good]
     if absent:
         yield failure(
             "SLURM",
             f"{', '.join(absent)}: {commands[absent[0]].words}",
-            "Run on a login node of the cluster, load its SLURM module if it has one, or use "
+            "Run this on a login node of the cluster, load its SLURM module if it has one, or use "
             "profiles/local.",
         )
         return
@@ -40,22 +40,23 @@ def check_slurm() -> Iterator[Finding]:
 
 
 def _without_variables() -> Iterator[Finding]:
-    """The executor's job steps drop all SLURM_... but the job's own: SLURM_CONF among them.
+    """Whether SLURM answers without SLURM_CONF.
 
-    A node may have its configuration all the same, from its slurmd: the doctor's jobs ask there.
+    The executor's job steps drop all SLURM_... variables but the job's own, SLURM_CONF included.
+    A node may still get its configuration from its slurmd: the doctor's jobs test that there.
     """
     own = os.environ.get("SLURM_CONF")
     if own and not ask("env", "-u", "SLURM_CONF", "scontrol", "ping").good:
         yield warning(
             "SLURM_CONF",
-            f"SLURM answers here only by SLURM_CONF={own}, which Snakemake's job steps do not hand "
-            "on: what the doctor's jobs say of SLURM_CONF, where they ran, decides",
+            f"SLURM answers here only with SLURM_CONF={own}, which Snakemake's job steps do not "
+            "pass on. The doctor's jobs, if they ran, test SLURM_CONF on the nodes: that decides",
             "If no job was sent: `env -u SLURM_CONF scontrol ping` on a node must say UP.",
         )
 
 
 def check_partitions(site: Site) -> Iterator[Finding]:
-    """Each partition of the profile: there, up, and with a node for each rule's largest request."""
+    """Whether each partition of the profile exists, is up, and fits each rule's largest request."""
     nodes = read_nodes()
     names = sorted({node.partition for node in nodes})
     for partition, requests in site.partitions.items():
@@ -64,7 +65,7 @@ def check_partitions(site: Site) -> Iterator[Finding]:
             rules = _rules(requests)
             yield warning(
                 "partition",
-                f"the profile names none for {rules}: SLURM's default is taken",
+                f"the profile names none for {rules}: SLURM's default is used",
                 "Name one in default-resources of the profile.",
             )
             continue
@@ -75,7 +76,7 @@ def check_partitions(site: Site) -> Iterator[Finding]:
                 f"partition {name}",
                 f"no such partition; the profile sends {_rules(requests)} there. There are: "
                 + (", ".join(names) or "none"),
-                f"Put a partition of your site in the place of `{name}` in the profile.",
+                f"Replace `{name}` in the profile by a partition of your site.",
             )
         if not absent:
             own = [node for node in nodes if node.partition in listed]
@@ -89,7 +90,7 @@ def _check_partition(check: str, nodes: list[Node], requests: list[Request]) -> 
     if not up:
         yield failure(
             check,
-            f"its state is {nodes[0].partition_state}: it takes no jobs, or starts none",
+            f"its state is {nodes[0].partition_state}: it accepts no jobs, or starts none",
             "Wait, or name another partition in the profile.",
         )
         return
@@ -119,12 +120,12 @@ def _is_up(node: Node) -> bool:
 
 
 def _each_once(nodes: list[Node]) -> list[Node]:
-    """Of a node that is in several partitions one."""
+    """The nodes without repetition: a node may be in several partitions."""
     return list({node.name: node for node in nodes}.values())
 
 
 def _longest(nodes: list[Node]) -> int | None:
-    """The largest time limit of the nodes' partitions, in minutes; None where one has none."""
+    """Largest time limit of the nodes' partitions, in minutes; None if one has no limit."""
     limits = [node.limit for node in nodes]
     return None if None in limits else max(limits, default=None)
 
@@ -138,7 +139,7 @@ def _fit(
             check,
             f"{request.rule} asks for {request.minutes} min, the partition allows {limit}: such a "
             "job waits for ever",
-            f"Set {request.rule}: runtime in set-resources of the profile to {limit} at most, or "
+            f"Set {request.rule}: runtime in set-resources of the profile to at most {limit}, or "
             "name another partition.",
         )
     if any(not node.lacks(request) for node in usable):
@@ -166,7 +167,7 @@ def _fit(
 def _check_last(
     check: str, nodes: list[Node], requests: list[Request], last: list[Request]
 ) -> Iterator[Finding]:
-    """Whether what fits in the first attempt still does in the last, which asks for more."""
+    """Whether jobs that fit at their first attempt still fit at the last, which requests more."""
     first = {request.rule: request for request in requests}
     short = [r for r in last if _fits(nodes, first[r.rule]) and not _fits(nodes, r)]
     if short:
@@ -176,8 +177,8 @@ def _check_last(
             f"the last attempt of {_rules(short)} asks for more than the partition gives "
             f"({most.rule}: {most.minutes} min, {most.memory:,} MB): after earlier failures such a "
             "job is refused, or waits for ever",
-            "Fixed numbers for them in set-resources of the profile (mem_mb, runtime), or fewer "
-            "`retries`.",
+            "Set fixed numbers for them in set-resources of the profile (mem_mb, runtime), or set "
+            "fewer `retries`.",
         )
 
 
@@ -188,7 +189,7 @@ def _fits(nodes: list[Node], request: Request) -> bool:
 
 
 def check_submission(site: Site) -> Iterator[Finding]:
-    """Each different request, by SLURM itself: `sbatch --test-only` decides and submits nothing."""
+    """Let SLURM itself judge each distinct request: `sbatch --test-only` submits nothing."""
     by_options: dict[tuple[str, ...], list[Request]] = {}
     for request in site.requests:
         by_options.setdefault(submission(request), []).append(request)
@@ -201,7 +202,7 @@ def check_submission(site: Site) -> Iterator[Finding]:
                 "sbatch --test-only",
                 f"SLURM refuses the jobs of {_rules(requests)} ({' '.join(options)}): "
                 f"{answer.words}",
-                "Change what the profile asks for; `sinfo -o '%R %l %c %m %G'` shows what there "
+                "Change the requests in the profile; `sinfo -o '%R %l %c %m %G'` shows what there "
                 "is.",
             )
         elif start := re.search(r"to start at (\S+)", answer.err):
@@ -209,13 +210,13 @@ def check_submission(site: Site) -> Iterator[Finding]:
     if not refused:
         last = max(starts, default=None)
         when = (
-            f"; as the queues are, the last to start would be {last[1]}, {last[0]}" if last else ""
+            f"; with today's queues the last to start would be {last[1]}, {last[0]}" if last else ""
         )
         yield ok("sbatch --test-only", f"SLURM takes all {len(by_options)} kinds of jobs{when}")
 
 
 def submission(request: Request) -> tuple[str, ...]:
-    """Options of sbatch for a rule's jobs, as the executor gives them."""
+    """Options of sbatch for a rule's jobs, as the executor passes them."""
     size = [f"--cpus-per-task={request.cpus}"]
     if request.memory:
         size.append(f"--mem={request.memory}")
@@ -225,7 +226,7 @@ def submission(request: Request) -> tuple[str, ...]:
 
 
 def check_account(site: Site) -> Iterator[Finding]:
-    """The account, where the profile names one and SLURM keeps accounts."""
+    """Check the account, if the profile names one and SLURM keeps accounts."""
     named = {str(r.resources["slurm_account"]) for r in site.requests if _account(r)}
     known = _accounts()
     for account in sorted(named):
@@ -234,12 +235,12 @@ def check_account(site: Site) -> Iterator[Finding]:
                 "account",
                 f"{account} could not be checked: neither sacctmgr nor sshare names an account "
                 f"of {getpass.getuser()}",
-                "Ask the site's administrators, or see whether `sbatch -A` takes it.",
+                "Ask the site's administrators, or test whether `sbatch -A` accepts it.",
             )
         elif account.lower() not in known:
             yield failure(
                 "account",
-                f"{account} is none of {getpass.getuser()}'s: {', '.join(sorted(known))}",
+                f"{account} is not among {getpass.getuser()}'s: {', '.join(sorted(known))}",
                 "Set slurm_account in default-resources of the profile to one of them.",
             )
         else:
@@ -248,7 +249,8 @@ def check_account(site: Site) -> Iterator[Finding]:
         yield warning(
             "account",
             f"the profile names none, and there are {len(known)}: {', '.join(sorted(known))}",
-            "Set slurm_account in default-resources of the profile, so that the right one pays.",
+            "Set slurm_account in default-resources of the profile, so that the right account is "
+            "charged.",
         )
 
 
@@ -257,21 +259,21 @@ def _account(request: Request) -> str:
 
 
 def _accounts() -> set[str]:
-    """The user's accounts, in lower case; the executor asks the same two commands."""
+    """The user's accounts, in lower case, from the same two commands that the executor uses."""
     user = getpass.getuser()
     for command in (
         ("sacctmgr", "-n", "-s", "list", "user", user, "format=account%256"),
         ("sshare", "-U", "--format", "Account%256", "--noheader"),
     ):
         answer = ask(*command)
-        found = {line.strip().lower() for line in answer.out.splitlines() if line.strip()}
-        if answer.good and found:
-            return found
+        accounts = {line.strip().lower() for line in answer.out.splitlines() if line.strip()}
+        if answer.good and accounts:
+            return accounts
     return set()
 
 
 def check_preemption() -> Iterator[Finding]:
-    """How SLURM preempts: a job that it cancels is never seen to end by Snakemake."""
+    """How SLURM preempts jobs: Snakemake does not see the end of a job that SLURM cancels."""
     answer = ask("scontrol", "show", "config")
     lines = dict(
         (part.strip() for part in line.split("=", 1))
@@ -283,9 +285,9 @@ def check_preemption() -> Iterator[Finding]:
         yield warning(
             "preemption",
             f"PreemptMode={mode}: Snakemake 9.27 with its SLURM plugin 2.8 was seen to wait for "
-            "ever for a job that was preempted so",
+            "ever for a job that was preempted in this way",
             "Choose partitions or a QOS whose jobs are not preempted; if a run hangs, interrupt it "
-            "and start it again: it goes on from what is complete.",
+            "and start it again: it continues from what is complete.",
         )
     elif mode:
         yield ok("preemption", f"PreemptMode={mode}, {kind}")
@@ -296,6 +298,6 @@ def _limit(limit: int | None) -> str:
 
 
 def _rules(requests: list[Request]) -> str:
-    """Their names; of many only how many."""
+    """The rules' names, or their number if there are more than four."""
     names = [request.rule for request in requests]
     return ", ".join(names) if len(names) <= 4 else f"{len(names)} rules"

@@ -1,4 +1,4 @@
-"""Other programs, asked with a time limit."""
+"""Calls of other programs, with a time limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program said. `code` is None where it is not there or did not end in time."""
+    """A program's output. `code` is None if the program is missing or did not end in time."""
 
     command: str
     code: int | None
@@ -24,13 +24,13 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """Its last words, for a finding."""
+        """The last three lines of its output, for a finding."""
         lines = (self.err.strip() or self.out.strip()).splitlines()
         return "; ".join(line.strip() for line in lines[-3:] if line.strip()) or "no word"
 
 
 def ask(*command: str, seconds: float = 30, environment: Mapping[str, str] | None = None) -> Answer:
-    """Run a program to its end, or for `seconds`, with `environment` on top of ours."""
+    """Run a program for at most `seconds`, with `environment` added to this process's own."""
     line = shlex.join(command)
     try:
         done = subprocess.run(

@@ -1,8 +1,8 @@
-"""The environments' images: whether they are those that were built, and from this checkout's pins.
+"""Whether the environments' images are the ones that were built, and match this checkout's pins.
 
-`make images` writes one line an image into `envs/images.lock`: its digest, and the digests of the
-files that it was built from. Two builds of one definition differ, so that the lock is each site's
-own, beside its images.
+`make images` writes one line per image into `envs/images.lock`: its digest, and the digests of the
+files that it was built from. Two builds of one definition differ, so each site has its own lock,
+beside its images.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from mgsflow.core.files import sha256
 
 LOCK = "images.lock"
 FOLDER = "images"
-_NOT_A_FILE = ("pip",)  # the indexes and flags that pip had, which say nothing of a checkout
+_NOT_A_FILE = ("pip",)  # pip's indexes and flags, which do not depend on the checkout
 
 
 def check(folder: Path, names: Iterable[str]) -> None:
-    """Hold the images of the environments `names` to `folder`/images.lock and to `folder`'s pins.
+    """Check the images of the environments `names` against `folder`/images.lock and the pins there.
 
-    `folder` is the checkout's `envs`. Raises UserError, its last line a remedy, if the lock or an
-    image is missing, if an image is not the one that was built, or if a lock, definition or script
-    that it was built from has changed since.
+    `folder` is the checkout's `envs`. Raises UserError, whose last line is a remedy, if the lock or
+    an image is missing, if an image is not the one that was built, or if a lock, definition or
+    script that it was built from has changed since.
     """
     names = sorted(set(names))
     lock = folder / LOCK
     if not lock.exists():
         raise UserError(f"{lock}: missing, so that no image can be trusted.\n{_remedy(names)}")
     built = _read(lock)
-    with ThreadPoolExecutor() as threads:  # hashing lets threads run at once
-        found = list(threads.map(lambda name: _wrong(folder, name, built.get(name)), names))
-    if any(found):
-        bad = [name for name, wrong in zip(names, found, strict=True) if wrong]
-        raise UserError(f"{'; '.join(wrong for wrong in found if wrong)}\n{_remedy(bad)}")
+    with ThreadPoolExecutor() as threads:  # hashing releases the interpreter's lock
+        faults = list(threads.map(lambda name: _wrong(folder, name, built.get(name)), names))
+    if any(faults):
+        bad = [name for name, wrong in zip(names, faults, strict=True) if wrong]
+        raise UserError(f"{'; '.join(wrong for wrong in faults if wrong)}\n{_remedy(bad)}")
 
 
 def _remedy(names: list[str]) -> str:
@@ -43,7 +43,7 @@ def _remedy(names: list[str]) -> str:
 
 
 def _read(lock: Path) -> dict[str, dict[str, str]]:
-    """Digest by file, by environment."""
+    """Digests by file, for each environment."""
     built = {}
     for number, line in enumerate(lock.read_text(encoding="utf-8").splitlines(), 1):
         name, *words = line.split() or ["#"]
@@ -59,7 +59,7 @@ def _read(lock: Path) -> dict[str, dict[str, str]]:
 
 
 def _wrong(folder: Path, name: str, built: dict[str, str] | None) -> str:
-    """What is wrong with the image of one environment, if anything is."""
+    """The fault of one environment's image, in words; empty if it has none."""
     image = folder / FOLDER / f"{name}.sif"
     if not image.exists():
         return f"{image}: missing"
@@ -74,7 +74,7 @@ def _wrong(folder: Path, name: str, built: dict[str, str] | None) -> str:
 
 
 def _changed(folder: Path, name: str, built: dict[str, str]) -> list[str]:
-    """The files that the image was built from and that are no longer the same."""
+    """The files that the image was built from and that have changed since."""
     files = {f"{name}.lock", f"{name}.def", *built} - {f"{name}.sif", *_NOT_A_FILE}
     return sorted(file for file in files if _digest(folder / file) != built.get(file))
 

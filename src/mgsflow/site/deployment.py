@@ -1,4 +1,4 @@
-"""How a rule's command is run: in its image, in its conda environment, or as it is."""
+"""How a rule's command is run: in its image, in its conda environment, or directly."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CONDA = Path(".snakemake/conda")
 
 
 def container_command() -> str | None:
-    """Apptainer alone, where it is on PATH.
+    """`apptainer` if it is on PATH; SingularityCE is not supported.
 
-    Snakemake would take SingularityCE's `singularity` as well, but it neither builds our images
-    nor is told of the job by APPTAINERENV_...: it was not tried.
+    Snakemake would also use SingularityCE's `singularity`, but that program neither builds our
+    images nor reads the job's variables from APPTAINERENV_...; it was not tried.
     """
     return "apptainer" if shutil.which("apptainer") else None
 
@@ -30,23 +30,23 @@ def image(environment: str) -> Path:
 
 
 def conda_python(site: Site, environment: str) -> Path | None:
-    """Python of the environment that Snakemake has made, if it has.
+    """Python of the conda environment that Snakemake made, or None if it has not made it yet.
 
-    It keeps a copy of the environment's file beside it, by whose text it is found; both in the
-    profile's conda-prefix, where it names one.
+    Snakemake keeps a copy of the environment's file beside the environment; that copy's text
+    identifies it. Both lie in the profile's conda-prefix, if it names one.
     """
     prefix = site.options.get("conda_prefix")
     folder = Path(os.path.expandvars(prefix)).expanduser() if prefix else CONDA
-    wanted = Path(f"envs/{environment}.yaml").read_bytes()
+    definition = Path(f"envs/{environment}.yaml").read_bytes()
     for copy in sorted(folder.glob("*.yaml")):
         python = copy.with_suffix("") / "bin/python"
-        if copy.read_bytes() == wanted and python.exists():
+        if copy.read_bytes() == definition and python.exists():
             return python
     return None
 
 
 def is_not_made(site: Site, environment: str) -> bool:
-    """Whether a probe of `environment` runs in another, since Snakemake has yet to make it."""
+    """Whether Snakemake has yet to make `environment`, so that a probe of it runs in another."""
     return site.deployment == "conda" and conda_python(site, environment) is None
 
 
@@ -64,10 +64,10 @@ def in_environment(site: Site, environment: str, module: str, *arguments: str) -
             *inner,
         ]
     own = conda_python(site, environment) if site.deployment == "conda" else None
-    # a conda environment that is not made yet: the GPU can be looked for without it
+    # without the conda environment, if it is not made yet: the GPU can be looked for all the same
     return [*command, str(own or sys.executable), "-m", module, *arguments]
 
 
 def used_environments(environments: Mapping[str, str]) -> list[str]:
-    """Those that the run's rules need, each once; without a plan those that every run needs."""
+    """The environments that the run's rules need; without a plan those that every run needs."""
     return sorted(set(environments.values()) or EVERY_RUN)

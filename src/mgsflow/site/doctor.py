@@ -1,4 +1,4 @@
-"""`mgsflow doctor`: look at a site before the first job."""
+"""`mgsflow doctor`: check a site before the first job."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def doctor(
     plan: bool = False,
     json: bool = False,
 ) -> None:
-    """Check a site before the first job: each finding with its remedy.
+    """Check a site before the first job and print each finding with its remedy.
 
-    It looks at what `snakemake --profile PROFILE --configfile ...` would do, from the folder that
-    the run starts in: partitions and requests, the account, containers and images, disk, memory,
-    the services, and the profile itself.
+    The doctor examines what `snakemake --profile PROFILE --configfile ...` would do in the current
+    folder, the one that the run starts in: partitions and requests, the account, containers and
+    images, disk, memory, the services, and the profile itself.
 
-    A GPU is asked by a real job, one small one for each kind of node, in the profile's own
-    deployment: nothing else shows that the GPU, the image and the shared folder are there. They
-    take a minute if the queue is short; after --wait seconds they are cancelled. --no-submit leaves
-    them out. --plan only prints what each rule asks for, and --json prints the findings for
+    GPUs are tested by real jobs, one small job for each kind of node, in the profile's own
+    deployment: nothing else shows that the GPU, the image and the shared folder are available. The
+    jobs take a minute if the queue is short; they are cancelled after --wait seconds. --no-submit
+    skips them. --plan only prints what each rule requests, and --json prints the findings for
     programs.
 
-    Ends with code 0 if nothing failed, else with 2.
+    The exit code is 0 if no check failed, otherwise 2.
     """
     site = read_site(profile, configfile or [], attempts=not plan)
     if plan:
@@ -79,13 +79,13 @@ def doctor(
 
 
 def examine(site: Site, submit: bool, wait: float) -> Iterator[Finding]:
-    """All findings of a site, as they come."""
+    """All findings of a site, one after the other."""
     for name, check in checks(site, submit, wait):
         yield from look(name, check)
 
 
 def checks(site: Site, submit: bool, wait: float) -> Iterator[Check]:
-    """What there is to look at on such a site, the cheap things first."""
+    """The checks that apply to this site, cheap ones first."""
     by_rule = {request.rule: RULES[request.rule].environment for request in site.requests}
     yield "plan", lambda: check_plan(site)
     yield "profile", lambda: check_profile(site)
@@ -100,7 +100,7 @@ def checks(site: Site, submit: bool, wait: float) -> Iterator[Check]:
     yield "SLURM", lambda: answers
     if any(finding.status == "failure" for finding in answers):
         return
-    if not site.trouble:  # without a plan nothing is known of what jobs ask for
+    if not site.trouble:  # without a plan the jobs' requests are unknown
         yield "partitions", lambda: check_partitions(site)
         yield "submission", lambda: check_submission(site)
         yield "account", lambda: check_account(site)
@@ -108,15 +108,15 @@ def checks(site: Site, submit: bool, wait: float) -> Iterator[Check]:
     if submit:
         yield "jobs", lambda: check_jobs(site, by_rule, wait)
     else:
-        yield "jobs", _not_asked
-        yield "services", lambda: _services(site, "from this machine (nodes were not asked)")
+        yield "jobs", _no_jobs_sent
+        yield "services", lambda: _services(site, "from this machine (not from the nodes)")
 
 
-def _not_asked() -> Iterator[Finding]:
+def _no_jobs_sent() -> Iterator[Finding]:
     yield warning(
         "jobs",
-        "no job was sent (--no-submit): neither GPUs nor the nodes' file system were looked at",
-        "Leave --no-submit out.",
+        "no job was sent (--no-submit): neither GPUs nor the nodes' file system were checked",
+        "Run without --no-submit.",
     )
 
 
@@ -127,16 +127,16 @@ def _services(site: Site, where: str) -> Iterator[Finding]:
 
 
 def _progress(finding: Finding) -> None:
-    """A word while jobs are waited for; the table comes at the end."""
+    """Print a finding's status while jobs are pending; the table follows at the end."""
     if sys.stderr.isatty():
         print(f"{finding.check}: {SIGNS[finding.status][0]}", file=sys.stderr)
 
 
 def _print(site: Site, findings: list[Finding]) -> None:
     table = Table(title=f"{site.profile} with run {site.settings.run}", title_justify="left")
-    table.add_column("looked at", no_wrap=True)
+    table.add_column("check", no_wrap=True)
     table.add_column("", no_wrap=True)
-    table.add_column("found, and what to do", overflow="fold")
+    table.add_column("finding and remedy", overflow="fold")
     for finding in findings:
         word, colour = SIGNS[finding.status]
         text = Text(finding.seen)

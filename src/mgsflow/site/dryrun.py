@@ -2,9 +2,9 @@
 
     python -m mgsflow.site.dryrun OUT --profile profiles/slurm [--configfile ...]
 
-A process of its own: Snakemake keeps global state, and ends the process when it fails. The profile
-goes through Snakemake's parser, and the jobs come from a dry run by the events that Snakemake hands
-to logger plugins: neither its files nor its printed words are parsed here.
+It runs as a process of its own, because Snakemake keeps global state and ends the process when it
+fails. Snakemake's parser reads the profile, and the jobs come from a dry run, through the events
+that Snakemake sends to logger plugins: this module parses neither its files nor its printed output.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
-# What the doctor looks at; all that the executor's plugin adds (slurm_...) comes on top.
+# Options that the doctor checks, beside all those of the executor's plugin (slurm_...).
 OPTIONS = (
     "executor",
     "cores",
@@ -37,7 +37,7 @@ OPTIONS = (
     "apptainer_args",
     "conda_prefix",
 )
-MANY_CORES = 4096  # of a dry run: fewer would clip the threads that jobs ask a cluster for
+MANY_CORES = 4096  # for the dry run: fewer would limit the threads that jobs request of a cluster
 PLAN = "mgsflow-plan"
 
 jobs: list[dict[str, Any]] = []
@@ -45,9 +45,9 @@ errors: list[str] = []
 
 
 class LogHandler(LogHandlerBase):
-    """A logger plugin that keeps the jobs of a dry run, and what went wrong."""
+    """A logger plugin that records the jobs and the errors of a dry run."""
 
-    writes_to_stream = True  # instead of Snakemake's own words
+    writes_to_stream = True  # in place of Snakemake's own output
     writes_to_file = False
     has_filter = True
     has_formatter = True
@@ -65,7 +65,7 @@ class LogHandler(LogHandlerBase):
 
 
 def _words(message: str) -> str:
-    """An error in one line: of a traceback the last one, which says what happened."""
+    """An error in one line; of a traceback the last line, which says what happened."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return lines[-1] if lines and lines[0].startswith("Traceback") else " ".join(lines)
 
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> None:
             answer["planned"] = _plan(arguments, args.executor or "local")
             answer["jobs"] = jobs
     except SystemExit:
-        # the parser has said why on stderr
+        # the parser has printed the reason on stderr
         errors.append("Snakemake does not accept the profile")
     except Exception as error:
         errors.append(f"{type(error).__name__}: {error}")
@@ -89,8 +89,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _plan(arguments: list[str], executor: str) -> bool:
-    """Fill `jobs` with the whole run, whatever is done of it. Returns whether Snakemake could."""
-    # The plan is the same wherever the software comes from, and must not need it yet.
+    """Fill `jobs` with the whole run, completed jobs included. Returns whether Snakemake could."""
+    # The plan does not depend on the source of the software, and must work before it is installed.
     os.environ["MGSFLOW_ENVIRONMENT"] = "active"
     LoggerPluginRegistry().register_plugin(f"snakemake_logger_plugin_{PLAN}", sys.modules[__name__])
     more = ["--dry-run", "--forceall", "--nolock", "--logger", PLAN]
@@ -112,12 +112,12 @@ def _options(args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _profile_file(profiles: list[str] | None) -> str | None:
-    found = get_profile_dir(str(profiles[-1])) if profiles else None
-    return str(found[1]) if found else None
+    location = get_profile_dir(str(profiles[-1])) if profiles else None
+    return str(location[1]) if location else None
 
 
 def _plain(value: Any) -> Any:
-    """What JSON does not know: sets of enumerations, and values that are not known yet."""
+    """A value that JSON does not know: a set of enumerations, or a value not known yet."""
     if isinstance(value, Enum):
         return value.name.lower()
     if isinstance(value, (set, frozenset, tuple)):

@@ -1,4 +1,4 @@
-"""What the doctor found: each finding with what was seen, and with its remedy."""
+"""The doctor's findings: each with an observation and a remedy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Status = Literal["ok", "warning", "failure"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
-    check: str  # what was looked at: "SLURM", "partition a100"
+    check: str  # the subject of the check: "SLURM", "partition a100"
     status: Status
     seen: str
     remedy: str = ""
@@ -35,7 +35,7 @@ def failure(check: str, seen: str, remedy: str) -> Finding:
 
 
 def look(check: str, look_at: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """The findings of one check. That it breaks down is a finding as well, not the end."""
+    """The findings of one check. If the check itself fails, that is a finding as well."""
     try:
         yield from look_at()
     except Exception as error:

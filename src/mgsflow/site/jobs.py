@@ -1,4 +1,4 @@
-"""Small real jobs: submitted together, waited for, cancelled where the queue is full."""
+"""Small real jobs: submitted together, awaited, and cancelled if they do not end in time."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 from mgsflow.site.commands import ask
 
-MINUTES = 10  # the time limit of a probe; it takes seconds, but torch's import on a cold node more
-MEMORY = 4000  # MB: torch with CUDA takes two to three
+MINUTES = 10  # time limit of a probe: it takes seconds, but importing torch on a cold node is slow
+MEMORY = 4000  # MB; torch with CUDA takes two to three thousand
 POLL = 2.0  # seconds
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED")
 
 
 @dataclass
 class Job:
-    """A job, and how it stands."""
+    """A job and its state."""
 
     name: str
     number: str = ""
     state: str = ""
     reason: str = ""
-    refusal: str = ""  # sbatch's word, if it did not take the job
+    refusal: str = ""  # sbatch's message, if it refused the job
 
     @property
     def has_ended(self) -> bool:
@@ -35,7 +35,7 @@ class Job:
 
 
 def submit(name: str, options: list[str], script: str, log: Path) -> Job:
-    """Hand a script to SLURM."""
+    """Submit a script to SLURM."""
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     script_file = log.with_suffix(".sh")
@@ -57,7 +57,7 @@ def submit(name: str, options: list[str], script: str, log: Path) -> Job:
 
 
 def wait(jobs: list[Job], seconds: float) -> None:
-    """Wait until all have ended. Those that have not by then are cancelled, whatever happens."""
+    """Wait at most `seconds` until all jobs have ended; cancel the others, even after an error."""
     try:
         end = time.monotonic() + seconds
         while open_jobs := [job for job in jobs if not job.has_ended]:
@@ -74,7 +74,7 @@ def wait(jobs: list[Job], seconds: float) -> None:
 
 
 def _look(job: Job) -> None:
-    """Ask for the job's state. squeue knows ended jobs for some minutes; then they are gone."""
+    """Update the job's state. squeue lists ended jobs for some minutes only."""
     answer = ask("squeue", "--noheader", "--states=all", f"--jobs={job.number}", "-o", "%T|%r")
     line = answer.out.strip().splitlines()
     if answer.good and line:
@@ -83,17 +83,17 @@ def _look(job: Job) -> None:
         job.state, job.reason = "COMPLETED", "left the queue"
 
 
-def batch_script(command: list[str], handed: tuple[str, ...], ping: Path | None = None) -> str:
+def batch_script(command: list[str], variables: tuple[str, ...], ping: Path | None = None) -> str:
     """A script that runs `command` where it was submitted, as the workflow runs its stages.
 
-    `handed` are variables that a container is told in spite of a clean environment: the workflow's
-    own (mgsflow.core.job). Into the file `ping`, where given, goes SLURM's answer without
-    SLURM_CONF, which the workflow's job steps do not hand on either.
+    `variables` are the workflow's own environment variables (mgsflow.core.job), which are passed
+    into a container despite its clean environment. SLURM's answer without SLURM_CONF is written
+    to the file `ping`, if there is one: the workflow's job steps do not pass SLURM_CONF on either.
     """
     lines = ["#!/bin/sh", f"cd {shlex.quote(str(Path.cwd()))} || exit 1"]
     lines += [
         f'if [ -n "${{{name}+x}}" ]; then export APPTAINERENV_{name}="${name}"; fi'
-        for name in handed
+        for name in variables
     ]
     if ping:
         lines.append(f"env -u SLURM_CONF scontrol ping > {shlex.quote(str(ping))} 2>&1")

@@ -1,4 +1,4 @@
-"""What a probe's answer means for the run."""
+"""What a probe's record means for the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAKE_CONDA = "`snakemake --profile ... --conda-create-envs-only`"
 def judge_record(
     site: Site, check: str, gpus: Gpus | None, environment: str, record: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    """Whether a job ran where and in what it should, and can use the GPUs that it asked for."""
+    """Whether a job ran in the right environment and can use the GPUs that it requested."""
     where = f"node {record['node']}, Python {record['python']}"
     if site.deployment == "apptainer":
         if record["environment"] != environment:
@@ -35,7 +35,7 @@ def judge_record(
         yield ok(check, where)
         return
     if not_made:
-        record = {**record, "torch": None}  # another environment's says nothing of the run's
+        record = {**record, "torch": None}  # the probe saw the torch of another environment
     faults = [*_gpu_faults(site, check, where, environment, record)]
     yield from faults or [ok(check, f"{where}, {_seen(record)}")]
 
@@ -49,13 +49,14 @@ def _seen(record: Mapping[str, Any]) -> str:
 def _gpu_faults(
     site: Site, check: str, where: str, environment: str, record: Mapping[str, Any]
 ) -> Iterator[Finding]:
-    """What stands between a job and its GPU: of a chain of causes the first."""
+    """Why a job cannot use its GPU: the first of a chain of causes."""
     torch, driver = record["torch"], record["driver"]
     if record["gpus"] is None:
         yield warning(
             check,
-            f"{where}: SLURM sets no CUDA_VISIBLE_DEVICES: two jobs of one node would take one GPU",
-            "Ask the site's administrators (gres.conf); or ask for whole nodes: "
+            f"{where}: SLURM does not set CUDA_VISIBLE_DEVICES: two jobs on one node would share a "
+            "GPU",
+            "Ask the site's administrators (gres.conf); or request whole nodes: "
             '`slurm_extra: "--exclusive"` in set-resources of the profile.',
         )
     if torch and torch["cuda_build"] is None:
@@ -69,10 +70,10 @@ def _gpu_faults(
         nv = "--nv" in str(site.options.get("apptainer_args") or "")
         yield failure(
             check,
-            f"{where}: no /dev/nvidia* is seen"
+            f"{where}: no /dev/nvidia* is visible"
             + (" in the container" if container else "")
-            + (" in spite of --nv" if container and nv else ""),
-            "Put --nv into apptainer-args of the profile."
+            + (" despite --nv" if container and nv else ""),
+            "Add --nv to apptainer-args of the profile."
             if container and not nv
             else "The node has no NVIDIA driver, or SLURM gave the job no GPU: see the partition "
             "and gres of the profile, and `srun ... nvidia-smi`.",
@@ -81,8 +82,8 @@ def _gpu_faults(
         yield warning(
             check,
             f"{where}: a GPU is there ({'; '.join(driver['gpus']) or driver['words']}); whether "
-            "torch computes on it could not be looked at",
-            f"{MAKE_CONDA}, then ask again.",
+            "torch computes on it could not be checked",
+            f"{MAKE_CONDA}, then run the doctor again.",
         )
     elif torch is None:
         yield failure(
@@ -96,13 +97,13 @@ def _gpu_faults(
             check,
             f"{where}: torch {torch['version']} finds no GPU; nvidia-smi: "
             f"{'; '.join(driver['gpus']) or driver['words']}",
-            f"The driver may be too old for CUDA {torch['cuda_build']}: take a build for an older "
-            f"CUDA ({BUILDS}), or ask for a newer driver.",
+            f"The driver may be too old for CUDA {torch['cuda_build']}: install a build for an "
+            f"older CUDA ({BUILDS}), or ask for a newer driver.",
         )
     elif torch["available"] and not torch["computes"]:
         yield failure(
             check,
             f"{where}: torch sees {torch.get('name', 'a GPU')} but cannot compute: "
             f"{torch['words']}",
-            f"This build of torch may not know the GPU's generation: {BUILDS}.",
+            f"This build of torch may not support the GPU's generation: {BUILDS}.",
         )

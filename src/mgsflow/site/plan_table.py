@@ -1,4 +1,4 @@
-"""The plan by rule: how many jobs, where, with what; and how long some of them should take."""
+"""The plan by rule: number, destination and resources of jobs, and the expected time of some."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mgsflow.estimate import estimate
 from mgsflow.site.profile import Request, Site
 from mgsflow.stages import RULES
 
-# Seconds of one thread for 1000 galaxies with 1000 joint draws of nine quantities, reading not
-# counted: docs/performance.md, "Sampling", on an Intel Xeon
+# Seconds that one thread takes for 1000 galaxies with 1000 joint draws of nine quantities, without
+# reading: docs/performance.md, "Sampling", on an Intel Xeon
 SAMPLING_SECONDS = 16.5
 COLUMNS = (
     "rule",
@@ -27,10 +27,10 @@ COLUMNS = (
 
 
 def plan_table(site: Site) -> str:
-    """A Markdown table: rules that ask for the same stand in one row.
+    """The plan as a Markdown table; rules with the same requests share a row.
 
-    CPUs, memory and the time limit are those of one job's first attempt; the estimate is of one job
-    as well, where there is one (`estimated_hours`).
+    CPUs, memory and the time limit are those of one job's first attempt. The estimate, where there
+    is one (`estimated_hours`), is for one job as well.
     """
     hours = estimated_hours(site.settings, site.requests)
     rows: dict[tuple[str, ...], list[Request]] = {}
@@ -55,10 +55,10 @@ def plan_table(site: Site) -> str:
 
 
 def estimated_hours(settings: Settings, requests: Iterable[Request]) -> dict[str, float]:
-    """Hours of one job of a rule, for a run on SDSS's services: arithmetic, not a measurement.
+    """Estimated hours of one job by rule, for a run on SDSS's services; not measured.
 
-    Cutting stamps by mgsflow.estimate, its core seconds by the job's threads, downloads not
-    counted; training at the paper's rates, on an A100 and a T4; sampling at the rate of
+    For stamps: the core seconds of mgsflow.estimate divided by the job's threads, without
+    downloads. For training: the paper's rates, on an A100 and a T4. For sampling: the rate in
     docs/performance.md.
     """
     if settings.sky != "sdss":
@@ -87,5 +87,5 @@ def _cells(request: Request, environment: str) -> list[str]:
 
 
 def _position(request: Request) -> int:
-    """The order of the DAG, which is that of the stages."""
+    """The rule's position in the DAG, which has the order of the stages."""
     return list(RULES).index(request.rule)

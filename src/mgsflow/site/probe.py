@@ -1,10 +1,10 @@
-"""What a job sees on the node that it was sent to, as JSON.
+"""What a job sees on its node, as JSON.
 
     python -m mgsflow.site.probe OUT.json [SERVICE=URL ...]
 
-With the standard library alone, since it runs in any environment; torch is asked where there is
-one. It writes where the run's results will lie: that the file comes back shows that the file system
-is shared.
+It uses the standard library alone, since it runs in any environment; torch is tested where it is
+installed. The output lies in the folder of the run's results: if it can be read on the login node,
+the file system is shared.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ AGENT = f"mgsflow/{__version__} (doctor)"
 
 
 def probe(services: Mapping[str, str]) -> dict[str, object]:
-    """The job's record, its GPUs, its folder's free space, and the services' answers."""
+    """The job's record, its GPUs, the free space in its folder, and the services' answers."""
     record = job_record()
     record.pop("packages")
     return record | {
@@ -44,7 +44,7 @@ def probe(services: Mapping[str, str]) -> dict[str, object]:
 
 
 def _driver() -> dict[str, object]:
-    """What NVIDIA's own tool says of the GPUs."""
+    """The GPUs according to nvidia-smi."""
     try:
         done = subprocess.run(
             ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"],
@@ -61,31 +61,31 @@ def _driver() -> dict[str, object]:
 
 
 def _torch() -> dict[str, object] | None:
-    """torch's build and whether it computes on the GPU; None where there is no torch."""
+    """torch's build and whether it computes on the GPU; None if torch is not installed."""
     try:
         import torch
     except ImportError:
         return None
-    found: dict[str, object] = {
+    record: dict[str, object] = {
         "version": torch.__version__,
         "cuda_build": torch.version.cuda,
         "available": torch.cuda.is_available(),
         "computes": False,
         "words": "",
     }
-    if found["available"]:
+    if record["available"]:
         try:
-            # a product, not only a name: this is what fails on a GPU that the build does not know
+            # the product fails on a GPU that this build does not support; the name would not
             square = torch.ones(64, 64, device="cuda")
-            found["computes"] = float((square @ square)[0, 0]) == 64.0
-            found["name"] = torch.cuda.get_device_name(0)
+            record["computes"] = float((square @ square)[0, 0]) == 64.0
+            record["name"] = torch.cuda.get_device_name(0)
         except RuntimeError as error:
-            found["words"] = str(error).splitlines()[0][:300]
-    return found
+            record["words"] = str(error).splitlines()[0][:300]
+    return record
 
 
 def ask_service(url: str, seconds: float = SERVICE_SECONDS) -> dict[str, object]:
-    """One small request. `status` is None where nobody answered."""
+    """Send one small request. `status` is None if there was no answer."""
     started = time.monotonic()
     try:
         request = urllib.request.Request(url, headers={"User-Agent": AGENT})

@@ -1,4 +1,4 @@
-"""A site as Snakemake sees it: the profile's options, and what each rule asks of the cluster."""
+"""A site as Snakemake sees it: the profile's options, and each rule's requests to the cluster."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mgsflow.config.read import read_settings
 from mgsflow.core.errors import UserError
 from mgsflow.site.commands import ask
 
-PLANNING_SECONDS = 600  # the paper's run takes ten to twenty
+PLANNING_SECONDS = 600  # time limit; planning the paper's run takes ten to twenty seconds
 NOT_JOBS = ("all",)  # rules that only gather files
 
 
 @dataclass(frozen=True)
 class Gpus:
-    """GPUs that a job asks for: any model where `model` is empty."""
+    """GPUs that a job requests; any model if `model` is empty."""
 
     model: str
     count: int
@@ -33,7 +33,7 @@ class Gpus:
 
 @dataclass(frozen=True)
 class Request:
-    """What the jobs of one rule ask for at most, in their first attempt."""
+    """The largest request among the jobs of one rule, at their first attempt."""
 
     rule: str
     jobs: int
@@ -48,7 +48,7 @@ class Request:
 
     @property
     def gpus(self) -> Gpus | None:
-        """By `gres: gpu:MODEL:N`, or by `gpu` and `gpu_model`: the executor knows both."""
+        """GPUs from `gres: gpu:MODEL:N`, or from `gpu` and `gpu_model`: the executor knows both."""
         kind, *rest = str(self.resources.get("gres") or "").split(":")
         if kind == "gpu":
             count = int(rest.pop()) if rest and rest[-1].isdigit() else 1
@@ -58,8 +58,8 @@ class Request:
         return Gpus(model, count) if count else None
 
     def options(self) -> list[str]:
-        """What the executor tells sbatch of where the job may run."""
-        given = {
+        """The options by which the executor tells sbatch where the job may run."""
+        values = {
             "--account": self.resources.get("slurm_account"),
             "--partition": self.partition,
             "--clusters": self.resources.get("clusters") or self.resources.get("slurm_cluster"),
@@ -67,24 +67,24 @@ class Request:
             "--qos": self.resources.get("qos"),
             "--gres": self.resources.get("gres"),
         }
-        found = [f"{option}={value}" for option, value in given.items() if value]
+        options = [f"{option}={value}" for option, value in values.items() if value]
         if self.gpus and not self.resources.get("gres"):
             model = f"{self.gpus.model}:" if self.gpus.model else ""
-            found.append(f"--gpus={model}{self.gpus.count}")
-        return [*found, *shlex.split(str(self.resources.get("slurm_extra") or ""))]
+            options.append(f"--gpus={model}{self.gpus.count}")
+        return [*options, *shlex.split(str(self.resources.get("slurm_extra") or ""))]
 
 
 @dataclass(frozen=True)
 class Site:
-    """A profile and a run's settings, read."""
+    """A profile and a run's settings."""
 
     profile: str
     file: str | None
     options: Mapping[str, Any]
     settings: Settings
-    requests: tuple[Request, ...]  # one a rule, in the order of the plan
+    requests: tuple[Request, ...]  # one per rule, in the order of the plan
     trouble: str = ""  # why Snakemake could not plan the run
-    last: tuple[Request, ...] = ()  # of each rule's last attempt, where the profile has retries
+    last: tuple[Request, ...] = ()  # at each rule's last attempt, if the profile has retries
 
     @property
     def on_slurm(self) -> bool:
@@ -92,25 +92,25 @@ class Site:
 
     @property
     def deployment(self) -> str:
-        """`apptainer`, `conda`, or empty: each rule runs in the environment that is active."""
+        """`apptainer`, `conda`, or empty if each rule runs in the active environment."""
         methods = self.options.get("software_deployment_method") or []
         return next((name for name in ("apptainer", "conda") if name in methods), "")
 
     @property
     def partitions(self) -> dict[str, list[Request]]:
-        found: dict[str, list[Request]] = {}
+        by_partition: dict[str, list[Request]] = {}
         for request in self.requests:
-            found.setdefault(request.partition, []).append(request)
-        return found
+            by_partition.setdefault(request.partition, []).append(request)
+        return by_partition
 
 
 def read_site(profile: Path, overlays: list[Path], attempts: bool = True) -> Site:
-    """What Snakemake makes of the profile, and of the run's settings.
+    """Read the profile and the run's settings, the profile by Snakemake itself.
 
-    With `attempts` the run is planned twice: each attempt of a job asks for more than the one
-    before.
+    With `attempts` the run is planned twice, for the first and the last attempt of its jobs: each
+    attempt requests more than the one before.
 
-    Raises UserError where the profile or the settings cannot be read: there is nothing to check.
+    Raises UserError if the profile or the settings cannot be read: there is nothing to check.
     """
     if not Path("Snakefile").exists():
         raise UserError("no Snakefile here: run the doctor in the folder that the run starts in")
@@ -141,7 +141,7 @@ def read_site(profile: Path, overlays: list[Path], attempts: bool = True) -> Sit
 def _ask_snakemake(
     profile: Path, overlays: list[Path], attempt: int = 1
 ) -> tuple[dict[str, Any], str]:
-    """The answer of mgsflow.site.dryrun, and what it said in words."""
+    """The answer of mgsflow.site.dryrun, and its messages."""
     configfiles = ["--configfile", *map(str, overlays)] if overlays else []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "answer.json"
@@ -162,17 +162,17 @@ def _ask_snakemake(
         if not out.exists():
             return {}, done.words
         answer = json.loads(out.read_text())
-    # what is wrong with a profile is said by the parser, on stderr
-    said = answer["errors"] if answer["options"] else [*answer["errors"], done.words]
-    return answer, "; ".join(said) or done.words
+    # the parser describes faults of a profile on stderr
+    messages = answer["errors"] if answer["options"] else [*answer["errors"], done.words]
+    return answer, "; ".join(messages) or done.words
 
 
 def largest(jobs: Iterable[Mapping[str, Any]]) -> tuple[Request, ...]:
-    """One request a rule: the most that any of its jobs asks for."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    """One request per rule: the most that any of its jobs requests."""
+    by_rule: dict[str, list[Mapping[str, Any]]] = {}
     for job in jobs:
         if job["rule"] not in NOT_JOBS:
-            found.setdefault(job["rule"], []).append(job)
+            by_rule.setdefault(job["rule"], []).append(job)
     return tuple(
         Request(
             rule=rule,
@@ -182,7 +182,7 @@ def largest(jobs: Iterable[Mapping[str, Any]]) -> tuple[Request, ...]:
             minutes=_most(group, "runtime"),
             resources=group[0]["resources"],
         )
-        for rule, group in found.items()
+        for rule, group in by_rule.items()
     )
 
 
@@ -191,7 +191,7 @@ def _cpus(job: Mapping[str, Any]) -> int:
 
 
 def _most(jobs: list[Mapping[str, Any]], name: str) -> int | None:
-    """Snakemake knows some values only when the job's inputs are there: those are no numbers."""
+    """The largest known value. Snakemake knows some only when the job's inputs exist."""
     numbers = [job["resources"].get(name) for job in jobs]
     known = [number for number in numbers if isinstance(number, int)]
     return max(known, default=None)

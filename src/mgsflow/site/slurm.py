@@ -1,4 +1,4 @@
-"""What SLURM says of its partitions and nodes, by sinfo."""
+"""SLURM's partitions and nodes, as sinfo reports them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mgsflow.site.profile import Gpus, Request
 # partition, node, its state, time limit, state of the node, CPUs, memory [MB], GRES: in SLURM 22.05
 # (Debian's) and since; not --json, whose keys change with the release
 FORMAT = "%R|%N|%a|%l|%T|%c|%m|%G"
-# Of a node that takes no job now, nor soon (sinfo's "NODE STATE CODES")
+# States of a node that accepts no job now or soon (sinfo's "NODE STATE CODES")
 OUT = ("down", "drain", "drng", "fail", "error", "unknown", "inval", "future", "maint", "perfctrs")
 
 
@@ -22,7 +22,7 @@ class Node:
     partition: str
     name: str
     partition_state: str
-    limit: int | None  # minutes that a job may take; None where there is no limit
+    limit: int | None  # minutes that a job may take; None if there is no limit
     state: str
     cpus: int
     memory: int  # MB
@@ -30,30 +30,30 @@ class Node:
 
     @property
     def is_usable(self) -> bool:
-        # "*": it does not answer
+        # "*": the node does not answer
         return not self.state.startswith(OUT) and not self.state.endswith("*")
 
     def lacks(self, request: Request) -> list[str]:
-        """What it has too little of for a request, in words."""
-        found = []
+        """The resources that are too few for a request, in words."""
+        shortages = []
         if request.cpus > self.cpus:
-            found.append(f"{self.cpus} CPUs of {request.cpus}")
+            shortages.append(f"{self.cpus} CPUs of {request.cpus}")
         if request.memory and request.memory > self.memory:
-            found.append(f"{self.memory:,} MB of {request.memory:,}")
+            shortages.append(f"{self.memory:,} MB of {request.memory:,}")
         if request.gpus and self.has(request.gpus) < request.gpus.count:
             own = ", ".join(map(str, self.gpus)) or "no GPU"
-            found.append(f"{own} in place of {request.gpus}")
-        return found
+            shortages.append(f"{own} in place of {request.gpus}")
+        return shortages
 
     def has(self, gpus: Gpus) -> int:
-        """How many GPUs of the model it has; SLURM takes the model's name to the letter."""
+        """Number of GPUs of the model; SLURM compares the model's name exactly."""
         return sum(own.count for own in self.gpus if gpus.model in ("", own.model))
 
 
 def read_nodes() -> list[Node]:
     """All nodes of all partitions, those that are down included.
 
-    Raises RuntimeError with sinfo's word where it does not answer.
+    Raises RuntimeError with sinfo's message if it fails.
     """
     answer = ask("sinfo", "--all", "--Node", "--noheader", "-o", FORMAT)
     if not answer.good:
@@ -62,7 +62,7 @@ def read_nodes() -> list[Node]:
 
 
 def answers(ping: str) -> bool:
-    """Whether `scontrol ping` has found a controller: one of several is enough."""
+    """Whether `scontrol ping` reached a controller: one of several is enough."""
     return " UP" in ping
 
 
@@ -81,7 +81,7 @@ def _node(line: str) -> Node:
 
 
 def minutes(limit: str) -> int | None:
-    """SLURM's [days-]hours:minutes:seconds, or minutes:seconds."""
+    """Minutes of SLURM's [days-]hours:minutes:seconds, or minutes:seconds; None if unlimited."""
     match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
     if not match:
         return None
@@ -91,16 +91,16 @@ def minutes(limit: str) -> int | None:
 
 def read_gres(text: str) -> tuple[Gpus, ...]:
     """The GPUs in a GRES column, such as `gpu:a100:4(S:0-1),nvme:1`."""
-    found = []
+    gpus = []
     for part in re.sub(r"\([^)]*\)", "", text).split(","):
         kind, *rest = part.split(":")
         if kind == "gpu":
             count = int(rest.pop()) if rest and rest[-1].isdigit() else 1
-            found.append(Gpus(rest[0] if rest else "", count))
-    return tuple(found)
+            gpus.append(Gpus(rest[0] if rest else "", count))
+    return tuple(gpus)
 
 
 def describe_gpus(nodes: list[Node]) -> str:
-    """The GPUs of nodes as a profile would ask for one: gpu:MODEL."""
+    """The GPUs of nodes as a profile would request one: gpu:MODEL."""
     models = sorted({f"gpu:{gpus.model}".rstrip(":") for node in nodes for gpus in node.gpus})
     return ", ".join(models) or "no GPU"

@@ -1,7 +1,7 @@
-"""What must hold before a run's first job: each rule gets the environment that it names.
+"""Checks before a run's first job: each rule must get the environment that it names.
 
-Snakemake ignores `container:` and `conda:` where no deployment method is asked for, and takes
-whatever file lies where an image should be. Both would end in results of unknown software.
+Snakemake ignores `container:` and `conda:` if no deployment method is set, and uses whatever file
+lies in an image's place. Both would lead to results from unknown software.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ ACTIVE = "MGSFLOW_ENVIRONMENT"
 
 
 def check_programs(methods: Iterable[str], folder: Path) -> None:
-    """Of the deployment methods (`apptainer`, `conda`), hold Apptainer to be there and usable.
+    """Check that Apptainer is usable, if the deployment `methods` include it.
 
     `folder`: the checkout, or a folder in it, as an absolute path.
-    Raises UserError if Apptainer is asked for and is not on PATH, or if the path has a space, with
-    which Snakemake takes no image.
+    Raises UserError if Apptainer is required and is not on PATH, or if the path has a space, as
+    Snakemake accepts no image on such a path.
     """
     if "apptainer" not in methods:
         return
@@ -35,16 +35,16 @@ def check_programs(methods: Iterable[str], folder: Path) -> None:
         )
     if any(character.isspace() for character in str(folder)):
         raise UserError(
-            f"--sdm apptainer: Snakemake takes no image whose path has a space in it: {folder}\n"
+            f"--sdm apptainer: Snakemake accepts no image whose path has a space: {folder}\n"
             "Move the checkout to a path without spaces."
         )
 
 
 def check_rules(rules: Iterable[Any]) -> None:
-    """Hold Snakemake's rules to the registry of stages. Raises UserError that names each fault.
+    """Check Snakemake's rules against the registry of stages. Raises UserError naming each fault.
 
-    Each rule belongs to a stage, in that stage's environment, keeps a log and a benchmark, and
-    leaves retries to the profile: on a rule they would repeat inside the job as well.
+    Each rule belongs to a stage, runs in that stage's environment, writes a log and a benchmark,
+    and leaves retries to the profile: retries on a rule would be repeated inside the job as well.
     """
     faults = []
     for rule in rules:
@@ -69,10 +69,10 @@ def check_rules(rules: Iterable[Any]) -> None:
 
 
 def too_many_threads(compute: Mapping[str, object], cores: int) -> str:
-    """The settings `compute` that ask for more threads than `cores`, in words; empty if none does.
+    """The settings `compute` with more threads than `cores`, in words; empty if there are none.
 
-    Snakemake grants a local job no more than `cores`, but a stage starts as many as it is set to:
-    the number decides the last bits of its result.
+    Snakemake grants a local job at most `cores`, but a stage starts as many threads as are set:
+    their number decides the last bits of its result.
     """
     many = {key: n for key, n in compute.items() if key.endswith("threads") and int(n) > cores}
     if not many:
@@ -91,20 +91,20 @@ def check_start(
     envs: Path,
     variables: Mapping[str, str],
 ) -> None:
-    """Hold a run that is about to start to what its rules name.
+    """Check that a run that is about to start gets the environments that its rules name.
 
-    `methods`: the deployment methods that were asked for. `remote`: whether jobs are submitted to
-    other machines. `environments`: those that the run's rules name. `envs`: the checkout's folder
-    of that name. `variables`: the process's environment.
-    Raises UserError, its last line a remedy.
+    `methods`: the requested deployment methods. `remote`: whether jobs are submitted to other
+    machines. `environments`: those that the run's rules name. `envs`: the checkout's folder of that
+    name. `variables`: the process's environment.
+    Raises UserError, whose last line is a remedy.
     """
     methods = set(methods)
     if remote and not methods & {"apptainer", "conda"} and variables.get(ACTIVE) != "active":
         raise UserError(
             "No --software-deployment-method: each rule's `container:` and `conda:` would be "
-            "silently ignored, and its job take whatever packages its node has.\n"
-            "Add --sdm apptainer (or --sdm conda), in the profile software-deployment-method. "
-            f"Where all nodes share one environment that is active, say so: {ACTIVE}=active"
+            "silently ignored, and its job would use whatever packages its node has.\n"
+            "Add --sdm apptainer (or --sdm conda), or software-deployment-method in the profile. "
+            f"If all nodes share one active environment, declare it by {ACTIVE}=active"
         )
     check_programs(methods, envs)
     if "apptainer" in methods:

@@ -1,4 +1,4 @@
-"""Your own catalogue, FITS, CSV or Parquet, in our names and units."""
+"""Reading of your own catalogue, FITS, CSV or Parquet, into our names and units."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def read_catalogue(catalogue: Catalogue, path: Path) -> tuple[pd.DataFrame, Ledg
     """The catalogue's rows in our names and units, NaN where missing, and the ledger of its cuts.
 
     Rows that `catalogue.where` excludes are dropped and counted in the ledger, which is that of
-    the stage `select`. Raises UserError where the file cannot be read, lacks a column, has
-    identifiers that lost their digits, or units that do not turn into ours.
+    the stage `select`. Raises UserError if the file cannot be read, lacks a column, or has
+    identifiers that lost digits or units that cannot be converted into ours.
     """
     raw = read_file(path, catalogue.format)
     _check_columns(list(raw), catalogue, path)
@@ -59,8 +59,8 @@ def _check_columns(present: list[str], catalogue: Catalogue, path: Path) -> None
         raise UserError(
             f"catalogue.units names {', '.join(strange)}, which catalogue.columns does not."
         )
-    wanted = {column for column in catalogue.columns.values() if column is not None}
-    absent = sorted((wanted | set(catalogue.where)) - set(present))
+    names = {column for column in catalogue.columns.values() if column is not None}
+    absent = sorted((names | set(catalogue.where)) - set(present))
     if absent:
         raise UserError(
             f"{path}: no column {', '.join(absent)}, which catalogue.columns or catalogue.where "
@@ -69,7 +69,7 @@ def _check_columns(present: list[str], catalogue: Catalogue, path: Path) -> None
 
 
 def _identifiers(raw: pd.DataFrame, catalogue: Catalogue, path: Path) -> np.ndarray:
-    """int64 identifiers; the rows' numbers, from 1, where the catalogue has none."""
+    """int64 identifiers; the row numbers, from 1, if the catalogue has none."""
     column = catalogue.columns["objid"]
     if column is None:
         return np.arange(1, len(raw) + 1, dtype=np.int64)
@@ -87,9 +87,9 @@ def _quantity(
     path: Path,
     ledger: Ledger,
 ) -> np.ndarray:
-    """A column in our unit, float64, NaN where missing; what has no logarithm is counted.
+    """A column in our unit, float64, NaN where missing; values without a logarithm are counted.
 
-    `table` has the quantities so far, in our units: an error may be relative to one of them.
+    `table` has the quantities read so far, in our units, as an error may be relative to one.
     """
     values = _numbers(column, path)
     values[np.isin(values, catalogue.missing) | np.isinf(values)] = np.nan
@@ -99,14 +99,14 @@ def _quantity(
     known = table[of].to_numpy() if of in table else None
     converted = convert(values, name, catalogue.units[name], known)
     if of:
-        return converted  # missing where its quantity is, which was counted
+        return converted  # missing where its quantity is missing, which was counted there
     lost = np.isfinite(values) & ~np.isfinite(converted)
     ledger.note(f"{name} not positive in the catalogue, without a logarithm: missing", lost.sum())
     return converted
 
 
 def _numbers(column: pd.Series, path: Path) -> np.ndarray:
-    """float64, a copy; blank or null text is NaN. Raises UserError where a text is no number."""
+    """A float64 copy; blank or null text is NaN. Raises UserError if a text is not a number."""
     if column.dtype.kind in "fiub":
         return column.to_numpy(np.float64, copy=True)
     text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
@@ -115,8 +115,8 @@ def _numbers(column: pd.Series, path: Path) -> np.ndarray:
     if strange.any():
         row = int(np.flatnonzero(strange)[0])
         raise UserError(
-            f"{path}: column {column.name}, row {row + 1}: {text.iloc[row]!r} is no number. Name a "
-            "column of numbers in catalogue.columns, or leave the quantity out."
+            f"{path}: column {column.name}, row {row + 1}: {text.iloc[row]!r} is not a number. "
+            "Name a column of numbers in catalogue.columns, or leave the quantity out."
         )
     return numbers.to_numpy(np.float64, copy=True)
 
@@ -124,7 +124,7 @@ def _numbers(column: pd.Series, path: Path) -> np.ndarray:
 def _filter(
     table: pd.DataFrame, raw: pd.DataFrame, catalogue: Catalogue, path: Path, ledger: Ledger
 ) -> pd.DataFrame:
-    """The rows that every condition of `catalogue.where` admits."""
+    """The rows that satisfy every condition of `catalogue.where`."""
     remaining = np.arange(len(table))
     for name, admitted in catalogue.where.items():
         good = _admits(raw[name].iloc[remaining], admitted, path)
@@ -138,8 +138,8 @@ def _admits(column: pd.Series, admitted: list[str] | list[float], path: Path) ->
         return column.astype(str).str.strip().isin(admitted).to_numpy()
     if len(admitted) != 2:
         raise UserError(
-            f"catalogue.where.{column.name}: {admitted} is neither a list of texts nor the least "
-            "and the greatest number."
+            f"catalogue.where.{column.name}: {admitted} is neither a list of texts nor a minimum "
+            "and a maximum."
         )
     numbers = _numbers(column, path)
     return (numbers >= float(admitted[0])) & (numbers <= float(admitted[1]))

@@ -1,7 +1,7 @@
-"""A polite HTTP client that takes nothing for a reply that is none: for all of SDSS's services.
+"""A polite HTTP client for all of SDSS's services, which accepts only valid replies.
 
-It waits between requests, heeds Retry-After, tries again what may go better next time, and asks
-twice where nothing else would show that bytes were changed on the way.
+It waits between requests, respects Retry-After, repeats requests that may succeed later, and
+requests data twice if nothing else would show that bytes were changed on the way.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.progress import say
 
 Result = TypeVar("Result")
-_RETRY_STATUS = frozenset({408, 425, 429})  # and 500 on, but for these:
+_RETRY_STATUS = frozenset({408, 425, 429})  # and 500 and above, except these:
 _FINAL_STATUS = frozenset({501, 505})
 _GONE = frozenset({404, 410})
-_GONE_ATTEMPTS = 2  # before something is believed not to be there
+_GONE_ATTEMPTS = 2  # replies that say so before something counts as missing
 _LONGEST_WAIT = 300.0  # seconds, unless the server asks for more
-_LONGEST_ASKED = 3600.0
-_FIRST_ATTEMPTS = 3  # at a name that nobody knows: it may be misspelt
+_LONGEST_RETRY_AFTER = 3600.0  # seconds
+_FIRST_ATTEMPTS = 3  # at a host name that cannot be resolved, which may be misspelt
 _WRONG_ADDRESS = (
     requests.exceptions.MissingSchema,
     requests.exceptions.InvalidSchema,
@@ -38,30 +38,30 @@ _WRONG_ADDRESS = (
 
 
 class BadReplyError(Exception):
-    """A reply that is not what was asked for: cut off, damaged, a page in place of data."""
+    """A reply that is not the requested data: truncated, damaged, or an error page."""
 
 
 class MissingError(Exception):
-    """The server says that there is no such thing (404, 410): asking again is no use."""
+    """The server says that the resource does not exist (404, 410): retrying is useless."""
 
 
 class _TransientError(Exception):
-    """No usable reply this time; `wait` is what the server asked for, in seconds."""
+    """No usable reply this time; `wait` is the delay that the server requested, in seconds."""
 
     def __init__(
         self, message: str, wait: float | None = None, gone: bool = False, unknown: bool = False
     ) -> None:
         super().__init__(message)
         self.wait = wait
-        self.gone = gone  # there is no such thing, the server says
-        self.unknown = unknown  # there is no such server, the name service says
+        self.gone = gone  # the server says that the resource does not exist
+        self.unknown = unknown  # the name service does not know the server
 
 
 class Client:
-    """Asks one service, from several threads if need be.
+    """A client of one service, which several threads may use.
 
-    `interval` (s) is the least time between the starts of two requests, `timeout` (s) the longest
-    silence; `settings` names the keys of the configuration that hold the address. `sleep` and
+    `interval` (s) is the minimum time between the starts of two requests, `timeout` (s) the maximum
+    time without data; `settings` names the keys of the configuration with the address. `sleep` and
     `clock` are replaced in tests.
     """
 
@@ -97,7 +97,7 @@ class Client:
         *,
         self_checking: bool = False,
     ) -> tuple[bytes, Result]:
-        """The bytes at `url`, and what `read` makes of them: see `ask`."""
+        """The bytes at `url`, and the result of `read` for them: see `ask`."""
 
         def send() -> requests.Response:
             return self._session().get(url, params=parameters, timeout=self.timeout)
@@ -112,12 +112,12 @@ class Client:
         *,
         self_checking: bool = False,
     ) -> tuple[bytes, Result]:
-        """The reply to `send`, and what `read` makes of it; `what` names it to the user.
+        """The reply to `send`, and the result of `read` for it; `what` names it for the user.
 
-        A request that fails, or whose reply `read` refuses with BadReplyError, is tried again.
-        Bytes that came without TLS, gzip or a checksum of their own (`self_checking`) count once
-        they came twice. Raises MissingError where the server says twice that there is no such
-        thing, and UserError where the attempts are used up or a further one is no use.
+        A request is repeated if it fails or if `read` rejects its reply with BadReplyError. Bytes
+        without TLS, gzip or a checksum of their own (`self_checking`) are accepted only after they
+        arrived identically twice. Raises MissingError if the server says twice that the resource
+        does not exist, and UserError if the attempts are used up or a further one is useless.
         """
         failures, gone, seen = 0, 0, set()
         while True:
@@ -138,7 +138,7 @@ class Client:
                 raise UserError(f"{what}: no two of {len(seen)} replies agree. {self._advice}")
 
     def stop(self) -> None:
-        """Let no thread wait any longer: what it asks for now fails at once."""
+        """Stop all waiting: further requests fail at once."""
         self._stopped.set()
 
     @property
@@ -157,7 +157,7 @@ class Client:
     def _send(self, send: Callable[[], requests.Response], what: str) -> requests.Response:
         self._await_turn()
         if self._stopped.is_set():
-            raise UserError(f"{what}: not asked for, since the job is ending")
+            raise UserError(f"{what}: not requested, since the job is ending")
         try:
             with self._open:
                 reply = send()
@@ -191,7 +191,7 @@ class Client:
             self._sleep(start - now)
 
     def _hold_back(self, wait: float) -> None:
-        """No thread asks again before the server wants to be asked."""
+        """Delay the next request of every thread by the time that the server requested."""
         with self._turn:
             self._next = max(self._next, self._clock() + wait)
 
@@ -203,17 +203,17 @@ class Client:
             raise UserError(
                 f"{what}: no usable reply in {failures} attempts ({fault}). {self._advice}"
             )
-        # a share of chance, so that many jobs do not come back all at once
+        # random, so that many jobs do not return at the same time
         wait = self._backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.0)
         wait = min(wait, _LONGEST_WAIT)
         if fault.wait is not None:
-            if fault.wait > _LONGEST_ASKED:
+            if fault.wait > _LONGEST_RETRY_AFTER:
                 raise UserError(
                     f"{what}: the server asks to come back in {fault.wait / 3600:.1f} h ({fault}). "
                     "Run again then: what is complete is kept."
                 )
             self._hold_back(fault.wait)
-            # which may be none: the server says so, or names a time that our clock has passed
+            # possibly 0: the server may say so, or name a time that has passed on our clock
             wait = max(wait, fault.wait)
         say(f"{what}: {fault}; attempt {failures + 1} of {attempts} in {wait:.0f} s")
         self._sleep(wait)
@@ -227,25 +227,25 @@ def _read(content: bytes, read: Callable[[bytes], Result]) -> Result:
 
 
 def _is_protected(reply: requests.Response) -> bool:
-    """Whether TLS or gzip vouches for the bytes. TCP's own checksum misses one error in 65,536."""
+    """Whether TLS or gzip protects the bytes. TCP's own checksum misses one error in 65,536."""
     return reply.url.startswith("https:") or "gzip" in reply.headers.get("Content-Encoding", "")
 
 
 def _root(error: BaseException) -> BaseException:
-    """What is behind an error of requests, which wraps others three deep."""
+    """The cause of an error of requests, which wraps others three levels deep."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
     return error
 
 
 def _retry_after(reply: requests.Response) -> float | None:
-    """Seconds that the server asks to wait, which it says in seconds or as a date."""
-    asked = reply.headers.get("Retry-After", "")
+    """The delay in seconds that the server requests, in seconds or as a date."""
+    value = reply.headers.get("Retry-After", "")
     try:
-        return max(0.0, float(asked))
+        return max(0.0, float(value))
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""The columns of SkyServer's reply to our query, and our names of them."""
+"""The columns of SkyServer's reply to our query, and our names for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAGNITUDES = _by_band(SDSS.columns.magnitude, magnitude_column)
 MAGNITUDE_ERRORS = _by_band(SDSS.columns.error, error_column)
 EXTINCTIONS = _by_band(SDSS.columns.extinction, extinction_column)
 
-# SkyServer's column: ours. Columns without a quantity of ours serve the selection only.
+# SkyServer's column: ours. Columns that are not among our quantities serve only the selection.
 IDENTIFIERS = {"objid": "objid", "specobjid": "specobjid"}
 INTEGERS = {
     "run": "run",
@@ -33,7 +33,7 @@ INTEGERS = {
     "legacy_target1": "legacy_target1",
     "clean": "clean",
 }
-# Integers too, but a spectrum without MPA-JHU measurements has none: NaN.
+# Integers as well, but NaN for a spectrum without MPA-JHU measurements.
 GAPPY_INTEGERS = {"reliable": "reliable", "bptclass": "bpt_class"}
 REALS = {
     "ra": "ra",
@@ -57,7 +57,7 @@ REALS = {
 for _line, _flux in FLUX_OF_LINE.items():
     _served = _line.removeprefix("log1p_") + "_flux"
     REALS |= {_served: _flux, f"{_served}_err": f"{_flux}_err"}
-# The percentiles about a median, of which an error is made. A reply without them is one as well.
+# The percentiles about a median, from which its error is derived. A reply may lack them.
 MEDIANS = {"lgm_tot": "log_stellar_mass", "sfr_tot": "log_sfr", "oh": "metallicity"}
 PERCENTILES = {
     f"{served}_p{percent}": f"{ours}_p{percent}"
@@ -72,13 +72,13 @@ SERVED = {ours: theirs for theirs, ours in COLUMNS.items()}
 
 
 def spelled_as_ours(header: Iterable[str]) -> list[str]:
-    """The header's names, those of COLUMNS in its spelling: SQL does not mind the case."""
+    """The header's names, those of COLUMNS in its spelling: SQL ignores the case."""
     known = {name.lower(): name for name in COLUMNS}
     return [known.get(name.strip().lower(), name.strip()) for name in header]
 
 
 def check_header(header: list[str], source: str) -> None:
-    """Raises UserError where a column of the query's is not there, or there twice."""
+    """Raises UserError if a column of the query is missing or occurs twice."""
     absent = [name for name in COLUMNS if name not in header and name not in PERCENTILES]
     if absent:
         raise UserError(

@@ -1,4 +1,4 @@
-"""From a catalogue's units to ours: logarithms of linear quantities, velocities to redshifts."""
+"""Conversion of a catalogue's units to ours, including logarithms, and velocities to redshifts."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ def convert(
 ) -> np.ndarray:
     """`values` in the unit `theirs` (astropy's spelling) as the quantity `name` in our unit.
 
-    A linear unit becomes our dex by the logarithm, NaN where it is not positive; a velocity
-    becomes a redshift by z = v / c, as catalogues define cz; a flux in nanomaggies a magnitude,
-    m = 22.5 - 2.5 log10 f. A linear error becomes that of the logarithm to first order, sigma / x:
-    `quantity` are the values, in our unit, of the quantity whose error `name` is (`value_of`).
-    Raises UserError where the units do not agree, or an error lacks its values.
+    The logarithm of a value in a linear unit gives our dex, NaN where it is not positive. A
+    velocity becomes a redshift by z = v / c, as catalogues define cz; a flux in nanomaggies becomes
+    a magnitude, m = 22.5 - 2.5 log10 f. A linear error becomes that of the logarithm to first
+    order, sigma / x: `quantity` has the values, in our unit, of the quantity whose error `name` is
+    (`value_of`). Raises UserError if the units are incompatible, or if an error lacks its values.
     """
     ours = QUANTITIES[name].unit
     try:
         return _convert(values, units.Unit(theirs), name, units.Unit(ours), quantity)
     except (ValueError, TypeError, units.UnitConversionError) as error:
         raise UserError(
-            f"catalogue.units.{name}: {theirs!r} cannot become our unit {ours or 'one'!r} "
-            f"({error}). Leave the key out where the file has our unit."
+            f"catalogue.units.{name}: {theirs!r} cannot be converted to our unit {ours or 'one'!r} "
+            f"({error}). Leave the key out if the file has our unit."
         ) from None
 
 
 def value_of(name: str) -> str | None:
-    """The logarithm or magnitude whose error `name` is, None if it is no such error."""
+    """The logarithm or magnitude whose error `name` is; None if it is not such an error."""
     of = QUANTITIES[name].error_of
     return of if of and QUANTITIES[of].is_logarithmic else None
 
@@ -62,14 +62,14 @@ def _convert(
 def _error_of_logarithm(
     errors: np.ndarray, theirs: units.UnitBase, name: str, of: str, quantity: np.ndarray | None
 ) -> np.ndarray:
-    """The error of `of`, a magnitude or dex, by that of what it is the logarithm of."""
+    """The error of `of`, a magnitude or dex, from the error of its linear quantity."""
     is_magnitude = of.startswith(_MAGNITUDES)
     linear = units.nmgy if is_magnitude else units.Unit(QUANTITIES[of].unit).physical_unit
     sigma = errors * theirs.to(linear)
     if quantity is None:
         raise UserError(
-            f"catalogue.units.{name}: an error in {theirs} becomes one of {of} by the value it "
-            f"belongs to. Name the column of {of} in catalogue.columns as well."
+            f"catalogue.units.{name}: to convert an error in {theirs} to one of {of}, the value it "
+            f"belongs to is needed. Name the column of {of} in catalogue.columns as well."
         )
     value = 10 ** ((22.5 - quantity) / 2.5 if is_magnitude else quantity)
     return (2.5 if is_magnitude else 1.0) / np.log(10) * sigma / value

@@ -1,4 +1,4 @@
-"""Files of a server on disk, until they are done with: each is complete or not there."""
+"""Downloaded files, kept on disk while they are needed: each is either complete or absent."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Result = TypeVar("Result")
 
 
 class Downloads:
-    """A folder of files that came from the service of `client`.
+    """A folder of files downloaded from the service of `client`.
 
-    A file gets its name when it is whole and on disk, so that a job that was killed finds what it
-    had and nothing half-written. Where its content has no checksum of its own (`self_checking`)
-    one lies beside it. `folder` may be shared by many jobs where `keep` is set, else it is this
-    job's own; `job` tells the jobs' unfinished files apart.
+    A file gets its name when it is complete and on disk, so that after a kill a job finds its files
+    and no partial ones. If the content has no checksum of its own (`self_checking`), a checksum is
+    stored beside it. If `keep` is set, many jobs may share `folder`; otherwise it belongs to this
+    job. `job` distinguishes the jobs' unfinished files.
     """
 
     def __init__(self, client: Client, folder: Path, job: str, keep: bool) -> None:
@@ -39,10 +39,10 @@ class Downloads:
         *,
         self_checking: bool = False,
     ) -> Result:
-        """What `read` makes of the file `name`: the one on disk, or else of `url`.
+        """The result of `read` for the file `name`, from disk or else from `url`.
 
-        A file on disk that is damaged, or that `read` refuses with BadReplyError, is fetched again.
-        Raises as `Client.ask` does.
+        A file on disk is fetched again if it is damaged or if `read` rejects it with BadReplyError.
+        Raises the same errors as `Client.ask`.
         """
         path = self._folder / name
         if path.is_file():
@@ -58,13 +58,13 @@ class Downloads:
         return result
 
     def drop(self, name: Path) -> None:
-        """The file is done with: remove it, unless files are kept."""
+        """Remove a file that is no longer needed, unless files are kept."""
         if not self._keep:
             remove(self._folder / name)
             remove(_digest_path(self._folder / name))
 
     def stop(self) -> None:
-        """Let no thread wait for the server any longer."""
+        """Stop all waiting for the server."""
         self._client.stop()
 
     def _store(self, path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""SDSS fields: how they are shared among shards, and where their frames lie."""
+"""SDSS fields: their division among shards, and the paths of their frames."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def shard_of_fields(selected: pd.DataFrame, shards: int) -> pd.Series:
 
     The fields, sorted by (run, camcol, field), are divided into `shards` contiguous groups whose
     numbers of fields differ by at most one, so that a field's frames are read by one job only.
-    Where there are fewer fields than shards, some shards are empty. A pure function of the set of
-    fields: neither the order of the rows nor the number of galaxies in a field matters.
+    If there are fewer fields than shards, some shards are empty. The result depends only on the set
+    of fields, not on the order of the rows or the number of galaxies in a field.
     """
     absent = [name for name in FIELD_COLUMNS if name not in selected]
     if absent:
@@ -34,6 +34,6 @@ def shard_of_fields(selected: pd.DataFrame, shards: int) -> pd.Series:
 
 
 def frame_path(root: Path, run: int, camcol: int, field: int, band: str, rerun: int = 301) -> Path:
-    """Where SAS keeps a corrected frame, below `root` (on SAS: photoObj/frames)."""
+    """The path of a corrected frame on SAS, below `root` (on SAS: photoObj/frames)."""
     name = f"frame-{band}-{run:06d}-{camcol}-{field:04d}.fits.bz2"
     return Path(root) / str(rerun) / str(run) / str(camcol) / name

@@ -1,4 +1,4 @@
-"""A table from a file of your own, as it is: FITS, CSV or Parquet."""
+"""Reading of a table from a file of your own, unchanged: FITS, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mgsflow.sky.columns import FIRST_LINE
 def read_file(path: Path, kind: str) -> pd.DataFrame:
     """The columns of `path`, a file of `kind` "fits", "csv" or "parquet".
 
-    Integers stay integers where values are missing, and CSV stays text, so that identifiers lose
-    no digit; columns of arrays are left out. Raises UserError where the file cannot be read.
+    Integers stay integers even if values are missing, and CSV stays text, so that identifiers lose
+    no digit; columns of arrays are left out. Raises UserError if the file cannot be read.
     """
     path = Path(path)
     if not path.is_file():
@@ -28,7 +28,7 @@ def read_file(path: Path, kind: str) -> pd.DataFrame:
         table = {"csv": _read_csv, "fits": read_fits, "parquet": _read_parquet}[kind](path)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(
-            f"{path}: cannot be read as {kind} ({error}). Set catalogue.format to what it is."
+            f"{path}: cannot be read as {kind} ({error}). Set catalogue.format to its format."
         ) from None
     if table.empty:
         raise UserError(f"{path}: holds no rows.")
@@ -44,19 +44,19 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    # the metadata that pandas leaves would bring back its nullable types
+    # the metadata that pandas writes would restore its nullable types
     return pq.read_table(path).to_pandas(integer_object_nulls=True, ignore_metadata=True)
 
 
 def read_fits(path: Path | BinaryIO) -> pd.DataFrame:
-    """The columns of a FITS table, plain or gzipped, as they are; those of arrays are left out."""
+    """The columns of a FITS table, plain or gzipped, unchanged, without columns of arrays."""
     table = Table.read(path, format="fits", character_as_bytes=False)
     flat = [name for name in table.colnames if table[name].ndim == 1]
     return pd.DataFrame({name: _plain(table[name]) for name in flat})
 
 
 def _plain(column: MaskedColumn) -> np.ndarray:
-    """A FITS column in the machine's byte order; a masked value is None, or NaN of a real."""
+    """A FITS column in the machine's byte order; a masked value is None, or NaN in real columns."""
     mask = np.ma.getmaskarray(column)
     values = np.ma.getdata(column)
     values = values.astype(values.dtype.newbyteorder("="))

@@ -1,4 +1,4 @@
-"""Identifiers: int64, digit by digit. Those that lost their digits are refused as keys."""
+"""Identifiers: exact int64. Identifiers that lost digits are rejected as keys."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pandas as pd
 from mgsflow.core.errors import UserError
 from mgsflow.core.quantities import MISSING_IDENTIFIER
 
-_EXACT = 2**53  # up to here a double holds every integer
+_EXACT = 2**53  # a double represents every integer up to here
 _LARGEST = 2**63 - 1
 _BLANK = ("", "nan", "na", "n/a", "null", "none", "<na>")
-_FEW = 3  # so many identifiers may end in what looks like a float's zeros by chance
-_REPEATED = 0.1  # share of repeated identifiers above which they are no keys
+_FEW = 3  # so few identifiers may look rounded by chance
+_REPEATED = 0.1  # fraction of repeated identifiers above which they are not keys
 CATALOGUE_ADVICE = (
-    "The digits cannot be had back. Export the catalogue again with the identifier as an integer "
+    "The digits cannot be recovered. Export the catalogue again with the identifier as an integer "
     "or as text, or give `objid: null` in catalogue.columns to number the rows instead."
 )
 
@@ -26,12 +26,12 @@ def read_identifiers(
     advice: str = CATALOGUE_ADVICE,
     beyond_is_missing: bool = False,
 ) -> np.ndarray:
-    """int64 identifiers, shape (n,), of integers or of text; none (blank, <= 0) is -1.
+    """int64 identifiers, shape (n,), from integers or text; missing ones (blank, <= 0) are -1.
 
-    Nothing passes through a float. Raises UserError where a spreadsheet or a float has taken the
-    last digits (1.23765E+18), since different galaxies then share what is left; `source` names the
-    file in it, and `advice` says what to do. What is beyond int64 raises as well, or is -1 where
-    `beyond_is_missing`: SDSS's specobjid has 64 bits without a sign, its objid 63.
+    No value passes through a float. Raises UserError if a spreadsheet or a float has removed the
+    last digits (1.23765E+18), since different galaxies then have the same identifier; `source`
+    names the file in the message, and `advice` says what to do. A value beyond int64 is an error as
+    well, or -1 if `beyond_is_missing`: SDSS's specobjid has 64 bits without a sign, its objid 63.
     """
     where = f"{source}: column {column.name}"
     if column.dtype.kind in "iu":
@@ -48,32 +48,32 @@ def read_identifiers(
 
 
 def refuse_rounded(objid: np.ndarray, source: str, advice: str = CATALOGUE_ADVICE) -> None:
-    """Raises UserError where integers were floats before, and are all a float's neighbours.
+    """Raises UserError if integers were once floats, that is, if floats represent all exactly.
 
-    Near 1.2e18 those are the multiples of 256, which of true objids one in 256 is. Not for
-    specobjid, whose last ten bits are zero.
+    Near 1.2e18 floats are the multiples of 256, whereas only one in 256 true objids is such a
+    multiple. Not for specobjid, whose last ten bits are zero.
     """
     large = objid[objid >= _EXACT]
     if len(large) > _FEW and (large.astype(np.float64).astype(np.int64) == large).all():
         raise UserError(
             f"{source}: all identifiers (the first is {large[0]}) are multiples of a power of two, "
-            f"as a float leaves them: they went through one. {advice}"
+            f"as they are after conversion to a float: digits were lost. {advice}"
         )
 
 
 def refuse_repeated(identifiers: np.ndarray, source: str) -> None:
-    """Raises UserError where so many identifiers are repeated that they are no keys."""
+    """Raises UserError if too many identifiers are repeated for them to be keys."""
     known = pd.Series(identifiers[identifiers != MISSING_IDENTIFIER])
     repeated = known.duplicated(keep=False)
     if len(known) > _FEW and repeated.mean() > _REPEATED:
         raise UserError(
             f"{source}: {int(repeated.sum())} of {len(known)} rows share their identifier with "
-            f"another row (first {known[repeated].iloc[0]}): it is no key. {CATALOGUE_ADVICE}"
+            f"another row (first {known[repeated].iloc[0]}): it is not a key. {CATALOGUE_ADVICE}"
         )
 
 
 def _from_floats(values: np.ndarray, where: str, advice: str) -> np.ndarray:
-    """Small integers that a table with gaps holds as floats; an SDSS objid is never so small."""
+    """Small integers stored as floats in a column with gaps; an SDSS objid is never so small."""
     known = np.isfinite(values)
     exact = 2 ** (np.finfo(values.dtype).nmant + 1)
     if (np.abs(values[known]) >= exact).any() or (values[known] % 1 != 0).any():
@@ -86,15 +86,15 @@ def _from_floats(values: np.ndarray, where: str, advice: str) -> np.ndarray:
 
 
 def _from_text(column: pd.Series, where: str, advice: str) -> np.ndarray:
-    """int64, or Python's integers of any size where one needs more."""
+    """int64, or Python's integers if a value needs more bits."""
     text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
     text = text.mask(text.str.lower().isin(_BLANK), str(MISSING_IDENTIFIER))
     good = text.str.fullmatch(r"[+-]?\d+").to_numpy(dtype=bool)
     if not good.all():
         row = int(np.flatnonzero(~good)[0])
         raise UserError(
-            f"{where}, row {row + 1}: {text.iloc[row]!r} is not an integer. Where a spreadsheet or "
-            f"a float wrote it so, its last digits are lost. {advice}"
+            f"{where}, row {row + 1}: {text.iloc[row]!r} is not an integer. If a spreadsheet or a "
+            f"float wrote it like this, its last digits are lost. {advice}"
         )
     values = [max(int(value), MISSING_IDENTIFIER) for value in text]
     return np.array(values, dtype=object if max(values, default=0) > _LARGEST else np.int64)

@@ -1,4 +1,4 @@
-"""The SQL that asks SDSS's data base for the Main Galaxy Sample, with the cuts of the settings."""
+"""The SQL query of SDSS's database for the Main Galaxy Sample, with the cuts of the settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUERY = files("mgsflow.sky").joinpath("main_galaxy_sample.sql")
 
 
 def whole_query(selection: Selection) -> str:
-    """The SQL of all rows, in no order."""
+    """The SQL for all rows, in no order."""
     photometry = {
         "magnitudes": MAGNITUDES,
         "magnitude_errors": MAGNITUDE_ERRORS,
@@ -32,12 +32,12 @@ def whole_query(selection: Selection) -> str:
 
 
 def query(selection: Selection, rows: int, after: int) -> str:
-    """The SQL of one chunk: at most `rows` rows with specobjid above `after`, in its order."""
+    """The SQL for one chunk: at most `rows` rows in order of specobjid, all above `after`."""
     whole = re.sub(r"^SELECT$", f"SELECT TOP {rows}", whole_query(selection), flags=re.MULTILINE)
     return f"{whole}AND s.specobjid > {after}\nORDER BY s.specobjid"
 
 
 def count_query(selection: Selection) -> str:
-    """The SQL that counts the rows of all chunks: the same joins and cuts."""
+    """The SQL that counts the rows of all chunks, with the same joins and cuts."""
     whole = whole_query(selection)
     return "SELECT COUNT(*) AS n" + whole[whole.index("\nFROM ") :]

@@ -1,4 +1,4 @@
-"""The stage that asks SkyServer for the Main Galaxy Sample, in chunks."""
+"""The stage that queries SkyServer for the Main Galaxy Sample, in chunks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mgsflow.sky.skyserver import SkyServer
 def query_sdss(
     *, sdss: Sdss, network: Network, selection: Selection, partial: Path, out: Path
 ) -> None:
-    """Ask SkyServer for the Main Galaxy Sample, chunk by chunk in the order of specobjid.
+    """Query SkyServer for the Main Galaxy Sample, chunk by chunk in the order of specobjid.
 
-    The folder `out` receives every reply as it came, chunk-0000.csv and so on, and the SQL. Until
-    all are there they are kept in the folder `partial`, each beside its checksum: a query that was
-    interrupted goes on after the last whole chunk. How many rows there are is asked first, and
-    nothing is taken for complete with fewer.
+    The folder `out` receives every reply unchanged, chunk-0000.csv and so on, and the SQL. Until
+    all are complete they are kept in the folder `partial` with their checksums: an interrupted
+    query continues after the last complete chunk. The number of rows is queried first, and a
+    result with fewer rows is never accepted.
     """
     server = SkyServer(sdss, network)
     folder = Path(partial) / _fingerprint(sdss, selection)
@@ -35,7 +35,7 @@ def query_sdss(
         if not ids or done + len(ids) > total:
             raise UserError(
                 f"{sdss.skyserver_url}: chunk {number} has {len(ids)} rows after the first {done} "
-                f"of {total}. The data base was changed meanwhile, or the service is at fault: "
+                f"of {total}. The database has changed in the meantime, or the service is faulty: "
                 f"remove {folder} and query again."
             )
         after, done, number = ids[-1], done + len(ids), number + 1
@@ -44,9 +44,11 @@ def query_sdss(
 
 
 def _fingerprint(sdss: Sdss, selection: Selection) -> str:
-    """Names the folder of one question: the chunks of another are never taken for its own."""
-    question = f"{sdss.skyserver_url}\n{sdss.data_release}\n{query(selection, sdss.chunk_rows, 0)}"
-    return hashlib.sha256(question.encode()).hexdigest()[:16]
+    """Names the folder of one query, so that the chunks of another are never used for it."""
+    query_text = (
+        f"{sdss.skyserver_url}\n{sdss.data_release}\n{query(selection, sdss.chunk_rows, 0)}"
+    )
+    return hashlib.sha256(query_text.encode()).hexdigest()[:16]
 
 
 def _chunk_path(folder: Path, number: int) -> Path:
@@ -59,8 +61,8 @@ def _count(server: SkyServer, path: Path, selection: Selection) -> int:
     _, rows = server.ask(count_query(selection), _read_count)
     if rows == 0:
         raise UserError(
-            "SkyServer has no galaxy within the section selection: widen redshift_min and "
-            "redshift_max."
+            "SkyServer has no galaxy that passes the cuts of the section selection: widen "
+            "redshift_min and redshift_max."
         )
     write_json(path, {"rows": rows})
     return rows
@@ -74,7 +76,7 @@ def _read_count(text: str) -> int:
 
 
 def _chunk(server: SkyServer, path: Path, selection: Selection, size: int, after: int) -> list[int]:
-    """The specobjids of one chunk: kept before, if it is whole, else asked for now."""
+    """The specobjids of one chunk, from disk if it is complete there, otherwise by a query."""
     if _is_whole(path):
         return specobjids(path.read_text(encoding="utf-8"), str(path))
     text, ids = server.ask(query(selection, size, after), lambda text: _read(text, size, after))
@@ -89,7 +91,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _read(text: str, size: int, after: int) -> list[int]:
-    """A chunk's specobjids. Raises UserError where it is not the answer to its question."""
+    """A chunk's specobjids. Raises UserError if it is not the reply to its query."""
     parse_reply(text, "its reply")
     if not text.endswith("\n"):
         raise UserError("its reply does not end with a line's end: it was cut off")
@@ -102,7 +104,7 @@ def _read(text: str, size: int, after: int) -> list[int]:
 
 
 def _publish(folder: Path, chunks: int, sql: str, out: Path) -> None:
-    """The chunks so far stay in `folder`: a rerun asks SkyServer for nothing that it gave."""
+    """Copy the chunks to `out`; they stay in `folder`, so that a rerun need not query again."""
     with atomic_path(out) as temporary:
         temporary.mkdir()
         (temporary / "query.sql").write_text(sql, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""SkyServer's reply, as the service, CasJobs or the simulated sky gave it, in our names."""
+"""SkyServer's reply, from the service, from CasJobs or from the simulated sky, in our names."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ from mgsflow.sky.identifiers import read_identifiers, refuse_rounded
 from mgsflow.sky.reply_csv import BLANK, csv_body, read_rows
 
 MISSING = (-9999.0, -1000.0)  # galSpec's and the photometry's
-COUNT_FILE = "count.json"  # beside the chunks of a query: how many rows they have together
+COUNT_FILE = "count.json"  # beside the chunks of a query: their total number of rows
 _GZIP, _FITS = b"\x1f\x8b", b"SIMPLE"
-_DAMAGE = "(?s).*(truncated|corrupted)"  # what astropy warns of, and reads on
+_DAMAGE = "(?s).*(truncated|corrupted)"  # damage of which astropy only warns
 _ADVICE = (
-    "The digits cannot be had back. Download the result again, and let no spreadsheet write it."
+    "The digits cannot be recovered. Download the result again, and do not save it with a "
+    "spreadsheet."
 )
 
 
@@ -43,11 +44,10 @@ def read_reply(path: Path) -> pd.DataFrame:
     """The reply at `path` in one table with our names; a missing value is NaN.
 
     It is a folder of chunk-*.csv, or one file of all rows that was downloaded by hand: CSV, plain
-    or gzipped, or FITS. Identifiers are int64, never through a float; those of galaxies that have
-    none are -1, and so is a specobjid beyond int64 (plates from 8192 on). Raises UserError where a
-    file is not a reply to our query (an HTML or error page, for instance), is cut off, or lacks a
-    column, or where a chunk is not as it came or is missing. That whole rows are missing from one
-    file nothing in it can tell.
+    or gzipped, or FITS. Identifiers are int64, never converted to a float; missing ones are -1, and
+    so is a specobjid beyond int64 (plates from 8192 on). Raises UserError if a file is not a reply
+    to our query (such as an HTML or error page), is truncated, or lacks a column, or if a chunk was
+    changed or is missing. If whole rows are missing from a single file, that cannot be detected.
     """
     path = Path(path)
     table = _read_file(path) if path.is_file() else _read_chunks(path)
@@ -61,12 +61,12 @@ def parse_reply(text: str, source: str) -> pd.DataFrame:
 
 
 def reply_body(text: str, source: str, columns: Container[str] = COLUMNS) -> str:
-    """The CSV of a reply from its header on, where it has `columns`: see csv_body."""
+    """The CSV of a reply from its header on, if it has `columns`: see csv_body."""
     return csv_body(text.encode(), source, columns).decode()
 
 
 def specobjids(text: str, source: str) -> list[int]:
-    """The specobjid of each row as it came, of any size: what chunks are asked for by."""
+    """The specobjid of each row, unchanged and of any size: chunks are queried by it."""
     column = read_rows(text.encode(), source, ["specobjid"])["specobjid"]
     if column.isna().any():
         raise UserError(f"{source}: a row has no specobjid.")
@@ -80,7 +80,9 @@ def _read_chunks(folder: Path) -> pd.DataFrame:
     for path in chunks:
         digest = path.with_suffix(".sha256")
         if digest.is_file() and digest.read_text() != sha256(path):
-            raise UserError(f"{path}: not as it came. Remove the folder and query again.")
+            raise UserError(
+                f"{path}: changed since its download. Remove the folder and query again."
+            )
     parts = [_in_our_names(read_rows(path.read_bytes(), str(path)), str(path)) for path in chunks]
     table = pd.concat(parts, ignore_index=True)
     counted = folder / COUNT_FILE
@@ -94,7 +96,7 @@ def _read_chunks(folder: Path) -> pd.DataFrame:
 
 
 def _read_file(path: Path) -> pd.DataFrame:
-    """A result that was downloaded by hand; what kind it is, its first bytes say."""
+    """A result that was downloaded by hand; its first bytes show its format."""
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if data.startswith(_GZIP) else data
@@ -124,7 +126,7 @@ def _in_our_names(rows: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def _with_errors(table: pd.DataFrame) -> pd.DataFrame:
-    """Half of what lies between the 16th and the 84th percentile, in their place: an error."""
+    """Replace the 16th and 84th percentiles by an error: half the difference between them."""
     for name in MEDIANS.values():
         low, high = f"{name}_p16", f"{name}_p84"
         if low in table and high in table:
@@ -148,12 +150,14 @@ def _convert(column: pd.Series, source: str) -> pd.Series | np.ndarray:
         wrong &= numbers.notna()
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise UserError(f"{source}: column {name}, row {row + 1}: {numbers[row]} is no integer.")
+        raise UserError(
+            f"{source}: column {name}, row {row + 1}: {numbers[row]} is not an integer."
+        )
     return numbers if name in GAPPY_INTEGERS else numbers.astype(np.int64)
 
 
 def _numbers(column: pd.Series, source: str) -> pd.Series:
-    """float64. Raises UserError that names the first text which is no number."""
+    """float64 numbers. Raises UserError that names the first text that is not a number."""
     if column.dtype.kind in "fiub":
         return column.astype(np.float64)
     known = column.notna() & ~column.isin(BLANK)
@@ -162,7 +166,7 @@ def _numbers(column: pd.Series, source: str) -> pd.Series:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise UserError(
-            f"{source}: column {column.name}, row {row + 1}: {column.iloc[row]!r} is no number. "
-            "Remove the file, and the run's checkpoints/query-sdss with it, and query again."
+            f"{source}: column {column.name}, row {row + 1}: {column.iloc[row]!r} is not a number. "
+            "Remove the file and the run's checkpoints/query-sdss, and query again."
         )
     return numbers

@@ -1,4 +1,4 @@
-"""The rows of a reply in CSV, as SkyServer and CasJobs write it."""
+"""The rows of a CSV reply, in the form that SkyServer and CasJobs write."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def csv_body(data: bytes, source: str, columns: Container[str] = COLUMNS) -> bytes:
-    """The CSV from its header on, without the line `#Table1` that SkyServer puts above it.
+    """The CSV from its header on, without SkyServer's line `#Table1` above it.
 
-    Releases before 12 leave that line out: some of `columns` must then be in the first line, as
-    they are in no error page. Raises UserError otherwise.
+    Releases before 12 do not write that line: then some of `columns` must be in the first line,
+    which is never true of an error page. Raises UserError otherwise.
     """
     data = data.removeprefix(_BYTE_ORDER_MARK)
     first, _, body = data.partition(b"\n")
@@ -37,29 +37,29 @@ def csv_body(data: bytes, source: str, columns: Container[str] = COLUMNS) -> byt
 
 
 def read_rows(data: bytes, source: str, columns: list[str] | None = None) -> pd.DataFrame:
-    """The rows of a reply, its numbers float64 (integers below 2**53 are exact) and all else text.
+    """The rows of a reply, numbers as float64 (exact for integers below 2**53), the rest as text.
 
-    With `columns` only those. Blank fields and `null` are missing. Raises UserError where it is no
-    reply, lacks a column or was cut off.
+    `columns` restricts the columns. Blank fields and `null` are missing. Raises UserError if the
+    data are not a reply, lack a column or are truncated.
     """
     body = csv_body(data, source)
     first, _, rows = body.partition(b"\n")
     header = _header(first)
     check_header(header, source)
-    wanted = [name for name in COLUMNS if name in header] if columns is None else columns
+    included = [name for name in COLUMNS if name in header] if columns is None else columns
     if not rows.strip():
-        return pd.DataFrame({name: pd.Series(dtype=_type(name)) for name in wanted})
+        return pd.DataFrame({name: pd.Series(dtype=_type(name)) for name in included})
     above = data.removeprefix(_BYTE_ORDER_MARK).count(b"\n") - rows.count(b"\n")
     try:
-        return _read(rows, header, wanted, above, source)
-    except pa.ArrowInvalid:  # text that is no number: read it as such, for the caller to name it
-        return _read(rows, header, wanted, above, source, numbers=())
+        return _read(rows, header, included, above, source)
+    except pa.ArrowInvalid:  # text that is not a number: read all as text; the caller reports it
+        return _read(rows, header, included, above, source, numbers=())
 
 
 def _read(
     rows: bytes,
     header: list[str],
-    wanted: list[str],
+    included: list[str],
     above: int,
     source: str,
     numbers: tuple[str, ...] = tuple(NUMBERS),
@@ -70,14 +70,14 @@ def _read(
         cut_off.append(row)
         return "skip"
 
-    types = {name: pa.float64() if name in numbers else pa.string() for name in wanted}
+    types = {name: pa.float64() if name in numbers else pa.string() for name in included}
     table = arrow_csv.read_csv(
         pa.BufferReader(rows),
-        # one thread: several do not know the numbers of their lines
+        # one thread: with several, line numbers are unknown
         read_options=arrow_csv.ReadOptions(column_names=header, use_threads=False),
         parse_options=arrow_csv.ParseOptions(invalid_row_handler=note),
         convert_options=arrow_csv.ConvertOptions(
-            include_columns=wanted,
+            include_columns=included,
             column_types=types,
             null_values=list(BLANK),
             strings_can_be_null=True,
@@ -96,7 +96,7 @@ def _header(line: bytes) -> list[str]:
     text = line.decode("utf-8", errors="replace").strip()
     try:
         return spelled_as_ours(next(csv.reader([text]), []))
-    except csv.Error:  # damaged: a header without any of our columns, as which it is refused
+    except csv.Error:  # damaged: treated as a header without our columns, which is refused
         return []
 
 

@@ -18,7 +18,7 @@ _SQL_ERRORS = ("sql statement", "syntax", "invalid object name", "invalid column
 
 
 class SkyServer:
-    """Asks queries one after the other, no faster than the settings allow."""
+    """Sends queries one after the other, at most at the rate that the settings allow."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class SkyServer:
         )
 
     def ask(self, sql: str, read: Callable[[str], Result]) -> tuple[str, Result]:
-        """The reply to `sql` as it came, and what `read` makes of it.
+        """The reply to `sql`, unchanged, and the result of `read` for it.
 
-        A reply that `read` refuses with UserError (an HTML page with status 200, rows cut off) is
-        asked for again, as is one that fails. Raises UserError when the attempts are used up, or
-        at once where the server says that the query itself is wrong.
+        A query is repeated if it fails or if `read` rejects its reply with UserError (an HTML page
+        with status 200, truncated rows). Raises UserError when the attempts are used up, or at once
+        if the server says that the query itself is wrong.
         """
         what = self._sdss.skyserver_url
         try:

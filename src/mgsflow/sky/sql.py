@@ -1,4 +1,4 @@
-"""The tool `sql`: the query, for those who ask CasJobs by hand."""
+"""The tool `sql`: the query, for use in CasJobs by hand."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ HEADER = """\
 
 
 def sql(*, config: Path = Path("config.yaml"), overlay: list[Path] | None = None) -> None:
-    """Print the query that selects the sample from SDSS's data base, all rows at once.
+    """Print the query that selects the sample from SDSS's database, all rows at once.
 
-    Its cuts are those of the section `selection` of `config` and of the overlays, which are those
-    given to snakemake with --configfile. Paste it into CasJobs, and name the file that you download
-    in `sdss.reply_file`: SkyServer is then not asked.
+    Its cuts are those of the section `selection` in `config` and in the overlays, the files that
+    snakemake gets with --configfile. Paste the query into CasJobs, and name the downloaded file in
+    `sdss.reply_file`: SkyServer is then not queried.
     """
     settings = read_settings(config, overlay or [])
     header = HEADER.format(release=settings.sdss.data_release)

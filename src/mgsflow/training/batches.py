@@ -1,4 +1,4 @@
-"""Stamps batch by batch, on the device that trains."""
+"""Batches of stamps on the training device."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from mgsflow.models.encoders.vae_blocks import block_shape, to_blocks
 from mgsflow.sample.shards import StampSet
 from mgsflow.sample.stretch import Stretch
 
-_RESIDENT_SHARE = 0.6  # of the GPU's free memory that the stamps may take
-_LOADED_AT_ONCE = 2048  # stamps: bounds the host's memory while the set is brought to the GPU
+_RESIDENT_SHARE = 0.6  # largest share of the GPU's free memory that the stamps may take
+_LOADED_AT_ONCE = 2048  # stamps; limits the host's memory while the set is copied to the GPU
 
 
 class Batches:
-    """Pixels of the stamps at `rows` of the index, batch by batch on `device`.
+    """Pixels of the stamps at `rows` of the index, in batches on `device`.
 
-    On a GPU they are as stored, float16 or uint8, for `stretch_tensor` to stretch there, and the
-    whole set stays in the GPU's memory if it fits; otherwise each batch is read through the
-    shards' maps. On a CPU they are stretched through a table, which is faster than asinh.
+    On a GPU the pixels have their stored type, float16 or uint8, and `stretch_tensor` stretches
+    them there. The whole set stays in the GPU's memory if it fits; otherwise each batch is read
+    through the shards' memory maps. On a CPU a table stretches the pixels, which is faster than
+    asinh.
 
-    In blocks, float16 pixels are stretched once, when the GPU gets them, and kept as float16: of
-    numbers below 3 it has eleven binary digits, a few hundredths of the sky's noise, and an asinh
-    at every step would cost as much as a layer. uint8 pixels stay as they are.
+    In blocks, float16 pixels are stretched once, on arrival at the GPU, and kept as float16: its
+    eleven binary digits resolve a few hundredths of the sky's noise for numbers below 3, and an
+    asinh at every step would cost as much as a layer. uint8 pixels are left unchanged.
 
     Parameters
     ----------
-    blocks : whether they come in blocks of 2 x 2 pixels (`models.encoders.vae_blocks`)
+    blocks : whether to arrange the pixels in blocks of 2 x 2 (`models.encoders.vae_blocks`)
     resident : whether the set stays on the device; by default on a GPU where it fits
     """
 
@@ -67,11 +68,11 @@ class Batches:
 
     @property
     def _table(self) -> bool:
-        """Whether the pixels are stretched by table on the host."""
+        """Whether a table stretches the pixels on the host."""
         return self._device.type == "cpu" and not self._blocks and not self.resident
 
     def buffer(self, count: int) -> Tensor:
-        """Room for a batch of `count` stamps, as `read` gives them."""
+        """A buffer for a batch of `count` stamps in the form that `read` yields."""
         dtype = torch.float32 if self._table else self._stored
         buffer = torch.zeros((count, *self.shape), dtype=dtype, device=self._device)
         return buffer.contiguous(memory_format=torch.channels_last) if self._table else buffer
@@ -81,9 +82,9 @@ class Batches:
     ) -> Iterator[Tensor]:
         """The pixels at positions `order`: (n, bands, size, size), or (n, side, side, 4 bands).
 
-        A full batch is written into `into`, if it is given, and that is what comes.
+        A full batch is written into `into`, if that is given, and `into` is yielded.
         """
-        # the whole order goes to the device once: a copy a batch would be a wait a batch
+        # the whole order is copied to the device once: a copy per batch would stall each batch
         places = torch.from_numpy(order).to(self._device) if self.resident else order
         for start in range(0, len(order), batch_size):
             chosen = places[start : start + batch_size]
@@ -107,7 +108,7 @@ class Batches:
     def _arranged(self, rows: np.ndarray) -> Tensor:
         raw = torch.from_numpy(self._stamps.raw(rows))
         if self._device.type == "cuda":
-            # from pinned memory the copy goes on while the host reads the next stamps
+            # from pinned memory the copy runs while the host reads the next stamps
             raw = raw.pin_memory().to(self._device, non_blocking=True)
         if not self._blocks:
             return raw
@@ -120,13 +121,13 @@ class Batches:
         return size < _RESIDENT_SHARE * torch.cuda.mem_get_info(self._device)[0]
 
     def _load(self) -> Tensor | None:
-        """The whole set on the device, or None if it has no room for it after all."""
+        """The whole set on the device, or None if it does not fit after all."""
         try:
             resident = torch.empty(
                 (len(self), *self.shape), dtype=self._stored, device=self._device
             )
         except torch.OutOfMemoryError:
-            say(f"no room on {self._device} for {len(self)} stamps: they are read batch by batch")
+            say(f"{len(self)} stamps do not fit on {self._device}: they are read batch by batch")
             return None
         for start in range(0, len(self), _LOADED_AT_ONCE):
             rows = self._rows[start : start + _LOADED_AT_ONCE]
@@ -144,7 +145,7 @@ def _words(pixels: Tensor) -> Tensor:
 
 
 def stretch_tensor(pixels: Tensor, stretch: Stretch) -> Tensor:
-    """What `stretch` does, on the device that holds `pixels`; float32 is stretched already."""
+    """Apply `stretch` on the device that holds `pixels`; float32 pixels are already stretched."""
     if pixels.dtype == torch.float32:
         return pixels
     if pixels.dtype == torch.uint8:

@@ -23,8 +23,8 @@ _TENSOR, _TUPLE, _PAIRS = "$tensor", "$tuple", "$pairs"
 class Checkpoints:
     """The latest state of one training, in a file of its own under `folder`.
 
-    `fingerprint` stands for settings, data and code (`models.storage.fingerprint`): a training
-    that differs in any of them does not find the other's checkpoint. Keep `folder` outside a
+    `fingerprint` identifies settings, data and code (`models.storage.fingerprint`): a training
+    that differs in any of them does not use the other's checkpoint. Keep `folder` outside a
     rule's declared outputs, which Snakemake deletes before the rule runs.
 
         state = checkpoints.load()
@@ -44,11 +44,11 @@ class Checkpoints:
         self.path = self.folder / f"{fingerprint[:24]}.safetensors"
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint by `state`, atomically.
+        """Atomically replace the checkpoint by `state`.
 
-        `state` is a tree of dicts (keys: text or int), lists, tuples, tensors, numbers, text and
-        None, such as the `state_dict()` of a module or an optimizer, or a generator's
-        `get_state()`. The states of torch's global generators are saved with it.
+        `state` is a tree of dicts (with text or int keys), lists, tuples, tensors, numbers, text
+        and None, such as the `state_dict()` of a module or an optimizer, or the `get_state()` of a
+        generator. The states of torch's global generators are saved with it.
         """
         tree = {"fingerprint": self.fingerprint, "state": dict(state), "random": _random_state()}
         tensors, values = flatten(tree)
@@ -57,10 +57,10 @@ class Checkpoints:
         save_tensors(self.path, tensors)
 
     def load(self) -> dict[str, Any] | None:
-        """The latest state, or None if there is none; sets torch's global generators to it.
+        """The latest state, or None if there is none; also restores torch's global generators.
 
-        A file that cannot be read is reported and removed, and counts as none: the training then
-        starts anew rather than from something half-written.
+        A file that cannot be read is reported and removed, and None is returned: the training
+        restarts rather than continue from a half-written state.
         """
         if not self.path.exists():
             return None
@@ -69,7 +69,7 @@ class Checkpoints:
             values = json.loads(bytes(tensors.pop(_JSON).numpy()))
             tree = unflatten(tensors, values)
         except (UserError, KeyError, ValueError) as error:
-            say(f"{self.path}: not a whole checkpoint ({error}); training starts anew")
+            say(f"{self.path}: not a complete checkpoint ({error}); training starts anew")
             remove(self.path)
             return None
         if tree["fingerprint"] != self.fingerprint:
@@ -109,7 +109,7 @@ def _encode(node: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def unflatten(tensors: Mapping[str, Tensor], values: Any) -> Any:
-    """The tree that `flatten` took apart."""
+    """The inverse of `flatten`."""
     if isinstance(values, list):
         return [unflatten(tensors, item) for item in values]
     if not isinstance(values, dict):

@@ -1,4 +1,4 @@
-"""One model's way down: its optimiser, its learning rate, its best weights, its curve."""
+"""The optimisation of one model: optimiser, learning rate, best weights, learning curve."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from torch import Tensor, nn
 from mgsflow.config.models import Flows
 from mgsflow.core.errors import UserError
 
-PLATEAU_FACTOR = 0.5  # of the learning rate, after a third of the patience without progress
+# Factor of the learning rate after a third of the patience without progress
+PLATEAU_FACTOR = 0.5
 
 Curve = list[tuple[int, float, float]]  # epoch, training loss, validation loss
 
 
 class Descent:
-    """AdamW on one model's weights, (parameters,), until `flows.patience` epochs bring nothing.
+    """AdamW on one model's weights, (parameters,), with early stopping after `flows.patience`.
 
-    Its learning rate falls on a plateau of the validation loss.
+    The learning rate is reduced when the validation loss reaches a plateau.
     """
 
     def __init__(self, weights: Tensor, flows: Flows) -> None:
         on_gpu = weights.is_cuda
-        # a CUDA graph reads the rate where it was when it was recorded: in the device's memory
+        # a CUDA graph reads the rate from the same address as when it was recorded, so the rate
+        # must lie in the device's memory
         rate = torch.tensor(flows.learning_rate, device=weights.device)
         self._weights = nn.Parameter(weights)
         self._patience = flows.patience
@@ -43,12 +45,12 @@ class Descent:
         self.curve: Curve = []
 
     def move(self, weights: Tensor, gradient: Tensor) -> None:
-        """Go on with weights and gradient in these places."""
+        """Continue with weights and gradient in these tensors."""
         self._weights.data = weights
         self._weights.grad = gradient
 
     def enter(self, train: float, validation: float) -> None:
-        """Enter the losses of an epoch. Raises UserError if one is not finite."""
+        """Record the losses of an epoch. Raises UserError if one is not finite."""
         epoch = len(self.curve)
         if not math.isfinite(train + validation):
             raise UserError(

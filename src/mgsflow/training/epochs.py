@@ -26,9 +26,9 @@ NAME = "train-vae"
 def make_optimizer(
     network: VariationalAutoencoder, vae: Vae, device: torch.device
 ) -> torch.optim.Adam:
-    """Adam (paper: 1e-4); on a GPU in one kernel, with its count of steps there as well.
+    """Adam (paper: learning rate 1e-4); on a GPU fused into one kernel.
 
-    A CUDA graph replays what was recorded: a count on the host would stand still.
+    The count of steps is then on the GPU as well: a CUDA graph would not advance one on the host.
     """
     on_gpu = device.type == "cuda"
     return torch.optim.Adam(
@@ -37,10 +37,10 @@ def make_optimizer(
 
 
 class VaeEpochs:
-    """Epochs over `training` and the loss of `validation`, in the way that `modes` say.
+    """Epochs over `training` and the loss on `validation`, run as `modes` specify.
 
-    Full batches run compiled and recorded, if `modes` say so; the ragged batch at an epoch's end,
-    of another shape, runs as written. `losses` stands in for those of `modes`.
+    Full batches run compiled and recorded, if `modes` say so. The last batch of an epoch, which may
+    be smaller, runs as written. `losses`, if given, replaces the losses that follow from `modes`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class VaeEpochs:
             )
 
     def train(self, epoch: int) -> Losses:
-        """Every stamp once, in an order and with a noise that the epoch's number fixes."""
+        """Train on every stamp once; the epoch's number fixes the order and the noise."""
         count = len(self._training)
         order = generator(self._seed, NAME, "order", epoch).permutation(count)
         noise = self._generator("noise", epoch)
@@ -101,7 +101,7 @@ class VaeEpochs:
 
     @torch.inference_mode()
     def validate(self) -> Losses:
-        """The loss of the validation set, with the same noise at every epoch."""
+        """The loss on the validation set, with the same noise in every epoch."""
         noise = self._generator("validation")
         self._network.eval()
         total = torch.zeros((), dtype=torch.float64, device=self._device)
@@ -115,5 +115,5 @@ class VaeEpochs:
         return torch.randn((count, self._vae.latent), generator=noise, device=self._device)
 
     def _generator(self, *names: object) -> torch.Generator:
-        drawn = torch.Generator(self._device)
-        return drawn.manual_seed(derive_seed(self._seed, NAME, *names))
+        source = torch.Generator(self._device)
+        return source.manual_seed(derive_seed(self._seed, NAME, *names))

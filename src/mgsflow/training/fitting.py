@@ -1,8 +1,8 @@
 """The loop that fits heads and flows: AdamW, minibatches of tensors in memory, early stopping.
 
-Models of one shape, such as the members of an ensemble, are fitted at once; each has its own order
-of the rows, its own learning rate and its own end, as if it were fitted by itself; only what
-dropout drops hangs on how many there are.
+Models of one architecture, such as the members of an ensemble, are fitted at once. Each has its own
+order of the rows, its own learning rate and its own end, as if it were fitted alone; only the units
+that dropout drops depend on the number of models.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from mgsflow.training.descent import Curve, Descent
 from mgsflow.training.replay import Replay, on_side_stream, record_graph
 from mgsflow.training.stack import Stack, write_weights
 
-GRADIENT_NORM = 5.0  # largest norm of a step's gradient; a rare outlier must not throw a flow
+GRADIENT_NORM = 5.0  # maximum norm of a gradient, so that a rare outlier cannot derail a flow
 
 Columns = Sequence[Tensor]
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within the block torch's global generators start at `seed`; afterwards they are as before."""
+    """Seed torch's global generators within the block; afterwards their state is restored."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
@@ -43,18 +43,19 @@ def fit(
     name: str,
     rows: Sequence[Tensor] | None = None,
 ) -> list[Curve]:
-    """Fit each of `models` and leave it with the weights of its best epoch; their curves.
+    """Fit each of `models`, set it to the weights of its best epoch, and return the curves.
 
     Parameters
     ----------
-    models : modules of one architecture; `forward` takes a batch's columns and gives its loss
-    train, validation : columns of all models, (1, n, ...), or each model's own, (models, n, ...)
-    seeds : of each model, for the order of its rows; dropout follows the first
-    name : of what is fitted, for the lines of progress
-    rows : the training rows of each model, int64; None: all. An epoch of a model that has more of
-        them than another leaves out, at random, those beyond the fewest.
+    models : modules of one architecture; `forward` takes a batch's columns and returns its loss
+    train, validation : columns shared by all models, (1, n, ...), or one per model,
+        (models, n, ...)
+    seeds : one per model, for the order of its rows; dropout uses the first
+    name : what is fitted, for the lines of progress
+    rows : the training rows of each model, int64; None: all. Every model uses the same number of
+        rows in an epoch, that of the model with the fewest; the others omit a random part.
 
-    Raises UserError if a loss stops being finite.
+    Raises UserError if a loss is not finite.
     """
     rows = [torch.arange(train[0].shape[1])] * len(models) if rows is None else rows
     fits = _Fits(models, flows)
@@ -62,7 +63,7 @@ def fit(
         order = _orders(rows, seeds, 0)
         for epoch in track(range(flows.epochs), f"train-flow, {name}: epochs of at most"):
             losses = fits.train(train, order), fits.validate(validation)
-            # drawn while a GPU is still at work: it is waited for when the losses are read
+            # drawn while a GPU still computes: reading the losses waits for the GPU
             order = _orders(rows, seeds, epoch + 1)
             if not fits.enter(*losses):
                 break
@@ -71,20 +72,20 @@ def fit(
 
 
 def _orders(rows: Sequence[Tensor], seeds: Sequence[int], epoch: int) -> Tensor:
-    """Every model's rows in the order of an epoch, (models, rows), on the CPU.
+    """Each model's rows in the order of an epoch, (models, rows).
 
-    On the CPU, so that the order is the same on every device.
+    The order is drawn on the CPU, so that it is the same for every device.
     """
     fewest = min(map(len, rows))
-    drawn = []
+    orders = []
     for own, seed in zip(rows, seeds, strict=True):
         generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
-        drawn.append(own[torch.randperm(len(own), generator=generator)[:fewest]])
-    return torch.stack(drawn)
+        orders.append(own[torch.randperm(len(own), generator=generator)[:fewest]])
+    return torch.stack(orders)
 
 
 class _Fits:
-    """Models on their way: the stack of those that still improve, and the descent of each."""
+    """Models in training: the stack of those that still improve, and the descent of each."""
 
     def __init__(self, models: Sequence[nn.Module], flows: Flows) -> None:
         self._flows = flows
@@ -94,7 +95,7 @@ class _Fits:
         self._restart()
 
     def _restart(self) -> None:
-        """Buffers and steps for the models that the stack holds now."""
+        """Make buffers and steps for the models that are in the stack now."""
         self._gradient = torch.zeros_like(self._stack.weights)
         self._totals = torch.zeros(len(self._stack), device=self._stack.device)
         self._steps: dict[int, tuple[Tensor, Replay]] = {}  # by size of the batch
@@ -105,12 +106,12 @@ class _Fits:
             descent.move(*row)
 
     def train(self, columns: Columns, order: Tensor) -> Tensor:
-        """An epoch; the mean loss of each model of the stack, on the device."""
+        """Train for an epoch; the mean loss of each model of the stack, on the device."""
         self._stack.train()
         self._totals.zero_()
         order = order.to(self._stack.device, non_blocking=True)[self._numbers]
         count = order.shape[1]
-        # of equal size: a last batch of three rows would be a step of noise
+        # batches of equal size: the gradient of a last batch of three rows would be mostly noise
         for part in order.tensor_split(math.ceil(count / self._flows.batch_size), dim=1):
             index, step = self._step(columns, part.shape[1])
             index.copy_(part)
@@ -118,7 +119,7 @@ class _Fits:
         return self._totals / count
 
     def _step(self, columns: Columns, size: int) -> tuple[Tensor, Replay]:
-        """The step on batches of `size`, and the buffer that takes their rows."""
+        """The buffer for the rows of a batch of `size`, and the step on it."""
         if size not in self._steps:
             index = self._numbers.new_zeros(len(self._stack), size)
             on_gpu = index.is_cuda
@@ -135,7 +136,7 @@ class _Fits:
         losses = self._stack.losses(batch)
         (gradient,) = torch.autograd.grad(losses.sum(), self._stack.weights)
         norm = gradient.norm(dim=1, keepdim=True)
-        # as nn.utils.clip_grad_norm_, for each model by itself
+        # as nn.utils.clip_grad_norm_, but separately for each model
         torch.mul(gradient, (GRADIENT_NORM / (norm + 1e-6)).clamp(max=1), out=self._gradient)
         for descent in self._going:
             descent.optimiser.step()
@@ -150,7 +151,7 @@ class _Fits:
         return self._stack.losses(own)
 
     def enter(self, train: Tensor, validation: Tensor) -> bool:
-        """Enter an epoch's losses; whether a model is left that still improves."""
+        """Record an epoch's losses; whether any model still improves."""
         losses = torch.stack([train, validation], dim=1).tolist()
         for descent, (loss, held) in zip(self._going, losses, strict=True):
             descent.enter(loss, held)
@@ -170,5 +171,8 @@ class _Fits:
 
 
 def _take(column: Tensor, models: Tensor, index: Tensor) -> Tensor:
-    """Each model's rows, (models, size, ...), `index` (models, size) of all or its own ones."""
+    """Rows `index`, (models, size), of the shared column or of each model's own.
+
+    The result has the shape (models, size, ...).
+    """
     return column[0][index] if len(column) == 1 else column[models, index]

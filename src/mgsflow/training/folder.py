@@ -22,7 +22,7 @@ def write_training(
     history: pd.DataFrame,
     cost: Telemetry,
 ) -> None:
-    """Write into `out` the model, its description, its history (a row an epoch) and its cost."""
+    """Write into `out` the model, its description, its history (one row per epoch) and its cost."""
     save_model(out, tensors, description)
     with atomic_path(out / HISTORY) as temporary:
         history.to_csv(temporary, index=False)

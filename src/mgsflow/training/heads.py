@@ -31,7 +31,7 @@ class Rows:
 
 
 class _Loss(nn.Module):
-    """The heads' loss of a batch of standardised inputs and targets."""
+    """The heads' loss on a batch of standardised inputs and targets."""
 
     def __init__(self, heads: Heads, architecture: Architecture) -> None:
         super().__init__()
@@ -54,9 +54,9 @@ def fit_heads(
     rows: Sequence[Tensor] | None = None,
     name: str = "heads",
 ) -> tuple[list[Heads], list[Curve]]:
-    """Heads for each of `seeds`, fitted to `train`, or each to its `rows`; and their curves.
+    """Fit heads for each of `seeds` to `train`, or to each one's `rows`; heads and their curves.
 
-    They come frozen.
+    The returned heads are frozen.
     """
     losses = []
     for seed in seeds:

@@ -1,4 +1,4 @@
-"""Fitting the density of the inputs: by expectation maximisation, its size by BIC."""
+"""Fit of the density of the inputs by expectation maximisation; BIC selects the components."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sklearn.mixture import GaussianMixture
 from mgsflow.models.input_density import InputDensity
 
 COMPONENTS = (1, 2, 4, 8, 16)
-# Least variance of a standardised input in any direction. Colours are differences of magnitudes,
-# so that without it the density would be infinite on a plane. A hundredth of the training set's
+# Minimum variance of a standardised input in any direction. Colours are differences of magnitudes,
+# so without this floor the density would be infinite on a plane. A hundredth of the training set's
 # spread is above the rounding of catalogues to a thousandth of a magnitude.
 FLOOR = 1e-4
-MOST_ROWS = 30_000  # more make the fit longer and hardly better
-OUTSIDE = 0.01  # share of galaxies like the validation set's that a threshold leaves below it
+MOST_ROWS = 30_000  # maximum number of rows: more take longer and hardly improve the fit
+OUTSIDE = 0.01  # fraction of galaxies like the validation set's that fall below a threshold
 
 
 def fit_input_density(
@@ -23,8 +23,8 @@ def fit_input_density(
 ) -> InputDensity:
     """The density of the standardised inputs `train`, (n, d), with its thresholds.
 
-    The first `latents` inputs are a stamp's. The number of components is the last that lowers the
-    BIC (Schwarz 1978) and has no more parameters than there are rows. For `validation`,
+    The first `latents` inputs are a stamp's. The number of components is increased as long as the
+    BIC (Schwarz 1978) decreases and the parameters do not outnumber the rows. For `validation`,
     (m, d), and `outside` see `with_thresholds`.
     """
     rows = np.random.default_rng(seed).permutation(len(train))[:MOST_ROWS]
@@ -36,12 +36,12 @@ def fit_input_density(
 def with_thresholds(
     density: InputDensity, validation: np.ndarray, outside: float = OUTSIDE
 ) -> InputDensity:
-    """The density with thresholds that leave `outside` of galaxies like `validation` below them.
+    """The density with thresholds below which a fraction `outside` of galaxies falls.
 
-    Of each factor the log-density that floor(outside (m + 1)) of the m rows of `validation` do not
-    exceed: a new one falls below with a probability of `outside` at most (conformal prediction;
-    Bates et al. 2023). With fewer than 1 / outside - 1 it is the least of all, and that probability
-    1 / (m + 1).
+    The threshold of each factor is the log-density that floor(outside (m + 1)) of the m rows of
+    `validation` do not exceed: a new galaxy like these falls below it with a probability of at
+    most `outside` (conformal prediction; Bates et al. 2023). With fewer than 1 / outside - 1 rows
+    it is the smallest log-density, and that probability is 1 / (m + 1).
     """
     rank = max(1, int(outside * (len(validation) + 1)))
     ordered = np.sort(density.log_factors(validation), axis=0)

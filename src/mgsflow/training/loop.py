@@ -1,4 +1,4 @@
-"""The loop over epochs: best weights kept, early stopping, checkpoints, history."""
+"""The loop over epochs: best weights, early stopping, checkpoints, history."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Losses = dict[str, float]
 
 
 def choose_device(compute: Compute) -> torch.device:
-    """The device that the settings ask for; `auto` takes a GPU where there is one."""
+    """The device that the settings select; `auto` selects a GPU if there is one."""
     available = torch.cuda.is_available()
     if compute.device == "cuda" and not available:
         raise UserError(
@@ -31,9 +31,10 @@ def choose_device(compute: Compute) -> torch.device:
 
 @dataclass
 class Fit:
-    """What a training has come to: all that a checkpoint must hold beside the optimizer.
+    """The state of a training: all that a checkpoint must hold beside model and optimizer.
 
-    `history` has a row an epoch; `best` the weights of the epoch with the least validation loss.
+    `history` has a row per epoch; `best` holds the weights of the epoch with the lowest validation
+    loss.
     """
 
     epoch: int = 0
@@ -43,7 +44,7 @@ class Fit:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def enter(self, losses: Losses, seconds: float, model: nn.Module) -> None:
-        """Enter the epoch that has just ended."""
+        """Record the epoch that has just ended."""
         self.epoch += 1
         self.history.append({"epoch": self.epoch, **losses, "seconds": round(seconds, 3)})
         if losses["validation_loss"] < self.best_loss:
@@ -53,12 +54,12 @@ class Fit:
 
 @dataclass(frozen=True)
 class Loop:
-    """Trains `model` for at most `epochs`, or until `patience` epochs have brought nothing.
+    """Trains `model` for at most `epochs`, and stops after `patience` epochs without improvement.
 
-    Each epoch is `train_epoch(epoch)` and then `validate()`; both return named losses, and
-    `validate`'s must hold `validation_loss`. After each the state is saved, so that a training that
-    was interrupted goes on where it stopped and ends with the same bits, provided that whatever
-    `train_epoch` draws depends on the epoch's number or on torch's global generators alone.
+    Each epoch is `train_epoch(epoch)` followed by `validate()`; both return named losses, and those
+    of `validate` must include `validation_loss`. The state is saved after each epoch. An
+    interrupted training continues from there and ends with the same bits, provided that the random
+    numbers in `train_epoch` depend only on the epoch's number or on torch's global generators.
     """
 
     name: str
@@ -70,7 +71,7 @@ class Loop:
     telemetry: Telemetry
 
     def run(self, train_epoch: Callable[[int], Losses], validate: Callable[[], Losses]) -> Fit:
-        """Train; the model ends with its best weights. Raises UserError if the loss diverges."""
+        """Train, and set the model to its best weights. Raises UserError if the loss diverges."""
         fit = self._resume()
         while fit.epoch < self.epochs and fit.epoch - fit.best_epoch < self.patience:
             start = time.perf_counter()
@@ -120,14 +121,14 @@ class Loop:
         _lay_out(self.optimizer)
         self.telemetry.resume(state["cost"])
         fit = Fit(**state["fit"])
-        say(f"{self.name}: goes on after epoch {fit.epoch}, from {self.checkpoints.path}")
+        say(f"{self.name}: continues after epoch {fit.epoch}, from {self.checkpoints.path}")
         return fit
 
 
 def _lay_out(optimizer: torch.optim.Optimizer) -> None:
-    """Bring a loaded state's tensors into their weights' memory order (channels last, say).
+    """Give a loaded state's tensors the memory format of their weights, such as channels last.
 
-    A file keeps values, not their order in memory; Adam in one kernel refuses what differs.
+    A file stores values, not their order in memory; fused Adam refuses a different order.
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():

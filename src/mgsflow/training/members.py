@@ -1,6 +1,7 @@
-"""The members of an ensemble: heads first, then frozen, then the flows on their residuals.
+"""Training of an ensemble's members: first the heads, then, with these frozen, the flows.
 
-All members go through each phase together (training/stack.py).
+The flows are fitted on the heads' residuals. All members go through each phase together
+(training/stack.py).
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ def fit_members(
     state: State | None = None,
     save: Callable[[State], None] = lambda state: None,
 ) -> tuple[list[Branch], list[dict[str, Curve]]]:
-    """A fitted branch for each of `seeds`, and the curves of the phases of its training.
+    """Fit a branch for each of `seeds`; the branches, and the curves of each one's phases.
 
-    Members differ by seed alone: initial weights, order of the rows, dropout, folds. After each
-    phase its end is given to `save`; a training that starts with such a `state` goes on from it.
+    Members differ only in their seeds, which set the initial weights, the order of the rows,
+    dropout and the folds. After each phase `save` is called with the state; a training that is
+    given such a `state` continues from it.
     """
     training = _Training(train, validation, architecture, flows, seeds)
     if state is not None:
@@ -51,7 +53,7 @@ def fit_members(
 
 
 class _Training:
-    """The branches, and how far their training has come."""
+    """The branches and the progress of their training."""
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class _Training:
         return [derive_seed(seed, name) for seed in self._seeds]
 
     def state(self) -> State:
-        """What `resume` needs."""
+        """The state that `resume` restores."""
         return {
             "branches": [branch.state_dict() for branch in self.branches],
             "means": self._means,
@@ -95,7 +97,7 @@ class _Training:
         device = self._train.inputs.device
         self._means = None if state["means"] is None else state["means"].to(device)
         self.curves, self.done = state["curves"], state["done"]
-        say(f"goes on after the phase {self.done[-1]}, from the checkpoint")
+        say(f"continues after the phase {self.done[-1]}, from the checkpoint")
 
     def run(self, phase: str) -> None:
         if phase == HEADS:
@@ -129,22 +131,23 @@ class _Training:
             branch.residual_scale.copy_(_scale(self._train.targets - means))
 
     def _fit_flows(self, phase: str) -> None:
-        columns, given = _columns(self._architecture, phase)
+        columns, condition = _columns(self._architecture, phase)
         losses = [_Loss(getattr(branch, phase)) for branch in self.branches]
         assert self._means is not None
-        seen = self._residuals(self._train, columns, given, self._means)
-        fresh = self._residuals(self._validation, columns, given)
+        seen = self._residuals(self._train, columns, condition, self._means)
+        fresh = self._residuals(self._validation, columns, condition)
         curves = fit(losses, seen, fresh, self._flows, self._derived(phase), f"flow of {phase}")
         for loss in losses:
             loss.requires_grad_(False)
         self._enter(phase, curves)
 
     def _residuals(
-        self, rows: Rows, columns: list[int], given: list[int], means: Tensor | None = None
+        self, rows: Rows, columns: list[int], condition: list[int], means: Tensor | None = None
     ) -> list[Tensor]:
-        """What a flow is fitted on: values (members, n, d), encodings, and the true core.
+        """Training data of a flow: residuals (members, n, d), encodings, and the true core.
 
-        Of the rows where all of `columns` are measured. Without `means` those of the heads.
+        Only rows where all of `columns` are measured are used. Residuals are about `means`, or
+        about the heads' means if that is None.
         """
         present = torch.nonzero(~torch.isnan(rows.targets[:, columns]).any(1)).squeeze(1)
         truth = rows.targets[present]
@@ -155,8 +158,8 @@ class _Training:
             centre = means[:, present]
         scale = torch.stack([branch.residual_scale for branch in self.branches])[:, None]
         values = ((truth - centre) / scale)[..., columns]
-        # the chain rule: in training metallicity is given the true core (paper, section 2.3)
-        core = [truth[None][..., given]] if given else []
+        # chain rule: in training metallicity is conditioned on the true core (paper, section 2.3)
+        core = [truth[None][..., condition]] if condition else []
         return [values, torch.stack([each.encoding for each in predicted]), *core]
 
     def _enter(self, phase: str, curves: list[Curve]) -> None:
@@ -168,7 +171,7 @@ class _Training:
 
 
 class _Loss(nn.Module):
-    """A flow's loss of a batch: the mean negative log-density of its residuals, in nats."""
+    """A flow's loss on a batch: the mean negative log-density of its residuals, in nats."""
 
     def __init__(self, flow: ConditionalFlow) -> None:
         super().__init__()
@@ -179,14 +182,14 @@ class _Loss(nn.Module):
 
 
 def _scale(residuals: Tensor) -> Tensor:
-    """Root mean square of each target's residuals, (targets,), for want of any: 1."""
+    """Root mean square of each target's residuals, (targets,); 1 if a target has none."""
     present = ~torch.isnan(residuals)
     mean_square = torch.nan_to_num(residuals).square().sum(0) / present.sum(0).clamp(min=1)
     return torch.where(mean_square > 0, mean_square.sqrt(), torch.ones_like(mean_square))
 
 
 def _columns(architecture: Architecture, phase: str) -> tuple[list[int], list[int]]:
-    """Columns that the flow models, and those it is given."""
+    """Columns that the flow models, and those that it is conditioned on."""
     if phase == CORE or architecture.metallicity is None:
         return architecture.core, []
     return [architecture.metallicity], architecture.core

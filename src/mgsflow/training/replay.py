@@ -1,6 +1,6 @@
-"""Work that is done over and over on the same buffers: as it is, or as a CUDA graph.
+"""Work that is repeated on the same buffers, called directly or replayed as a CUDA graph.
 
-A graph launches all of a step's kernels at once, where a GPU would else wait for the host.
+A graph launches all kernels of a step at once; otherwise a GPU would wait for the host.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 import torch
 
-WARM_UP = 3  # steps before a graph is recorded: kernels are chosen and Adam's state is made
+WARM_UP = 3  # steps before recording a graph: they select kernels and create Adam's state
 
 Work = Callable[[], None]
 
 
 class Replay:
-    """`work`, whose first calls run it as it is; then it is recorded, and replayed ever after.
+    """Calls `work` directly the first times, then records it, and from then on replays the record.
 
-    None of them is a rehearsal: each does the work once. Without `record` all run it as it is.
+    Every call does the work exactly once. Without `record` every call is direct.
     """
 
     def __init__(
@@ -43,16 +43,16 @@ class Replay:
 
 
 def record_graph(work: Work) -> Work:
-    """`work` as a CUDA graph: recorded, not run. It must not wait for the GPU anywhere."""
+    """`work` as a CUDA graph, recorded but not run. `work` must not wait for the GPU."""
     graph = torch.cuda.CUDAGraph()
-    # thread_local: what another thread does, such as the telemetry's, shall not spoil the record
+    # thread_local: the record must not fail because of another thread, such as the telemetry's
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         work()
     return graph.replay
 
 
 def on_side_stream(work: Work) -> None:
-    """Run `work` on a stream of its own, as a graph wants its work to have run before."""
+    """Run `work` on a stream of its own, which is required before recording it as a graph."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):

@@ -1,21 +1,24 @@
 """The residuals that the flows are fitted on.
 
-Where a head overfits, its residuals on its own training rows are narrower than on any other
-galaxy, and a flow fitted on them is overconfident: with 60 inputs and 1500 galaxies its 68%
-intervals hold 45%. Out-of-fold residuals, of heads that did not see the row, hold 70%.
+If a head overfits, its residuals on its own training rows are narrower than on other galaxies, and
+a flow fitted on them is overconfident: with 60 inputs and 1500 galaxies its 68% intervals contain
+45% of the truths. With out-of-fold residuals, from heads that did not see the row, they contain
+70%.
 
-Two things remain, both measured and left as they are. The encoding that a flow is conditioned on
-comes from an encoder that did see the row, and could tell of it; but the flow stops early on
-validation rows, whose encodings are honest, and fitted instead on rows that the encoder never saw
-it did no better. And the folds' heads have fewer rows than the final one, so that their residuals
-are somewhat too wide, by 10% with 600 galaxies, 3% with 1500 and nothing with many: more
-`flows.folds` make it less. A correction by the validation rows would cost more in noise.
+Two effects remain, both measured and left uncorrected. First, the encoding that a flow is
+conditioned on comes from an encoder that saw the row and could carry information about it. However,
+the flow stops early on validation rows, whose encodings are unaffected, and a flow fitted on rows
+that the encoder never saw was no better. Second, the folds' heads have fewer rows than the final
+head, so their residuals are slightly too wide: by 10% with 600 galaxies, 3% with 1500, and
+negligibly with many. More `flows.folds` reduce this effect; a correction based on the validation
+rows would add more noise than it removes.
 
-There is a third, which `rescaled` mends. A rare galaxy that no other is like is missed by the head
-of its fold, and not by the final head, which saw it: the flow learns to move the posterior of such
-galaxies where the final mean has gone already, and they move twice. With 2200 galaxies that costs
-up to 0.02 of R2 (docs/real-data.md). The final head's own residuals, stretched to the median size
-of the out-of-fold ones, have the same width and no such shift: on the 60 inputs above 67%.
+A third effect is removed by the setting `rescaled`. A rare galaxy unlike all others is predicted
+badly by the head of its fold, but not by the final head, which saw it. The flow learns to shift the
+posterior of such galaxies although the final mean has already moved, so that they are shifted
+twice. With 2200 galaxies this costs up to 0.02 in R2 (docs/real-data.md). The final head's own
+residuals, stretched to the median size of the out-of-fold ones, have the same width and no such
+shift: with the 60 inputs above the intervals contain 67%.
 """
 
 from __future__ import annotations
@@ -44,8 +47,9 @@ def training_means(
 ) -> tuple[Tensor, list[dict[str, Curve]]]:
     """Predicted means of the training rows, (members, n, targets), and the fits' curves.
 
-    With `flows.residuals` early_stopped they are those of the members' `heads`. With rescaled they
-    are what leaves these heads' residuals stretched to the size of the out-of-fold ones.
+    With `flows.residuals` early_stopped the means are those of the members' `heads`. With rescaled
+    they are such that the residuals are those of these heads, stretched to the size of the
+    out-of-fold ones.
     """
     own = torch.stack([head(train.inputs).mean for head in heads])
     if flows.residuals == "early_stopped":
@@ -58,9 +62,10 @@ def training_means(
 
 
 def _median_size(residuals: Tensor) -> Tensor:
-    """Of each target's residuals where it is measured: (members, n, targets) to one row each.
+    """Median absolute residual of each target where measured: (members, n, targets) to one row.
 
-    The median, because the few that are missed most are those which the folds' heads miss more.
+    The median is robust to the few galaxies with the largest residuals, for which the folds' heads
+    are worse than the final head.
     """
     return residuals.abs().nanmedian(dim=1, keepdim=True).values
 
@@ -68,7 +73,7 @@ def _median_size(residuals: Tensor) -> Tensor:
 def _out_of_fold_means(
     train: Rows, validation: Rows, architecture: Architecture, flows: Flows, seeds: Sequence[int]
 ) -> tuple[Tensor, list[dict[str, Curve]]]:
-    """The heads of all members' folds are fitted at once."""
+    """Out-of-fold means; the heads of all members' folds are fitted at once."""
     folds = [divide(len(train), flows.folds, derive_seed(seed, "folds")) for seed in seeds]
     others = [
         torch.cat([part for part in member if part is not fold])
@@ -90,6 +95,6 @@ def _out_of_fold_means(
 
 
 def divide(rows: int, folds: int, seed: int) -> tuple[Tensor, ...]:
-    """Indices of `rows` rows at random in `folds` disjoint parts of equal size (within one)."""
+    """Indices of `rows` rows, divided at random into `folds` disjoint parts of equal size (±1)."""
     with seeded(seed):
         return torch.tensor_split(torch.randperm(rows), folds)

@@ -1,7 +1,7 @@
-"""Models of one shape as one: their weights in a single tensor, their losses in one call.
+"""Several models of one architecture: all weights in one tensor, all losses in one call.
 
-A member of an ensemble is too small for a GPU, which waits for the host between its kernels; all
-members take little longer than one (docs/performance.md).
+A single member of an ensemble is too small for a GPU, which waits for the host between kernels; all
+members together take little longer than one (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from torch.func import functional_call, vmap
 
 
 class Stack:
-    """The losses of `models`, modules of one architecture that differ in their weights alone.
+    """The losses of `models`, modules of one architecture that differ only in their weights.
 
-    A model's `forward` takes a batch's columns and gives their loss, a scalar. `weights`, (models,
-    parameters), holds a copy of all their parameters, on which `losses` can be differentiated.
+    A model's `forward` takes a batch's columns and returns their loss, a scalar. `weights`,
+    (models, parameters), is a copy of all parameters; `losses` is differentiable with respect to
+    it.
 
-    Raises ValueError where the models' buffers differ: all are called with those of the first.
+    Raises ValueError if the models' buffers differ: all models use the buffers of the first.
     """
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
@@ -41,18 +42,18 @@ class Stack:
         return len(self.weights)
 
     def train(self, mode: bool = True) -> None:
-        """Whether dropout drops."""
+        """Switch dropout on or off."""
         self._base.train(mode)
 
     def keep(self, models: Tensor) -> None:
-        """Go on with some of the models, by their numbers."""
+        """Continue with some of the models, by number."""
         self.weights = self.weights.detach()[models].clone().requires_grad_()
 
     def losses(self, columns: Sequence[Tensor]) -> Tensor:
         """The loss of each model, (models,).
 
-        `columns` are a batch's: of all models, (1, rows, ...), or each model's own, (models, rows,
-        ...).
+        `columns` are those of a batch: shared by all models, (1, rows, ...), or one per model,
+        (models, rows, ...).
         """
         batch = [column.expand(len(self), *column.shape[1:]) for column in columns]
         return vmap(self._loss, randomness="different")(self.weights, *batch)
@@ -66,7 +67,7 @@ class Stack:
 
 @torch.no_grad()
 def write_weights(weights: Tensor, model: nn.Module) -> None:
-    """Give `model` the parameters in `weights`, (parameters,), a row of a stack's."""
+    """Set the parameters of `model` to `weights`, (parameters,), one row of a stack's weights."""
     parts = weights.split([parameter.numel() for parameter in model.parameters()])
     for parameter, part in zip(model.parameters(), parts, strict=True):
         parameter.copy_(part.view_as(parameter))

@@ -1,8 +1,8 @@
 """One step of the VAE's training, and the ways to run it: as written, compiled, replayed.
 
-As written a step is some two hundred kernels, most of which move a batch through memory to add a
-bias or clip a ReLU; at 128 stamps a GPU ends many of them before the next is launched.
-torch.compile fuses them, a CUDA graph launches all of a step at once.
+As written, a step consists of about two hundred kernels, most of which move a batch through memory
+to add a bias or apply a ReLU; with 128 stamps a GPU finishes many of them before the next is
+launched. torch.compile fuses the kernels; a CUDA graph launches all of a step's kernels at once.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from mgsflow.training.replay import Replay, Work
 
 StampLosses = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-# On a CPU compiling pays from so many stamps on, all epochs together: it takes some twenty seconds,
-# and saves a millisecond or more of each stamp of the paper's size (docs/performance.md).
+# Number of stamps, all epochs together, from which compiling pays on a CPU: it takes about twenty
+# seconds, and saves a millisecond or more per stamp of the paper's size (docs/performance.md).
 COMPILED_FROM = 100_000
 
 
 @dataclass(frozen=True)
 class Modes:
-    """How a step runs. Each changes the order of sums, and so the last bits of the weights.
+    """How a step runs. Each mode changes the order of sums, and thus the weights' last bits.
 
     `blocks`: stamps in blocks of 2 x 2 pixels (`models.encoders.vae_blocks`); `compiled`: by
-    torch.compile; `captured`: as a CUDA graph; `tuned`: cuDNN tries its algorithms and takes the
-    fastest, and the head's products of float32 are multiplied in TF32.
+    torch.compile; `captured`: as a CUDA graph; `tuned`: cuDNN tries its algorithms and uses the
+    fastest, and the head's float32 products are computed in TF32.
     """
 
     blocks: bool = False
@@ -51,9 +51,9 @@ class Modes:
 
     @classmethod
     def of(cls, compute: Compute, device: torch.device, stamps: int) -> Modes:
-        """The modes that the settings ask for, where all epochs together train on `stamps` stamps.
+        """The modes that the settings select; `stamps` counts the training stamps of all epochs.
 
-        Raises UserError if they cannot be had.
+        Raises UserError if compilation is required but fails.
         """
         on_gpu = device.type == "cuda"
         pays = on_gpu or stamps >= COMPILED_FROM
@@ -66,27 +66,28 @@ class Modes:
                 "C++ compiler, or set compute.compile to `auto` or `never`."
             )
         if reason:
-            say(f"torch.compile fails here, and the training runs without it: {reason}")
+            say(f"torch.compile fails here; the training runs without it: {reason}")
         return cls(blocks=on_gpu, compiled=not reason, captured=on_gpu, tuned=on_gpu)
 
 
 def why_not_compiled(device: torch.device) -> str | None:
-    """The reason why torch.compile fails on `device`, in a line; None if it works."""
+    """The reason why torch.compile fails on `device`, in one line; None if it works."""
     try:
         torch.compile(lambda x: torch.exp(x) + 1)(torch.zeros(8, device=device))
-    except Exception as error:  # a compiler that is absent is reported in many ways
+    except Exception as error:  # a missing compiler is reported in many ways
         return f"{type(error).__name__}: {error}".strip().splitlines()[0]
     return None
 
 
 @contextmanager
 def libraries(modes: Modes) -> Iterator[None]:
-    """The context in which cuDNN and cuBLAS choose their kernels as `modes` say."""
+    """A context in which cuDNN and cuBLAS choose their kernels as `modes` specify."""
     searched = torch.backends.cudnn.benchmark
     precision = torch.get_float32_matmul_precision()
     if modes.tuned:
         torch.backends.cudnn.benchmark = True
-        # TF32 has eleven digits of two; the features that meet these weights have bfloat16's eight
+        # TF32 has eleven binary digits; the features multiplied by these weights have the eight of
+        # bfloat16
         torch.set_float32_matmul_precision("high")
     try:
         yield
@@ -102,7 +103,7 @@ def losses_of(
     precision: str,
     device: torch.device,
 ) -> StampLosses:
-    """The losses of what `Batches` reads, as `modes` say."""
+    """The losses for the pixels that `Batches` reads, as `modes` specify."""
     if modes.blocks:
         return block_losses(network, precision, device)
     return stamp_losses(network, stretch, precision, device)
@@ -115,7 +116,10 @@ def stamp_losses(
     device: torch.device,
     memory_format: torch.memory_format = torch.channels_last,
 ) -> StampLosses:
-    """Pixels (n, bands, size, size) and noise (n, latent) to error and KL divergence, each (n,)."""
+    """A function from pixels (n, bands, size, size) and noise (n, latent) to the two losses.
+
+    These are reconstruction error and KL divergence, each (n,).
+    """
 
     def losses(pixels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         stamps = stretch_tensor(pixels, stretch).contiguous(memory_format=memory_format)
@@ -129,7 +133,7 @@ def stamp_losses(
 def block_losses(
     network: VariationalAutoencoder, precision: str, device: torch.device
 ) -> StampLosses:
-    """The same of pixels in blocks, (n, side, side, 4 bands), stretched float16 or uint8."""
+    """The same for pixels in blocks, (n, side, side, 4 bands), stretched float16 or uint8."""
     bands, size = network.architecture["bands"], network.architecture["size"]
     within = fill_channels(inside(bands, size)).to(device)
 
@@ -144,10 +148,10 @@ def block_losses(
 
 
 class TrainStep:
-    """Losses of a batch, their gradients, and the optimizer's step.
+    """Computes the losses of a batch and their gradients, and makes the optimizer's step.
 
-    `totals` (2,), float64: the sums of error and KL divergence, to which each step adds. They stay
-    on the device, because reading a number would make it wait at every step.
+    `totals` (2,), float64: running sums of error and KL divergence. They stay on the device,
+    because reading a number at every step would stall it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a training costs: time, memory, and on a GPU its utilisation, power and energy."""
+"""The cost of a training: time, memory, and on a GPU utilisation, power and energy."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS
 
 
 class Telemetry:
-    """Measures what happens while its block runs; a fault of NVML is a remark, never an error.
+    """Measures the cost of its block; a fault of NVML is reported as a remark, never an error.
 
         with Telemetry("train-vae", device) as telemetry:
             ...
             telemetry.note(epochs=12)
         telemetry.write(path)
 
-    `device` is the one that trains: NVML watches it if it is a GPU. Otherwise CPU time, wall time
-    and peak memory remain, with the reason why there is nothing of a GPU.
+    `device` is the training device: NVML monitors it if it is a GPU. Otherwise the summary has CPU
+    time, wall time and peak memory, with the reason why GPU data are missing.
     """
 
     def __init__(
@@ -81,27 +81,27 @@ class Telemetry:
             self._gpu.sample()
 
     def note(self, **extras: Any) -> None:
-        """Facts that belong into the file as well: epochs, galaxies, parameters."""
+        """Add facts to the file: epochs, galaxies, parameters."""
         self._extras |= extras
 
     def so_far(self) -> dict[str, float | None]:
-        """Seconds and energy up to now, for a checkpoint; `resume` takes them up again.
+        """Seconds and energy so far, for a checkpoint; `resume` continues from them.
 
-        After the block those at its end. The energy is None where a GPU's was not to be had.
+        After the block they are those at its end. The energy is None if a GPU's is unknown.
         """
         now = self._end or self._cost(*_clocks())
         parts = {key: (self._earlier[key], value) for key, value in now.items()}
         return {key: None if None in part else sum(part) for key, part in parts.items()}
 
     def _cost(self, wall: float, cpu: float) -> dict[str, float | None]:
-        """Since the block began, by clocks that were just read."""
+        """The cost since the block began, for clocks that were just read."""
         energy = None if self.device.type == "cuda" else 0.0
         if self._gpu is not None:
             energy = self._gpu.energy_joules()
         return dict(zip(_COSTS, (wall - self._start[0], cpu - self._start[1], energy), strict=True))
 
     def resume(self, earlier: dict[str, float | None]) -> None:
-        """Add what the interrupted training had cost before this one took it up."""
+        """Add the cost of the interrupted training that this one continues."""
         self._earlier = dict(earlier)
 
     def summary(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Telemetry:
 
 
 class _Gpu:
-    """Running sums over NVML's samples of one GPU. A card may have some of them and not others."""
+    """Running sums over NVML's samples of one GPU. Some GPUs do not report all quantities."""
 
     def __init__(self, handle: Any, index: int) -> None:
         self._handle = handle
@@ -159,7 +159,7 @@ class _Gpu:
     def _add(self, running: _Running, ask: Callable[[], float]) -> float | None:
         try:
             value = ask()
-        except Exception as error:  # NVML's faults are many, and none may end a training
+        except Exception as error:  # NVML fails in many ways, and none may end a training
             self.fault = f"NVML failed while the stage ran: {error}"
             return None
         running.add(value)
@@ -172,14 +172,14 @@ class _Gpu:
         self._last = (now, power)
 
     def _energy_counter(self) -> float | None:
-        """The card's own energy counter in J; cards before Volta have none."""
+        """The GPU's own energy counter, in J; GPUs before Volta have none."""
         try:
             return pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000.0
         except Exception:
             return None
 
     def energy_joules(self) -> float | None:
-        """Up to now, by the card's counter or the power's integral; None if it has neither."""
+        """Energy so far, from the GPU's counter or the integral of power; None without either."""
         now = self._energy_counter()
         if now is None or self._counter_start is None:
             return self._integrated
@@ -198,7 +198,7 @@ class _Gpu:
 
 
 class _Running:
-    """Mean and maximum of numbers seen one by one; None before the first."""
+    """Running mean and maximum of numbers; None before the first."""
 
     def __init__(self) -> None:
         self._sum = 0.0
@@ -216,7 +216,7 @@ class _Running:
 
 
 def _watch(device: torch.device) -> tuple[_Gpu | None, str | None]:
-    """The GPU that `device` is, through NVML, or the reason why it cannot be watched."""
+    """NVML's handle of the GPU `device`, or the reason why it cannot be monitored."""
     if device.type != "cuda":
         return None, f"the stage runs on {device.type}, not on a GPU"
     try:
@@ -226,12 +226,12 @@ def _watch(device: torch.device) -> tuple[_Gpu | None, str | None]:
         uuid = str(torch.cuda.get_device_properties(index).uuid)
         name = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
         return _Gpu(pynvml.nvmlDeviceGetHandleByUUID(name), index), None
-    except Exception as error:  # NVML's faults are many, and none may end a training
-        return None, f"NVML cannot watch {device}: {error}"
+    except Exception as error:  # NVML fails in many ways, and none may end a training
+        return None, f"NVML cannot monitor {device}: {error}"
 
 
 def _clocks() -> tuple[float, float]:
-    """Wall time and CPU time in s, that of ended children (a compiler's, for instance) included."""
+    """Wall time and CPU time in s, including finished child processes such as a compiler."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.perf_counter(), time.process_time() + children.ru_utime + children.ru_stime
 

@@ -44,10 +44,10 @@ def train_vae(
     """Train the VAE on the sets vae_train and vae_validation of the splits (paper, section 2.2).
 
     --out is the folder of the model: weights and description, history.csv with the losses of every
-    epoch, telemetry.json with what it cost. The weights with the least validation loss are kept.
-    Interrupted, it goes on from the last
-    epoch's checkpoint below the folder `checkpoints`, if settings, data and `code` (a digest of
-    the program) are the same; the result has the same bits.
+    epoch, and telemetry.json with the cost of the training. The weights with the lowest validation
+    loss are kept. An interrupted training continues from the last epoch's checkpoint in the folder
+    `checkpoints`, if settings, data and `code` (a digest of the program) are the same; the result
+    has the same bits.
     """
     torch.set_num_threads(compute.vae_threads)
     device = choose_device(compute)
@@ -71,7 +71,7 @@ def train_vae(
 
 @dataclass(frozen=True)
 class _Data:
-    """The stamps, and the rows of the index that train and validate."""
+    """The stamps, and the rows of the index for training and for validation."""
 
     stamps: StampSet
     train: np.ndarray
@@ -79,7 +79,7 @@ class _Data:
 
     @property
     def key(self) -> str:
-        """Fingerprint of which galaxies train and validate, and of all pixels."""
+        """Fingerprint of the training and validation galaxies, and of all pixels."""
         objid = self.stamps.objid
         return fingerprint(objid[self.train], objid[self.validation], self.stamps.digests)
 
@@ -96,13 +96,16 @@ def _open(shards: list[Path], index: Path, splits: Path, vae: Vae, stamps: Stamp
             f"settings say {stamps.size} in {', '.join(stamps.bands)}. Rerun the stage stamps."
         )
     rows = {name: np.flatnonzero(of == name) for name in ("vae_train", "vae_validation")}
-    for name, found in rows.items():
-        if not len(found):
+    for name, members in rows.items():
+        if not len(members):
             raise UserError(
                 f"{splits}: no galaxy of the set {name} has a stamp. Raise splits.vae or "
                 "splits.vae_validation, or use a larger sample."
             )
-    say(f"{NAME}: {len(rows['vae_train'])} stamps train, {len(rows['vae_validation'])} validate")
+    say(
+        f"{NAME}: {len(rows['vae_train'])} stamps for training, "
+        f"{len(rows['vae_validation'])} for validation"
+    )
     return _Data(opened, rows["vae_train"], rows["vae_validation"])
 
 

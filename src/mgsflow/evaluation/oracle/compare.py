@@ -1,4 +1,4 @@
-"""The flows' posterior of a galaxy beside the exact one: moments, ranks, log-densities."""
+"""The flows' posterior of a galaxy compared with the exact one: moments, ranks, log-densities."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from mgsflow.sky.simulated.relations import Array
 JOINT = "joint"
 LEVELS = {"q16": 0.16, "q50": 0.50, "q84": 0.84}
 # ln(1 + F) of a flux of 0.5e-17 erg/s/cm2, a third of the faintest lines' error. Fluxes below it
-# count as one value, "no line": negative ones are clipped at 0, where a density has no meaning.
+# count as one value, "no line": negative fluxes are clipped at 0, where the density is undefined.
 FAINTEST = float(np.log1p(0.5))
-WIDER = np.sqrt(2.0)  # of a kernel, whose bias it doubles
+WIDER = np.sqrt(2.0)  # factor of a kernel's width, which doubles its bias
 
 
 @dataclass(frozen=True)
 class Flow:
-    """What the flows say of one galaxy.
+    """The flows' posterior of one galaxy.
 
-    `draws` (S, targets) in the order of `names`; `log_properties` is ln of the joint density of the
-    truth's properties, without metallicity where that was not measured.
+    `draws` (S, targets) are in the order of `names`; `log_properties` is ln of the joint density of
+    the properties at the truth, without metallicity where that was not measured.
     """
 
     names: list[str]
@@ -55,17 +55,17 @@ def compare(
     random: np.random.Generator,
     least: float = 2.0,
 ) -> list[dict[str, object]]:
-    """A row a target, and one of the properties jointly; a target that was not measured has none.
+    """One row per measured target, and one for the properties jointly.
 
-    `truth` is the galaxy's measured targets. Log-densities are in nats per unit of the target;
-    `*_bias` is what the kernels and the finite sample put into them, estimated. Where the draws
-    with a metallicity have an effective sample below `least`, a galaxy that has one gets neither
-    its row nor the joint one.
+    `truth` has the galaxy's measured targets. Log-densities are in nats per unit of the target;
+    `*_bias` is the estimated bias from the kernels and the finite sample. A galaxy with a
+    metallicity gets neither a row for it nor the joint row if the effective sample size of the
+    draws with a metallicity is below `least`.
     """
     rows = []
     measured = METALLICITY in flow.names and np.isfinite(truth[METALLICITY])
-    given = exact.given_measurable() if measured else None
-    thin = given is not None and given.effective < least
+    conditioned = exact.given_metallicity() if measured else None
+    thin = conditioned is not None and conditioned.effective < least
     for target in flow.names:
         value = float(truth[target])
         if np.isfinite(value) and not (target == METALLICITY and thin):
@@ -73,9 +73,9 @@ def compare(
             row = {"objid": objid, "target": target, "truth": value, "effective": exact.effective}
             row |= _describe("exact", *_sample(exact, target), target, value, uniform)
             row |= _describe("flow", *_sample(flow, target), target, value, uniform)
-            of = given if target == METALLICITY and given is not None else exact
+            of = conditioned if target == METALLICITY and conditioned is not None else exact
             rows.append(row | _scores(of, flow, target, truth))
-    joint = {} if thin else _joint(exact, given, flow, truth)
+    joint = {} if thin else _joint(exact, conditioned, flow, truth)
     if joint:
         rows.append({"objid": objid, "target": JOINT, "effective": exact.effective} | joint)
     return rows
@@ -87,7 +87,7 @@ def _sample(of: Exact | Flow, target: str) -> tuple[Array, Array]:
 
 
 def _floored(values: Array, target: str) -> Array:
-    """Fluxes that are too faint for a line as 0; anything else as it is."""
+    """The values, with fluxes below the floor FAINTEST set to 0."""
     return np.where(values < FAINTEST, 0.0, values) if _is_line(target) else values
 
 
@@ -99,16 +99,16 @@ def _describe(
     whose: str, values: Array, weights: Array, target: str, truth: float, uniform: float
 ) -> dict[str, float]:
     floored = float(_floored(np.array(truth), target))
-    found = {"mean": float(np.sum(weights * values))}
-    found |= dict(
+    statistics = {"mean": float(np.sum(weights * values))}
+    statistics |= dict(
         zip(LEVELS, quantiles(values, weights, np.array(list(LEVELS.values()))), strict=True)
     )
-    found["pit"] = rank(values, weights, floored, uniform)
-    return {f"{whose}_{name}": value for name, value in found.items()}
+    statistics["pit"] = rank(values, weights, floored, uniform)
+    return {f"{whose}_{name}": value for name, value in statistics.items()}
 
 
 def _scores(exact: Exact, flow: Flow, target: str, truth: pd.Series) -> dict[str, float]:
-    """ln of both densities at the truth; NaN where the truth is a value without a density."""
+    """ln of both densities at the truth; empty if the truth lies on an atom, without a density."""
     value = float(truth[target])
     if on_atom(target, np.array(value), exact.targets):
         return {}
@@ -126,10 +126,10 @@ def _scores(exact: Exact, flow: Flow, target: str, truth: pd.Series) -> dict[str
 
 
 def _kernel_score(values: Array, weights: Array, target: str, truth: float) -> tuple[float, float]:
-    """Kernel estimate of ln density at `truth`, and its bias, by a wider kernel.
+    """Kernel estimate of ln density at `truth`, and its bias, estimated with a wider kernel.
 
-    Of a line below the floor it is ln of the probability to be there, the censored score of Diks,
-    Panchenko & van Dijk 2011.
+    For a line below the floor it is ln of the probability of lying there, the censored score of
+    Diks, Panchenko & van Dijk 2011.
     """
     if _is_line(target) and truth < FAINTEST:
         return float(np.log(max(weights[values < FAINTEST].sum(), 1e-4))), 0.0
@@ -146,9 +146,9 @@ def _kernel_score(values: Array, weights: Array, target: str, truth: float) -> t
 
 
 def _exact_score(exact: Exact, names: list[str], truth: pd.Series) -> tuple[float, float]:
-    """ln density and its bias: that of the kernel, and that of ln of a mean of few draws.
+    """ln density and its bias, from the kernel and from taking ln of a mean over few draws.
 
-    The latter falls as 1 / n: half as many draws have it twice.
+    The latter is proportional to 1 / n: it doubles with half as many draws.
     """
     whole = exact.log_density(truth, names)
     halves = np.mean([exact.half(i).log_density(truth, names) for i in (0, 1)])
@@ -156,19 +156,22 @@ def _exact_score(exact: Exact, names: list[str], truth: pd.Series) -> tuple[floa
     return whole, float(halves - whole + smoothed)
 
 
-def _joint(exact: Exact, given: Exact | None, flow: Flow, truth: pd.Series) -> dict[str, float]:
-    """The chain rule of both: p(core | x), and p(O/H | core, x, measurable) where there is one.
+def _joint(
+    exact: Exact, conditioned: Exact | None, flow: Flow, truth: pd.Series
+) -> dict[str, float]:
+    """Both joint densities by the chain rule: p(core | x) p(O/H | core, x, measurable).
 
-    Of a galaxy with a metallicity, whose posterior is `given`, the latter is p(core, O/H | x,
-    measurable) over p(core | x, measurable).
+    The second factor is present for galaxies with a metallicity. For these the exact posterior
+    given that metallicity is measurable is `conditioned`, and the factor is p(core, O/H | x,
+    measurable) / p(core | x, measurable).
     """
     core = _core(flow.names, exact.targets)
     if len(core) < 2 or any(on_atom(n, np.array(float(truth[n])), exact.targets) for n in core):
         return {}
     log_density, bias = _exact_score(exact, core, truth)
-    if given is not None:
-        both, both_bias = _exact_score(given, [*core, METALLICITY], truth)
-        alone, alone_bias = _exact_score(given, core, truth)
+    if conditioned is not None:
+        both, both_bias = _exact_score(conditioned, [*core, METALLICITY], truth)
+        alone, alone_bias = _exact_score(conditioned, core, truth)
         log_density, bias = log_density + both - alone, bias + both_bias - alone_bias
     return {
         "exact_log_density": log_density,

@@ -11,14 +11,14 @@ ROOT_TWO_PI = np.log(np.sqrt(2 * np.pi))
 
 
 def quantiles(values: Array, weights: Array, levels: Array) -> Array:
-    """Of values (n,) with weights (n,) that sum to 1; halfway through each value's own weight."""
+    """Quantiles of values (n,) with weights (n,) that sum to 1, centred within each weight."""
     order = np.argsort(values, kind="stable")
     cumulative = np.cumsum(weights[order]) - 0.5 * weights[order]
     return np.interp(levels, cumulative, values[order])
 
 
 def rank(values: Array, weights: Array, truth: float, uniform: float) -> float:
-    """Probability integral transform of `truth`; a share `uniform` of the weight that equals it."""
+    """Probability integral transform of `truth`; ties count with the fraction `uniform`."""
     below = weights[values < truth].sum()
     return float(below + uniform * weights[values == truth].sum())
 
@@ -30,7 +30,7 @@ def effective_size(weights: Array) -> float:
 
 
 def spread(values: Array, weights: Array) -> float:
-    """A standard deviation that heavy tails do not inflate: the lesser of it and the IQR's."""
+    """Spread robust to heavy tails: the smaller of standard deviation and scaled IQR."""
     mean = np.sum(weights * values)
     deviation = np.sqrt(np.sum(weights * (values - mean) ** 2))
     low, high = quantiles(values, weights, np.array([0.25, 0.75]))
@@ -38,7 +38,7 @@ def spread(values: Array, weights: Array) -> float:
 
 
 def bandwidth(width: float, effective: float) -> float:
-    """Silverman's rule of thumb (1986, eq. 3.31) for values of that spread and effective number."""
+    """Silverman's rule of thumb (1986, eq. 3.31), for a spread and an effective sample size."""
     return 0.9 * width * effective**-0.2
 
 
@@ -53,6 +53,6 @@ def log_mixture(log_kernels: Array, weights: Array) -> float:
 
 
 def resample(weights: Array, count: int, random: np.random.Generator) -> Array:
-    """Rows (count,) drawn by their weights, systematically: the least noise (Kitagawa 1996)."""
+    """Rows (count,) by systematic resampling, which has the least noise (Kitagawa 1996)."""
     steps = (random.uniform() + np.arange(count)) / count
     return np.minimum(np.searchsorted(np.cumsum(weights), steps), len(weights) - 1)

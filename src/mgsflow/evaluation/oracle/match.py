@@ -1,4 +1,4 @@
-"""Which draws of the prior lie near which galaxy, in the space of its magnitudes."""
+"""Search for the draws of the prior near each galaxy, in the space of magnitudes."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from mgsflow.sky.simulated.photometry import (
 from mgsflow.sky.simulated.relations import Array
 from mgsflow.sky.simulated.seds import SED_DIVERSITY
 
-# Draws farther off than so many standard deviations are left out: of a Gaussian in five bands they
-# hold 1.1e-3 of the weight, and less, since the radius below is generous.
+# Maximum distance in standard deviations. For a Gaussian in five bands, draws beyond it hold 1.1e-3
+# of the weight, and here less, since the radius below is generous.
 REACH = 4.5
-# Radius in arcsec that the errors are taken for. Nine galaxies in ten are smaller, and their errors
-# too: the reach is theirs and more.
+# Radius in arcsec for which the errors are computed. Nine galaxies in ten are smaller and have
+# smaller errors, so for them the reach is larger than REACH.
 LARGE = 4.0
 
 
 class Matcher:
-    """Finds the pairs of galaxies, magnitudes (m, bands), and draws of the prior within reach."""
+    """Finds pairs of galaxies, with magnitudes (m, bands), and draws of the prior within reach."""
 
     def __init__(self, magnitudes: Array) -> None:
         self._magnitudes = magnitudes
         whitening = np.linalg.inv(np.linalg.cholesky(scatter(magnitudes)))
         self._whitening = whitening
-        # one metric for the tree: the sharpest of all, in which other galaxies reach farther
+        # the tree has one metric, the narrowest of all; in it other galaxies reach farther
         self._common = whitening[np.linalg.det(whitening).argmax()]
         stretch = self._common @ np.linalg.inv(whitening)
         self._radii = REACH * np.linalg.norm(stretch, ord=2, axis=(1, 2))
 
     def pairs(self, prior: Prior, galaxies: Array) -> tuple[Array, Array, Array]:
-        """Those of `galaxies` (numbers) and rows of the prior that are within reach, and how far.
+        """Pairs within reach: numbers from `galaxies`, rows of the prior, and distances.
 
-        The distance is in standard deviations; each is of shape (pairs,).
+        Distances are in standard deviations. Each array has the shape (pairs,).
         """
         tree = cKDTree(prior.magnitudes @ self._common.T, balanced_tree=False, compact_nodes=False)
         points = self._magnitudes[galaxies] @ self._common.T
-        found = tree.query_ball_point(points, self._radii[galaxies], return_sorted=False)
+        neighbours = tree.query_ball_point(points, self._radii[galaxies], return_sorted=False)
         each = [
             self._within(galaxy, np.asarray(rows, int), prior)
-            for galaxy, rows in zip(galaxies, found, strict=True)
+            for galaxy, rows in zip(galaxies, neighbours, strict=True)
         ]
         rows, distances = (np.concatenate(parts) for parts in zip(*each, strict=True))
         return np.repeat(galaxies, [len(part) for part, _ in each]), rows, distances
@@ -59,7 +59,7 @@ class Matcher:
 
 
 def scatter(magnitudes: Array) -> Array:
-    """Covariance (m, bands, bands), mag^2, of magnitudes about the templates', a generous one."""
+    """Generous covariance (m, bands, bands), mag^2, of magnitudes about the templates'."""
     fluxes = 10 ** (0.4 * (ZERO_POINT - magnitudes))
     errors = flux_errors(fluxes, np.full(len(fluxes), LARGE)) / (PER_MAGNITUDE * fluxes)
     own = errors**2 + CALIBRATION**2 + SED_DIVERSITY**2

@@ -1,7 +1,7 @@
-"""What the survey would have measured of draws of the prior: the targets, as the stages make them.
+"""The targets that the survey would have measured for draws of the prior.
 
-The functions are those of the simulated sky and of the stages select, targets and splits, so that
-the exact posterior is that of the very quantities which the flows were trained on.
+The functions are those of the simulated sky and of the stages select, targets and splits, so the
+exact posterior is that of the same quantities that the flows were trained on.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from mgsflow.sky.simulated.spectra import (
 
 
 class Kernel(NamedTuple):
-    """The Gaussian noise about each draw's true value, in the unit that the survey measures in.
+    """The Gaussian noise about each draw's true value, in the unit of the survey's measurement.
 
-    `kept`: the probability that the measurement does not make the galaxy leave the sample.
+    `kept`: the probability that the measurement keeps the galaxy in the sample.
     """
 
     centre: Array
@@ -49,10 +49,10 @@ class Kernel(NamedTuple):
 
 @dataclass(frozen=True)
 class Observed:
-    """Draws with what was measured of them; draws that no survey would have kept are not there.
+    """Draws with their measured targets; draws that the survey would not have kept are left out.
 
-    `rows`: which of the draws they are; `values`: the targets, O/H NaN where not measurable;
-    `kernels`: the noise of those targets whose noise is more than nothing.
+    `rows`: the numbers of the draws; `values`: the targets, O/H NaN where not measurable;
+    `kernels`: the noise of the targets that have Gaussian noise.
     """
 
     rows: Array
@@ -75,9 +75,9 @@ def observe(
     targets: Targets,
     random: np.random.Generator,
 ) -> Observed:
-    """Measure draws of the prior, `causes` (n, CAUSES) that deviate by (n, bands) mag, once each.
+    """Measure each draw of the prior once: `causes` (n, CAUSES), `deviations` (n, bands) in mag.
 
-    Their photometry is not measured: it is the data that they were weighed by.
+    Their photometry is not measured again: it is the data from which their weights were computed.
     """
     galaxies = diversify(as_table(causes), deviations, random)
     galaxies = add_dispersions(galaxies, random)
@@ -103,14 +103,14 @@ def observe(
 
 
 def _in_our_names(columns: dict[str, pd.Series]) -> pd.DataFrame:
-    """As read_reply gives a reply; the draws are numbered for want of identifiers."""
+    """The table in the form of read_reply's; the draws are numbered, as they have no identifier."""
     ours = {COLUMNS[name]: values for name, values in columns.items()}
     table = pd.DataFrame(ours).mask(lambda table: table.isin(MISSING))
     return table.assign(objid=np.arange(len(table)))
 
 
 def _kernels(galaxies: pd.DataFrame, errors: pd.DataFrame, targets: Targets) -> dict[str, Kernel]:
-    """Of the targets whose noise is Gaussian; a metallicity that comes from the lines has none."""
+    """Kernels of the targets with Gaussian noise; a metallicity derived from the lines has none."""
     measured = {name: name for name in ("log_stellar_mass", "log_sfr")}
     measured["log_black_hole_mass"] = "velocity_dispersion"
     if targets.metallicity == "catalogue":
@@ -125,7 +125,7 @@ def _kernels(galaxies: pd.DataFrame, errors: pd.DataFrame, targets: Targets) -> 
 
 
 def _limits(name: str, targets: Targets) -> tuple[float, float]:
-    """Between which values, in the unit of its kernel, a target is none that is missing."""
+    """The range, in the unit of its kernel, in which a target does not count as missing."""
     plausible = [
         float(as_measured(name, np.array(value), targets)[0])
         for value in targets.plausible.get(name, ())
@@ -141,7 +141,7 @@ def _limits(name: str, targets: Targets) -> tuple[float, float]:
 
 
 def as_measured(name: str, value: Array, targets: Targets) -> tuple[Array, Array]:
-    """A target's value in the unit that its kernel is in, and ln of d measured / d value."""
+    """A target's value in the unit of its kernel, and ln of d measured / d value."""
     if name != "log_black_hole_mass":
         return value, np.zeros_like(value)
     intercept, slope = RELATIONS[targets.black_hole.relation]
@@ -150,7 +150,7 @@ def as_measured(name: str, value: Array, targets: Targets) -> tuple[Array, Array
 
 
 def on_atom(name: str, value: Array, targets: Targets) -> Array:
-    """Whether a value is one that many galaxies share, so that it has no density: the fit's cap."""
+    """Whether a value is shared by many galaxies, and so has no density: the cap of the fit."""
     if name != "log_black_hole_mass":
         return np.zeros(np.shape(value), bool)
     return as_measured(name, value, targets)[0] > DISPERSION_CAP - 0.01

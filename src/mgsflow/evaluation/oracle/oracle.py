@@ -1,4 +1,4 @@
-"""The stage `oracle`: exact posteriors of the test set's galaxies, beside the flows'."""
+"""The stage `oracle`: exact posteriors of the test set's galaxies, compared with the flows'."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from mgsflow.training.loop import choose_device
 
 SET = "test"
 MAGNITUDES = magnitude_columns(BANDS)
-EXAMPLES = (0.1, 0.5, 0.9)  # quantiles of g - r of the galaxies that the figure shows
+EXAMPLES = (0.1, 0.5, 0.9)  # quantiles of g - r at which the figure's galaxies are chosen
 EXAMPLE_DRAWS = 4000
-# Least effective sample of the draws with a metallicity, of a galaxy that has one, over that of all
-GIVEN_SHARE = 0.1
+# For a galaxy with a metallicity: minimum effective sample size of the draws that have one, in
+# units of oracle.effective_min
+METALLICITY_SHARE = 0.1
 
 
 def oracle(
@@ -48,38 +49,40 @@ def oracle(
     out: Path,
     examples: Path,
 ) -> None:
-    """Compare the flows' posteriors by photometry with the exact ones, galaxy by galaxy.
+    """Compare the flows' posteriors given photometry with the exact ones, galaxy by galaxy.
 
-    --property-model and --line-model are flows on the inputs photometry-observed, of any family
-    (their folders). --out is a table with a row a galaxy and target: moments, ranks
-    and log-densities of both posteriors (docs/simulated-sky.md). --examples (HDF5) holds draws of
-    both for three galaxies. Galaxies whose exact posterior has too small an effective sample are
-    refused and counted.
+    --property-model and --line-model are the folders of flows on the inputs photometry-observed,
+    of any family. --out is a table with one row per galaxy and target: moments, ranks and
+    log-densities of both posteriors (docs/simulated-sky.md). --examples (HDF5) holds draws of both
+    for three galaxies. Galaxies whose exact posterior has too small an effective sample size are
+    excluded and counted.
     """
     torch.set_num_threads(compute.flow_threads)
     posterior = Posterior.load(property_model, line_model).to(choose_device(compute))
     _check(posterior, photometry, targets, selection, simulated)
     table = _choose(features, posterior, oracle, seed)
-    flows = _flows(posterior, table, oracle, targets, seed)  # first: it takes the least time
+    flows = _flows(posterior, table, oracle, targets, seed)  # first, because it is fast
     magnitudes = table[MAGNITUDES].to_numpy(np.float64)
-    found = stream(magnitudes, oracle, simulated, seed, compute.threads)
-    exact = list(exact_posteriors(found, simulated, selection, targets, seed))
+    prior_draws = stream(magnitudes, oracle, simulated, seed, compute.threads)
+    exact = list(exact_posteriors(prior_draws, simulated, selection, targets, seed))
     accepted = _accept(exact, oracle)
     notes = {
         "galaxies": len(table),
         "refused": len(table) - len(accepted),
         "draws": oracle.draws,
         "effective_min": oracle.effective_min,
-        "near_reach": float(np.median(found.outer / np.maximum(found.kept.sums[0], 1e-300))),
+        "near_reach": float(
+            np.median(prior_draws.outer / np.maximum(prior_draws.kept.sums[0], 1e-300))
+        ),
     }
     chosen = table.iloc[accepted].reset_index(drop=True)
     kept, flows = ([each[i] for i in accepted] for each in (exact, flows))
-    _write(out, chosen, kept, flows, notes, seed, GIVEN_SHARE * oracle.effective_min)
+    _write(out, chosen, kept, flows, notes, seed, METALLICITY_SHARE * oracle.effective_min)
     _write_examples(examples, chosen, kept, flows, seed)
 
 
 def _accept(exact: list[Exact | None], oracle: Oracle) -> list[int]:
-    """Which galaxies have an effective sample that suffices."""
+    """Numbers of the galaxies with a sufficient effective sample size."""
     enough = [i for i, e in enumerate(exact) if e and e.effective >= oracle.effective_min]
     say(
         f"oracle: {len(enough)} of {len(exact)} galaxies have an effective sample of "
@@ -103,32 +106,32 @@ def _check(
 ) -> None:
     if inputs_of(posterior.variant) != "photometry-observed":
         raise UserError(
-            f"oracle: the models were trained on {posterior.variant}. The likelihood is known of "
-            "photometry alone: give those of photometry-observed."
+            f"oracle: the models were trained on {posterior.variant}. The likelihood is known for "
+            "photometry alone: give the models of photometry-observed."
         )
     if photometry.bands != list(BANDS) or not photometry.deredden:
         raise UserError(
-            f"oracle: the likelihood is that of all of {', '.join(BANDS)}, dereddened. Set "
-            "photometry.bands and photometry.deredden so, or oracle.galaxies to 0."
+            f"oracle: the likelihood needs all of {', '.join(BANDS)}, dereddened. Set "
+            "photometry.bands and photometry.deredden accordingly, or oracle.galaxies to 0."
         )
-    wanted = [*targets.properties, *targets.lines]
-    if posterior.targets != wanted:
+    expected = [*targets.properties, *targets.lines]
+    if posterior.targets != expected:
         raise UserError(
             f"oracle: the models infer {', '.join(posterior.targets)}; the settings name "
-            f"{', '.join(wanted)}. Give both flows, and the settings that they were trained with."
+            f"{', '.join(expected)}. Give both flows, and the settings that they were trained with."
         )
     limit = selection.petro_mag_r_max
     if limit is None or limit > simulated.petro_mag_r_max:
         raise UserError(
             f"oracle: selection.petro_mag_r_max is {limit}, fainter than the sky's limit of "
-            f"{simulated.petro_mag_r_max:g}, beyond which there are but contaminants. Lower it, or "
-            "set oracle.galaxies to 0."
+            f"{simulated.petro_mag_r_max:g}, beyond which there are only contaminants. Lower it, "
+            "or set oracle.galaxies to 0."
         )
 
 
 def _choose(features: Path, posterior: Posterior, oracle: Oracle, seed: int) -> pd.DataFrame:
     if not oracle.galaxies:
-        raise UserError("oracle.galaxies is 0: there is nothing to compare. Name a number.")
+        raise UserError("oracle.galaxies is 0: there is nothing to compare. Set a larger number.")
     columns = dict.fromkeys([*MAGNITUDES, *posterior.inputs, *posterior.targets])
     table = read_table(features, ["objid", "set", *columns])
     table = table[table["set"] == SET].drop(columns="set")
@@ -173,7 +176,7 @@ def _write(
 def _write_examples(
     path: Path, table: pd.DataFrame, exact: list[Exact], flows: list[Flow], seed: int
 ) -> None:
-    """Draws of equal weight of both posteriors, and the truth, of galaxies from blue to red."""
+    """Write equally weighted draws of both posteriors, and the truth, for galaxies blue to red."""
     random = generator(seed, "oracle", "examples")
     colour = table[magnitude_column("g")] - table[magnitude_column("r")]
     order = np.argsort(colour.to_numpy())

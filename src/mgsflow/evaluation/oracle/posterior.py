@@ -19,15 +19,15 @@ from mgsflow.evaluation.oracle.density import (
 from mgsflow.evaluation.oracle.observe import Observed, as_measured
 from mgsflow.sky.simulated.relations import Array
 
-NARROWEST = 0.3  # spread of a target given the others, over that without them
+NARROWEST = 0.3  # minimum ratio of a target's spread given the others to its marginal spread
 
 
 @dataclass(frozen=True)
 class Exact:
     """Draws of the targets with weights (n,) that sum to 1.
 
-    Where the noise of a target is Gaussian and wide its density is the mean of the draws' own
-    Gaussians, without any bias; that of any other, such as the redshift, is a kernel estimate.
+    If a target's noise is Gaussian and wide, its density is the mean of the draws' own Gaussians,
+    without bias; for other targets, such as the redshift, it is a kernel estimate.
     """
 
     observed: Observed
@@ -44,17 +44,17 @@ class Exact:
         return float(self.weights[self._known(METALLICITY)].sum())
 
     def sample(self, target: str) -> tuple[Array, Array]:
-        """Values and weights, of metallicity given that it can be measured."""
+        """Values and weights; those of metallicity are conditional on its being measurable."""
         known = self._known(target)
         weights = self.weights[known]
         return self.observed.values[target].to_numpy()[known], weights / weights.sum()
 
-    def given_measurable(self) -> Exact:
-        """The posterior of a galaxy known to have a metallicity."""
+    def given_metallicity(self) -> Exact:
+        """The posterior of a galaxy that is known to have a metallicity."""
         return self._of(np.flatnonzero(self._known(METALLICITY)))
 
     def half(self, which: int) -> Exact:
-        """Every second draw, for an estimate's bias."""
+        """Every second draw, to estimate a bias."""
         return self._of(np.arange(which, len(self.weights), 2))
 
     def _of(self, rows: Array) -> Exact:
@@ -64,7 +64,7 @@ class Exact:
     def log_density(self, truth: pd.Series, names: list[str], widen: float = 1.0) -> float:
         """ln of the joint density of the targets `names` at `truth`, per unit of each.
 
-        `widen` scales the kernels that are no noise, to see what they do.
+        `widen` scales the smoothing kernels, but not the noise, to measure their effect.
         """
         log_kernel = np.zeros(len(self.weights))
         for name in sorted(names, key=self._smoothed):
@@ -76,7 +76,7 @@ class Exact:
         return log_mixture(log_kernel, self.weights)
 
     def smoothed(self, names: list[str]) -> bool:
-        """Whether the density of `names` needs a kernel that is no noise."""
+        """Whether the density of `names` needs a smoothing kernel."""
         return any(map(self._smoothed, names))
 
     def _smoothed(self, name: str) -> bool:
@@ -88,15 +88,16 @@ class Exact:
         return log_normal(value - kernel.centre, kernel.width) - np.log(kernel.kept) + jacobian
 
     def _log_smooth(self, name: str, truth: float, log_kernel: Array, widen: float) -> Array:
-        """A kernel as wide as suits the draws that the other targets leave.
+        """A kernel whose width follows from the draws weighted by the other targets' kernels.
 
-        Where these are few their spread says little: it is at least NARROWEST of all draws'.
+        If these are few their spread is uncertain: at least NARROWEST times that of all draws is
+        used.
         """
         values = self.observed.values[name].to_numpy()
-        given = self.weights * np.exp(log_kernel - log_kernel.max())
-        given = given / given.sum()
-        width = max(spread(values, given), NARROWEST * spread(values, self.weights))
-        width = widen * bandwidth(width, effective_size(given))
+        conditional = self.weights * np.exp(log_kernel - log_kernel.max())
+        conditional = conditional / conditional.sum()
+        width = max(spread(values, conditional), NARROWEST * spread(values, self.weights))
+        width = widen * bandwidth(width, effective_size(conditional))
         return log_normal(truth - values, max(width, 1e-6))
 
     def _known(self, target: str) -> Array:

@@ -16,8 +16,8 @@ from mgsflow.sky.simulated.placement import draw_reddening
 from mgsflow.sky.simulated.population import draw_unselected
 from mgsflow.sky.simulated.relations import Array
 
-CHUNK = 400_000  # galaxies drawn at once, of which a fourth is bright enough: bounds the memory
-# What the spectra and the selection depend on
+CHUNK = 400_000  # galaxies drawn at once, to limit memory; a quarter of them is bright enough
+# Quantities that the spectra and the selection depend on
 CAUSES = [
     *("redshift", "log_stellar_mass", "log_sfr", "metallicity", "quenched"),
     *("attenuation_h_alpha", "bulge_mass_share", "bulge_share_r", "bulge_sersic"),
@@ -30,13 +30,13 @@ CAUSES = [
 
 @dataclass(frozen=True)
 class Prior:
-    """Galaxies as drawn: `causes` (n, CAUSES) float64, `mag_*` in them the templates'."""
+    """Draws of galaxies: `causes` (n, CAUSES) float64, where `mag_*` are those of the templates."""
 
     causes: Array
 
     @classmethod
     def draw(cls, simulated: Simulated, seed: int, number: int) -> Prior:
-        """The chunk `number`; which numbers are drawn together changes none of them."""
+        """Draw the chunk `number`; it does not depend on which other chunks are drawn."""
         random = generator(seed, "oracle", "prior", number)
         galaxies = draw_unselected(CHUNK, simulated, random)
         galaxies = galaxies.assign(reddening=draw_reddening(len(galaxies), random))
@@ -50,25 +50,25 @@ class Prior:
 
     @property
     def magnitudes(self) -> Array:
-        """(n, bands), of the templates, without the Galaxy's dust."""
+        """Magnitudes of the templates (n, bands), without the Galaxy's dust."""
         return self.causes[:, -len(BANDS) :]
 
     @property
     def extinction(self) -> Array:
-        """(n, bands), of the Galaxy, mag."""
+        """Extinction by the Galaxy (n, bands), mag."""
         return self.causes[:, [CAUSES.index("reddening")]] * EXTINCTION
 
     @property
     def half_light(self) -> Array:
-        """(n,), arcsec."""
+        """Half-light radii (n,), arcsec."""
         return self.causes[:, CAUSES.index("petro_r50")]
 
     def fluxes(self, deviations: Array | float = 0.0) -> Array:
-        """(n, bands), nanomaggies behind the Galaxy, of galaxies that deviate by so many mag."""
+        """Fluxes (n, bands) behind the Galaxy's dust, nanomaggies, for `deviations` in mag."""
         return 10 ** (0.4 * (ZERO_POINT - self.magnitudes - deviations - self.extinction))
 
 
 def as_table(causes: Array) -> pd.DataFrame:
-    """Rows of causes as the simulated sky's functions take them."""
+    """Rows of causes as the table that the simulated sky's functions expect."""
     table = pd.DataFrame(causes, columns=CAUSES)
     return table.assign(quenched=table["quenched"] > 0.5)

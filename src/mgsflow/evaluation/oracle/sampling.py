@@ -1,4 +1,4 @@
-"""Exact posteriors of many galaxies: the prior streamed past them, in several processes."""
+"""Exact posteriors of many galaxies from a stream of the prior's draws, in several processes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from mgsflow.sky.simulated.camera import BANDS
 from mgsflow.sky.simulated.relations import Array
 
 COLUMNS = len(CAUSES) + len(BANDS)
-BLOCK = 50  # galaxies whose kept draws are measured at once: bounds the memory
-SHARES = 8  # parts that the draws are divided into; processes take one after the other
-ENOUGH = 1.5  # effective sample over the draws kept, beyond which more draws change little
+BLOCK = 50  # galaxies whose kept draws are measured at once, to limit memory
+SHARES = 8  # number of parts of the draws; processes take one after the other
+ENOUGH = 1.5  # effective sample size, in units of the draws kept, beyond which draws add little
 WEIGHTS = ("oracle", "weights")
-OUTER = REACH - 1.0  # distance from which on the weight is told: beyond reach it is far less
+OUTER = REACH - 1.0  # the weight beyond this distance is reported; beyond reach it is far less
 
 
 @dataclass
 class Stream:
-    """What has streamed past the galaxies: kept draws, and the weight at the edge of the reach."""
+    """The result of streaming: the kept draws, and the weight near the edge of the reach."""
 
     kept: Reservoir
     outer: Array  # (galaxies,), sum of the weights beyond OUTER
@@ -52,10 +52,10 @@ class Stream:
 def stream(
     magnitudes: Array, oracle: Oracle, simulated: Simulated, seed: int, workers: int
 ) -> Stream:
-    """Draw `oracle.draws` galaxies of the prior past those of `magnitudes` (m, bands).
+    """Match `oracle.draws` draws of the prior with the galaxies of `magnitudes` (m, bands).
 
-    A galaxy whose effective sample has grown to `ENOUGH` times what is kept takes no more. The
-    result is the same whatever the number of processes.
+    A galaxy takes no more draws once its effective sample size is `ENOUGH` times the number kept.
+    The result does not depend on the number of processes.
     """
     chunks = range(-(-oracle.draws // CHUNK))
     shares = [chunks[i::SHARES] for i in range(min(SHARES, len(chunks)))]
@@ -87,9 +87,9 @@ def _in_processes(
             yield from pool.map(work, shares)
     except BrokenProcessPool:
         raise UserError(
-            f"oracle: one of {workers} processes was killed, most likely for want of memory: each "
-            f"takes some 1.2 kB for each of {oracle.kept} draws (oracle.kept) of {len(magnitudes)} "
-            "galaxies. Lower compute.threads, oracle.kept or oracle.galaxies."
+            f"oracle: one of {workers} processes was killed, most likely for lack of memory: each "
+            f"takes about 1.2 kB for each of {oracle.kept} draws (oracle.kept) of "
+            f"{len(magnitudes)} galaxies. Lower compute.threads, oracle.kept or oracle.galaxies."
         ) from None
 
 
@@ -104,23 +104,25 @@ def _stream_share(
     matcher = Matcher(magnitudes)
     mine = Stream.begin(len(magnitudes), oracle)
     for number in share:
-        wanting = np.flatnonzero(mine.kept.effective() < ENOUGH * oracle.kept / shares)
-        if not len(wanting):
+        unfinished = np.flatnonzero(mine.kept.effective() < ENOUGH * oracle.kept / shares)
+        if not len(unfinished):
             break
         prior = Prior.draw(simulated, seed, number)
-        _stream_chunk(prior, matcher, wanting, magnitudes, mine, generator(seed, *WEIGHTS, number))
+        _stream_chunk(
+            prior, matcher, unfinished, magnitudes, mine, generator(seed, *WEIGHTS, number)
+        )
     return mine
 
 
 def _stream_chunk(
     prior: Prior,
     matcher: Matcher,
-    wanting: Array,
+    unfinished: Array,
     magnitudes: Array,
     mine: Stream,
     random: np.random.Generator,
 ) -> None:
-    galaxy, row, distance = matcher.pairs(prior, wanting)
+    galaxy, row, distance = matcher.pairs(prior, unfinished)
     deviations, log_weight = propose(magnitudes[galaxy], prior[row], random)
     rows = np.hstack([prior.causes[row], deviations])
     mine.kept.add(galaxy, log_weight, rows, random.uniform(0, 1, len(row)))
@@ -135,7 +137,7 @@ def exact_posteriors(
     targets: Targets,
     seed: int,
 ) -> Iterator[Exact | None]:
-    """The galaxies' exact posteriors in their order; None where no draw is left."""
+    """The exact posterior of each galaxy, in order; None if no draw is left."""
     galaxies = len(whole.outer)
     for start in range(0, galaxies, BLOCK):
         numbers = range(start, min(start + BLOCK, galaxies))
@@ -159,7 +161,7 @@ def exact_posteriors(
 def _divide(
     observed: Observed, log_weights: tuple[Array, ...], targets: Targets
 ) -> Iterator[Exact | None]:
-    """The draws of each galaxy, of those of several one after the other."""
+    """Divide the draws of several galaxies, which follow one another, into one posterior each."""
     edges = np.cumsum([0, *(len(part) for part in log_weights)])
     cuts = np.searchsorted(observed.rows, edges)
     everything = np.concatenate(log_weights)

@@ -1,8 +1,9 @@
-"""Importance weights of draws of the prior, and how each would deviate from its template.
+"""Importance weights of draws of the prior, and each draw's deviation from its template.
 
-What a galaxy deviates from its template (SED_DIVERSITY) is Gaussian, and given the data nearly so:
-it is not drawn from the prior but from that Gaussian, so that a draw of the prior need not be lucky
-in five more dimensions. The weight puts right what the Gaussian is not.
+A galaxy's deviation from its template (SED_DIVERSITY) is Gaussian in the prior, and nearly Gaussian
+given the data. It is drawn from the latter Gaussian rather than from the prior, so that a draw of
+the prior need not match the data by chance in five more dimensions. The weight corrects for the
+difference between this Gaussian and the exact distribution.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from mgsflow.sky.simulated.photometry import (
 from mgsflow.sky.simulated.relations import Array
 from mgsflow.sky.simulated.seds import SED_DIVERSITY
 
-LEAST_FLUX = 0.1  # of the template's: below it a measured flux says little in magnitudes
+LEAST_FLUX = 0.1  # of the template's flux: fainter measured fluxes say little in magnitudes
 
 
 def propose(magnitudes: Array, prior: Prior, random: np.random.Generator) -> tuple[Array, Array]:
-    """Deviations (n, bands) in mag, and ln of their draws' weights (n,).
+    """Deviations (n, bands) in mag, and ln of the weights of the draws (n,).
 
-    `magnitudes` (n, bands) are the data, row by row those that a draw of `prior` is weighed by.
-    The weight is prior times likelihood over the proposal's density.
+    Row by row, `magnitudes` (n, bands) are the data for which a draw of `prior` is weighted. The
+    weight is prior times likelihood divided by the proposal's density.
     """
-    mean, diagonal, common = _given_data(magnitudes, prior)
+    mean, diagonal, common = _conditional(magnitudes, prior)
     noise = random.normal(0, 1, magnitudes.shape)
     along = random.normal(0, 1, (len(magnitudes), 1))
     deviations = mean + np.sqrt(diagonal) * noise + common * along
@@ -42,11 +43,11 @@ def propose(magnitudes: Array, prior: Prior, random: np.random.Generator) -> tup
     return deviations, log_prior + log_data - log_gaussian(deviations - mean, diagonal, common)
 
 
-def _given_data(magnitudes: Array, prior: Prior) -> tuple[Array, Array, Array]:
+def _conditional(magnitudes: Array, prior: Prior) -> tuple[Array, Array, Array]:
     """Mean, diagonal and common direction of the deviations' Gaussian: N(mean, diag + c c^T).
 
-    With the noise's covariance diag(a) + m^2 1 1^T its inverse is diag(v) - k v v^T, v = 1 / a;
-    the precision diag(1 / D^2 + v) - k v v^T inverts alike (Sherman & Morrison 1950).
+    The inverse of the noise's covariance diag(a) + m^2 1 1^T is diag(v) - k v v^T, with v = 1 / a.
+    The precision diag(1 / D^2 + v) - k v v^T is inverted likewise (Sherman & Morrison 1950).
     """
     template = prior.fluxes()
     measured = flux_of_asinh(magnitudes + prior.extinction)

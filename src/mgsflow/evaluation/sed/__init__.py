@@ -1,4 +1,4 @@
-"""Fits of spectral energy distributions, which the posteriors are set beside: bagpipes, kcorrect.
+"""Fits of spectral energy distributions by bagpipes and kcorrect, to compare with the posteriors.
 
-Runs in the environment `sed`, of which the other environments know nothing.
+They run in the environment `sed`; the other environments do not have these packages.
 """

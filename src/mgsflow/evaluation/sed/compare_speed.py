@@ -1,4 +1,4 @@
-"""The stage that sets the posteriors beside the fits: core-seconds a galaxy, and accuracy."""
+"""The stage that compares the posteriors with the fits: core-seconds per galaxy, and accuracy."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from mgsflow.evaluation.sed.method_names import ALL, FITTED, NESTED, TEMPLATES
 from mgsflow.inference.draws import each_variant
 
 TARGETS = ("log_stellar_mass", "log_sfr")
-LEAST_OF_R2 = 10  # galaxies, of fewer of which the truths' spread is chance
-# How much faster than bagpipes the posteriors are meant to be, in core-seconds on a CPU and in
-# seconds of a GPU
+LEAST_OF_R2 = 10  # minimum number of galaxies: the spread of fewer truths is largely chance
+# Intended speed-up of the posteriors over bagpipes, in core-seconds on a CPU and in seconds of a
+# GPU
 GOALS = {"cpu": 1.0e4, "cuda": 1.0e6}
 
 
@@ -33,21 +33,22 @@ def compare_speed(
     posteriors: list[Path],
     out: Path,
 ) -> None:
-    """Compare the stage speed's times, and the posteriors, with bagpipes and kcorrect.
+    """Compare the speed and the accuracy of the posteriors with those of bagpipes and kcorrect.
 
-    Time: core-seconds a galaxy from stamp and magnitudes to draws (on a GPU: seconds of the whole),
-    of as many draws as bagpipes'; the ratios, unless the two stages ran on unlike processors, which
-    `remark` then says; training, its CPU time (on a GPU: wall time), apart, with the number of
-    galaxies from which on it pays. Accuracy: of the medians against the simulated
-    sky's `truth`, for the galaxies that bagpipes fitted and, but for it, for the whole test set:
-    bias, scatter (the errors' standard deviation), R2 and the coverage of the central 68% interval,
-    by method and target.
+    Time: core-seconds per galaxy from stamp and magnitudes to draws, measured by the stage speed
+    (on a GPU: elapsed seconds), for as many draws as bagpipes'; and the ratios, unless the two
+    stages ran on different processors, which `remark` then says. Training is given separately, as
+    CPU time (on a GPU: wall time), with the number of galaxies from which it pays off.
+
+    Accuracy: bias, scatter (the standard deviation of the errors), R2 and the coverage of the
+    central 68% interval, by method and target. Medians are compared with the simulated sky's
+    `truth`, for the galaxies that bagpipes fitted and, except for bagpipes, for the whole test set.
     """
     fits, notes, facts = read_table(sed), read_notes(sed), read_json(speed)
     if facts["draws"] != notes["draws"]:
         raise UserError(
-            f"{speed} is of {facts['draws']} draws, {sed} of {notes['draws']}: times are compared "
-            "at equal draws. Rerun the older of the two stages."
+            f"{speed} is for {facts['draws']} draws, {sed} for {notes['draws']}: times are "
+            "compared at equal draws. Rerun the older of the two stages."
         )
     summaries = [fits, *_summaries(posteriors)]
     result = _times(fits, notes, facts)
@@ -62,7 +63,7 @@ def compare_speed(
 
 def _summaries(posteriors: list[Path]) -> list[pd.DataFrame]:
     """Quantiles of each variant's posteriors, in the columns of the stage fit-sed."""
-    found = []
+    tables = []
     for variant, posterior in each_variant(posteriors, SET):
         for target in TARGETS:
             if target not in posterior.targets:
@@ -70,8 +71,8 @@ def _summaries(posteriors: list[Path]) -> list[pd.DataFrame]:
             draws = posterior.pooled[:, :, posterior.column(target)].astype(np.float64)
             levels = np.quantile(draws, list(QUANTILES.values()), axis=1)
             columns = {"objid": posterior.objid, "method": variant, "target": target}
-            found.append(pd.DataFrame(columns | dict(zip(QUANTILES, levels, strict=True))))
-    return found
+            tables.append(pd.DataFrame(columns | dict(zip(QUANTILES, levels, strict=True))))
+    return tables
 
 
 # ---------------------------------------------------------------- time
@@ -120,13 +121,13 @@ def _times(fits: pd.DataFrame, notes: dict[str, Any], facts: dict[str, Any]) -> 
 
 
 def _each(fits: pd.DataFrame, method: str) -> pd.Series:
-    """Core-seconds of each galaxy, which has a row a target."""
+    """Core-seconds of each galaxy; the table has a row per target."""
     part = fits[fits["method"] == method]
     return part.groupby("objid")["core_seconds"].first()
 
 
 def _break_even(training: float, ours: float, theirs: float) -> float | None:
-    """Galaxies whose fits take as long as training and inference; None if fits are never slower."""
+    """Number of galaxies whose fits take as long as training and inference; None if none do."""
     return training / (theirs - ours) if theirs > ours else None
 
 
@@ -134,10 +135,10 @@ def _break_even(training: float, ours: float, theirs: float) -> float | None:
 
 
 def _accuracies(summaries: pd.DataFrame, truth: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row for each group of galaxies, method and target."""
+    """One row per group of galaxies, method and target."""
     fitted = summaries.loc[summaries["method"] == NESTED, "objid"].unique()
-    # of a point estimate the mean is the estimate, of a posterior the median: the mean logarithm
-    # of a star-formation rate hangs on how near to nought the prior lets it come
+    # the estimate is the mean of a point estimate but the median of a posterior: the mean logarithm
+    # of a star-formation rate depends on how close to zero the prior allows the rate to be
     summaries = summaries.assign(estimate=summaries["q50"].fillna(summaries["mean"]))
     rows = []
     for sample in (FITTED, ALL):

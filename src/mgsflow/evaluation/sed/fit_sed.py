@@ -22,9 +22,9 @@ from mgsflow.evaluation.sed.nested import NestedFitter
 from mgsflow.evaluation.sed.partial import Partial
 from mgsflow.evaluation.sed.templates import TemplateFitter
 
-LOWEST_REDSHIFT = 1e-3  # of bagpipes' prior: at 0 a galaxy has no distance
+LOWEST_REDSHIFT = 1e-3  # minimum of bagpipes' prior: at redshift 0 the distance is zero
 QUANTILES = {"q16": 0.16, "q50": 0.50, "q84": 0.84}
-_WARM_UP, _PASSES = 1, 3  # as the stage speed counts: the mean of three passes after one more
+_WARM_UP, _PASSES = 1, 3  # as in the stage speed: the mean of three passes after one to warm up
 
 COLUMNS = (
     Quantity("method", "", "What fitted the galaxy's magnitudes"),
@@ -49,34 +49,34 @@ def fit_sed(
     code: str,
     out: Path,
 ) -> None:
-    """Fit test galaxies' ugriz: `sed.galaxies` of them by bagpipes, all of them by kcorrect.
+    """Fit the ugriz magnitudes of test galaxies with bagpipes (`sed.galaxies`) and kcorrect (all).
 
-    bagpipes draws `evaluation.speed_draws` of its posterior, on one thread, with the redshift free
-    within the selection's; kcorrect gives a mass, and is told the redshift, without which it cannot
-    be. Both have the magnitudes that the flows see, the catalogue's errors and those of the
-    calibration in quadrature. Times are of the process's CPU time, without starting either fitter:
-    what that takes is in the table's notes, and so are versions and settings.
+    bagpipes draws `evaluation.speed_draws` samples of its posterior on one thread, with the
+    redshift free within the selection's range. kcorrect estimates a mass and needs the redshift,
+    which is given to it. Both use the magnitudes that the flows see, and the catalogue's errors
+    with those of the calibration in quadrature. Times are CPU times of the process, without the
+    start of either fitter; the table's notes have the time of the start, versions and settings.
 
-    Parquet: a row a galaxy, method and target. bagpipes gives its sampler no seed, so that its
-    figures repeat to the noise of its draws only. A run that was stopped goes on from its last
-    galaxy: each is kept in `checkpoints`, by its data, the settings, the processor
-    and the digest `code`.
+    The output is Parquet with one row per galaxy, method and target. bagpipes sets no seed for its
+    sampler, so its results repeat only within the noise of its draws. An interrupted run continues
+    after its last galaxy: results are kept in `checkpoints`, identified by data, settings,
+    processor and the digest `code`.
     """
-    found = choose(features, selected, photometry.asinh_to_ab, seed)
-    templates, facts = _fit_templates(found)
+    observed = choose(features, selected, photometry.asinh_to_ab, seed)
+    templates, facts = _fit_templates(observed)
     reach = (max(selection.redshift_min, LOWEST_REDSHIFT), selection.redshift_max)
     draws = evaluation.speed_draws
-    # a fit that another processor or version made has another's time
+    # the time of a fit depends on the processor and on the version
     place = processor(), version("bagpipes")
     partial = Partial(checkpoints, code, reach, draws, sed.live_points, *place)
-    nested, more = _fit_nested(found.first(sed.galaxies), reach, sed.live_points, draws, partial)
+    nested, more = _fit_nested(observed.first(sed.galaxies), reach, sed.live_points, draws, partial)
     notes = {**facts, **more, "processor": processor()}
     write_table(out, pd.concat([nested, templates], ignore_index=True), COLUMNS, notes)
     partial.clear()
 
 
 def _fit_templates(galaxies: Observed) -> tuple[pd.DataFrame, dict[str, object]]:
-    """kcorrect's masses; each galaxy's time is an equal share of the time of all together."""
+    """kcorrect's masses; the time per galaxy is that of the whole set divided by its size."""
     began = time.process_time()
     fitter = TemplateFitter(float(galaxies.redshift.max()))
     started = time.process_time() - began
@@ -103,7 +103,7 @@ def _fit_templates(galaxies: Observed) -> tuple[pd.DataFrame, dict[str, object]]
 
 
 def _pass_seconds(fitter: TemplateFitter, galaxies: Observed) -> float:
-    """Core-seconds of a pass over all `galaxies`, the mean of several."""
+    """Core-seconds of a pass over all `galaxies`, averaged over several passes."""
     passes = []
     for _ in range(_WARM_UP + _PASSES):
         began = time.process_time()
@@ -119,7 +119,7 @@ def _fit_nested(
     draws: int,
     partial: Partial,
 ) -> tuple[pd.DataFrame, dict[str, object]]:
-    """bagpipes' posteriors, each galaxy with its own time."""
+    """bagpipes' posteriors, with the time of each galaxy."""
     began = time.process_time()
     fitter = NestedFitter(reach, live_points, draws)
     started = time.process_time() - began
@@ -129,8 +129,8 @@ def _fit_nested(
         done = partial.load(*galaxy)
         if done is None:
             began = time.process_time()
-            drawn = fitter.fit(*galaxy)
-            done = _summarise(galaxy[0], drawn, time.process_time() - began)
+            samples = fitter.fit(*galaxy)
+            done = _summarise(galaxy[0], samples, time.process_time() - began)
             partial.save(done, *galaxy)
         rows += done
     notes = {
@@ -142,10 +142,12 @@ def _fit_nested(
     return pd.DataFrame(rows, columns=["objid", *(c.name for c in COLUMNS)]), notes
 
 
-def _summarise(objid: int, drawn: dict[str, np.ndarray], seconds: float) -> list[dict[str, object]]:
-    """A row a quantity. Draws of no star formation, whose logarithm is -inf, count as the least."""
+def _summarise(
+    objid: int, samples: dict[str, np.ndarray], seconds: float
+) -> list[dict[str, object]]:
+    """One row per quantity. Draws without star formation (log rate -inf) get the smallest value."""
     rows = []
-    for target, values in drawn.items():
+    for target, values in samples.items():
         finite = np.isfinite(values)
         values = np.where(finite, values, values[finite].min() if finite.any() else np.nan)
         levels = np.quantile(values, list(QUANTILES.values()))

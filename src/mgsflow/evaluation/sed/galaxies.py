@@ -1,4 +1,4 @@
-"""The test galaxies as both fitters see them: AB fluxes, their errors, and redshifts."""
+"""The test galaxies in the form that both fitters use: AB fluxes, their errors, and redshifts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SET = "test"
 
 @dataclass(frozen=True)
 class Observed:
-    """Galaxies with all bands that templates can be fitted in.
+    """Galaxies that are measured in all bands of the template fits.
 
     Attributes
     ----------
     objid : (n,) int64
-    maggies, errors : AB, without the Galaxy's extinction, (n, bands); the photons' errors with
-        those of the calibration in quadrature
+    maggies, errors : AB, corrected for the Galaxy's extinction, (n, bands); the errors are those
+        of photon noise and of the calibration in quadrature
     redshift : (n,), spectroscopic
     """
 
@@ -36,16 +36,16 @@ class Observed:
     redshift: np.ndarray
 
     def first(self, count: int) -> Observed:
-        """The first `count` of them."""
+        """The first `count` galaxies."""
         return Observed(
             self.objid[:count], self.maggies[:count], self.errors[:count], self.redshift[:count]
         )
 
 
 def choose(features: Path, selected: Path, asinh_to_ab: bool, seed: int) -> Observed:
-    """The test galaxies that have all bands, in the order of a hash of their objid.
+    """The test galaxies measured in all bands, in the order of a hash of their objid.
 
-    Magnitudes are the flows' own inputs (`features`); errors and redshifts are `selected`'s.
+    Magnitudes are the flows' own inputs (`features`); errors and redshifts are from `selected`.
     """
     bands = [band.name for band in SDSS.fitted_bands]
     magnitudes, errors = magnitude_columns(bands), error_columns(bands)

@@ -1,5 +1,5 @@
-"""Names that the fits, their comparison and its table share."""
+"""Names shared by the fits, their comparison and its table."""
 
 NESTED, TEMPLATES = "bagpipes", "kcorrect"
-# Of the accuracies: the galaxies that bagpipes fitted, or the whole test set
+# Samples for the accuracies: the galaxies that bagpipes fitted, or the whole test set
 FITTED, ALL = "fitted", "test"

@@ -14,9 +14,9 @@ from mgsflow.core.errors import UserError
 from mgsflow.core.surveys import SDSS
 from mgsflow.sky.simulated.relations import STAR_TO_GAS_REDDENING
 
-MICROJANSKY = 3.631e9  # of an AB maggie
-# bagpipes has Kroupa's initial mass function (Carnall et al. 2018), the templates that light the
-# simulated sky have Chabrier's (Blanton & Roweis 2007): factors of Madau & Dickinson 2014, sec. 3.1
+MICROJANSKY = 3.631e9  # per AB maggie
+# bagpipes has Kroupa's initial mass function (Carnall et al. 2018), the templates of the simulated
+# sky Chabrier's (Blanton & Roweis 2007); the factors are from Madau & Dickinson 2014, sec. 3.1
 MASS_TO_CHABRIER = np.log10(0.61 / 0.66)
 RATE_TO_CHABRIER = np.log10(0.63 / 0.67)
 
@@ -24,12 +24,13 @@ RATE_TO_CHABRIER = np.log10(0.63 / 0.67)
 def model(redshift: tuple[float, float]) -> dict[str, object]:
     """bagpipes' fit instructions: six free parameters, each with a flat prior over its range.
 
-    A delayed exponential star-formation history; its age (Gyr), timescale (Gyr), log10 of the mass
-    formed (Msun) and metallicity (solar); Calzetti's dust, A_V (mag), with more of it before the
-    stars of the last 10 Myr, as Calzetti et al. (2000) find of the gas; nebular lines and
-    continuum at a fixed ionisation. The ranges are those of bagpipes' documentation, but for two:
-    that of the mass is cut to what galaxies have, which only makes the fit faster, and the redshift
-    is free within the sample's range, as the flows on observed colours know no more of it.
+    The star-formation history is a delayed exponential, with age (Gyr), timescale (Gyr), log10 of
+    the mass formed (Msun) and metallicity (solar). Dust follows Calzetti's law, with A_V (mag) and
+    more attenuation of the stars younger than 10 Myr, as Calzetti et al. (2000) find for the gas.
+    Nebular lines and continuum have a fixed ionisation parameter. The ranges are those of bagpipes'
+    documentation, with two exceptions: that of the mass is limited to the masses of galaxies, which
+    only makes the fit faster, and the redshift is free within the sample's range, because the flows
+    on observed colours know no more about it.
     """
     history = {
         "age": (0.1, 15.0),
@@ -44,8 +45,8 @@ def model(redshift: tuple[float, float]) -> dict[str, object]:
 class NestedFitter:
     """bagpipes with its sampler nautilus, on one thread.
 
-    It works in a temporary folder, where bagpipes keeps files. bagpipes gives its sampler no seed:
-    draws differ from run to run as their number makes them.
+    It works in a temporary folder, because bagpipes writes files. bagpipes sets no seed for its
+    sampler: draws differ between runs, by sampling noise.
     """
 
     def __init__(self, redshift: tuple[float, float], live_points: int, draws: int) -> None:
@@ -60,8 +61,8 @@ class NestedFitter:
     def fit(self, objid: int, maggies: np.ndarray, errors: np.ndarray) -> dict[str, np.ndarray]:
         """Draws (draws,) of the posterior of each quantity, from AB fluxes (5,) and errors (5,).
 
-        Masses are of living stars and remnants, rates the mean of the last 100 Myr, both converted
-        to Chabrier's initial mass function.
+        Masses are those of living stars and remnants; rates are means over the last 100 Myr. Both
+        are converted to Chabrier's initial mass function.
         """
         data = MICROJANSKY * np.column_stack([maggies, errors])
         with _apart(Path(self._folder.name)):
@@ -85,14 +86,14 @@ def _bagpipes() -> object:
         import bagpipes
     except ImportError as error:
         raise UserError(
-            f"bagpipes cannot be imported ({error}). It is in the environment `sed` alone: install "
+            f"bagpipes cannot be imported ({error}). Only the environment `sed` has it: install "
             "envs/sed.lock, deploy the rules by conda or Apptainer, or set sed.galaxies to 0."
         ) from None
     return bagpipes
 
 
 def _write_filters(folder: Path) -> list[str]:
-    """SDSS's filter curves as kcorrect has them: those that the simulated sky is seen through."""
+    """Write SDSS's filter curves, from kcorrect: the same as those of the simulated sky."""
     from kcorrect.response import ResponseDict
 
     responses, paths = ResponseDict(), []
@@ -107,6 +108,6 @@ def _write_filters(folder: Path) -> list[str]:
 
 @contextlib.contextmanager
 def _apart(folder: Path) -> Iterator[None]:
-    """In `folder`, where bagpipes writes, and without what it prints."""
+    """Work in `folder`, where bagpipes writes files, and suppress its standard output."""
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
         yield

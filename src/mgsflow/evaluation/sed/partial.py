@@ -1,4 +1,4 @@
-"""Fits that a run which was stopped had finished: a galaxy takes a minute, and a run many."""
+"""Finished fits of an interrupted run: each galaxy takes about a minute, and a run has many."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mgsflow.core.fingerprint import fingerprint
 
 
 class Partial:
-    """Rows of single galaxies in `folder`, found again by data, settings and code behind them.
+    """Rows of single galaxies in `folder`, identified by their data, settings and code.
 
     Keep `folder` outside a rule's declared outputs, which Snakemake deletes before the rule runs.
     """
@@ -20,7 +20,7 @@ class Partial:
         self._settings = settings
 
     def load(self, *data: Any) -> list[dict[str, Any]] | None:
-        """The rows of the galaxy with these data, or None where they are still to be made."""
+        """The rows of the galaxy with these data, or None if it is not fitted yet."""
         path = self._path(data)
         return read_json(path) if path.exists() else None
 
@@ -28,7 +28,7 @@ class Partial:
         write_json(self._path(data), rows)
 
     def clear(self) -> None:
-        """Remove them all: the stage has written its output."""
+        """Remove all rows: the stage has written its output."""
         remove(self._folder)
 
     def _path(self, data: tuple[Any, ...]) -> Path:

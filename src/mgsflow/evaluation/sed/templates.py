@@ -1,4 +1,4 @@
-"""kcorrect's fit of a few templates (Blanton & Roweis 2007): the fast point estimate of a mass."""
+"""kcorrect's fit of a few templates (Blanton & Roweis 2007): a fast point estimate of the mass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TemplateFitter:
     """
 
     def __init__(self, redshift_max: float) -> None:
-        import kcorrect.kcorrect  # only where it is needed: it reads its templates
+        import kcorrect.kcorrect  # only when needed: the import reads its templates
 
         self._kcorrect = kcorrect.kcorrect.Kcorrect(
             responses=[band.response for band in SDSS.fitted_bands],

@@ -1,4 +1,4 @@
-"""What a frame holds beside the catalogue's objects: faint ones, sky, noise, integer counts."""
+"""Other contents of a frame beside the catalogue: faint objects, sky, noise, integer counts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from mgsflow.sky.simulated.camera import BANDS, CAMERA, FRAME_SHAPE, ZERO_POINT
 from mgsflow.sky.simulated.contaminants import STELLAR_LOCUS
 from mgsflow.sky.simulated.relations import Array
 
-BACKGROUND_STARS, BACKGROUND_GALAXIES = 50, 50  # of a field, fainter than the sample
+BACKGROUND_STARS, BACKGROUND_GALAXIES = 50, 50  # per field, fainter than the sample
 
 
 def background_objects(random: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Faint stars and galaxies behind and before a field, anywhere on its frames.
+    """Faint stars and galaxies at random positions on a field's frames.
 
-    Counts rise tenfold in 5 mag for stars and in 2 mag for galaxies (Yasuda et al. 2001).
+    Number counts rise by a factor of ten in 5 mag for stars and in 2 mag for galaxies (Yasuda et
+    al. 2001).
     """
     stars, galaxies = (
         pd.DataFrame(
@@ -61,11 +62,11 @@ def _fluxes(r: Array, colours: Array) -> dict[str, Array]:
 def observe(
     flux: np.ndarray, calibration: Array, sky: np.ndarray, band: str, noise: np.ndarray
 ) -> np.ndarray:
-    """What the camera makes of `flux` in nanomaggies: sky-subtracted nanomaggies, float32.
+    """The camera's image of `flux` in nanomaggies: sky-subtracted nanomaggies, float32.
 
-    `calibration` is nanomaggies a count of each column, `sky` counts of each pixel,
+    `calibration` has the nanomaggies per count of each column, `sky` the counts of each pixel,
     `noise` their standard normal deviates. Counts are integers before the sky is subtracted, as in
-    the real frames. Tens of photons or more fall in every pixel, so that a Gaussian stands for
+    the real frames. Every pixel receives tens of photons or more, so a Gaussian approximates
     Poisson's law.
     """
     camera = CAMERA[band]
@@ -77,7 +78,7 @@ def observe(
 
 
 def _shorten(values: np.ndarray) -> np.ndarray:
-    """Float32 values rounded to ten binary digits: so SAS's frames are, to compress well."""
+    """Float32 values rounded to ten binary digits, like SAS's frames, for better compression."""
     bits = values.astype(np.float32).view(np.uint32)
-    # of the 23 stored bits of the mantissa nine stay; half of the last is added to round
+    # nine of the mantissa's 23 stored bits are kept; half of the last one is added for rounding
     return ((bits + np.uint32(1 << 13)) & np.uint32(0xFFFFFFFF << 14 & 0xFFFFFFFF)).view(np.float32)

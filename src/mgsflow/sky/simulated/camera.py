@@ -1,6 +1,6 @@
-"""SDSS's camera: gain, calibration and sky of each band, seeing, and the errors they make.
+"""SDSS's camera: gain, calibration, sky and seeing of each band, and the resulting errors.
 
-The bands of the camera are those that the sky is simulated in.
+The sky is simulated in the bands of the camera.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ FRAME_SHAPE = (1489, 2048)  # rows along the scan, columns across
 class Band:
     """A band's typical values, camera column 1 (SAS data model of `frame`; Gunn et al. 1998)."""
 
-    gain: float  # electrons a count
+    gain: float  # electrons per count
     dark_variance: float  # counts squared: dark current and read noise
     nanomaggies_per_count: float
     sky_brightness: float  # mag / arcsec2
-    seeing: float  # FWHM, over that in r
-    offset: tuple[float, float]  # pixels (column, row) that its frame lies off r's
+    seeing: float  # FWHM relative to r
+    offset: tuple[float, float]  # offset of its frame from r's, pixels (column, row)
     calibration: float  # mag, scatter of the zero-point, Padmanabhan et al. 2008
 
     @property
     def sky_counts(self) -> float:
-        """Counts of the sky in a pixel."""
+        """Counts of the sky per pixel."""
         flux = 10 ** (0.4 * (ZERO_POINT - self.sky_brightness)) * PIXEL_SCALE**2
         return flux / self.nanomaggies_per_count
 
     @property
     def sky_noise(self) -> float:
-        """Nanomaggies of noise in a pixel of empty sky."""
+        """Noise of a pixel of empty sky, in nanomaggies."""
         variance = self.sky_counts / self.gain + self.dark_variance
         return float(np.sqrt(variance)) * self.nanomaggies_per_count
 
@@ -54,10 +54,10 @@ LARGEST_OFFSET = max(max(map(abs, band.offset)) for band in CAMERA.values())  # 
 
 
 def flux_error(flux: Array, half_light: Array, band: Band) -> Array:
-    """Error in nanomaggies of a model flux: the photons of galaxy and sky in its effective area.
+    """Error of a model flux in nanomaggies, from the photons of galaxy and sky in its area.
 
-    The area 4 pi sigma^2 of a Gaussian of the same half-light radius (arcsec) is that over which an
-    optimal fit counts the sky.
+    The effective area of an optimal fit is 4 pi sigma^2, that of a Gaussian with the same
+    half-light radius (arcsec).
     """
     area = 4 * np.pi / (2 * np.log(2)) * (half_light / PIXEL_SCALE) ** 2
     counts = np.maximum(flux, 0.0) / band.nanomaggies_per_count

@@ -1,4 +1,4 @@
-"""What else SkyServer's reply holds: stars, quasars, bad spectra, faults of the table."""
+"""Contaminants in SkyServer's reply: stars, quasars, bad spectra, faults of the table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mgsflow.sky.simulated.structure import PSF_HALF_LIGHT
 
 GALAXY = "galaxy"
 POINT_SOURCES = ("star", "quasar")
-# Each is as many of the contaminants as it has places here; a duplicate is a second spectrum of a
+# The share of each kind is its number of entries here; a duplicate is a second spectrum of a
 # galaxy, not another object.
 KINDS = (
     "star",
@@ -44,18 +44,18 @@ STELLAR_LOCUS = np.array(
     ]
 )
 QUASAR_COLOURS = np.array([0.20, 0.15, 0.12, 0.05])
-LOST_BANDS = ("u", "z")  # of objects with missing photometry
+LOST_BANDS = ("u", "z")  # missing bands of objects with missing photometry
 
 
 def contaminant_kinds(count: int, fraction: float) -> np.ndarray:
-    """Kinds of the rows that make `fraction` of all rows beside `count` good ones."""
+    """Kinds of the contaminants that are `fraction` of all rows, beside `count` good ones."""
     return np.resize(np.array(KINDS), round(count * fraction / (1 - fraction)))
 
 
 def disguise(
     objects: pd.DataFrame, limit: float, fwhm: float, random: np.random.Generator
 ) -> pd.DataFrame:
-    """Turn the drawn galaxies whose `kind` asks for it into stars, quasars or fainter galaxies.
+    """Turn simulated galaxies into stars, quasars or fainter galaxies according to their `kind`.
 
     `limit` is the flux limit in r, `fwhm` the seeing in arcsec.
     """
@@ -83,14 +83,14 @@ def _stellar_colours(count: int, random: np.random.Generator) -> np.ndarray:
 
 
 def _recolour(objects: pd.DataFrame, chosen: np.ndarray, colours: np.ndarray) -> None:
-    """Give the chosen rows colours (n, 4) and a total r equal to their Petrosian one."""
+    """Give the chosen rows colours (n, 4) and a total r equal to their Petrosian r."""
     r = objects.loc[chosen, "petro_mag_r"].to_numpy()
     for band, magnitude in magnitudes_of_colours(colours.T, BANDS, "r", r).items():
         objects.loc[chosen, magnitude_column(band)] = magnitude
 
 
 def spoil(reply: pd.DataFrame, kind: np.ndarray, random: np.random.Generator) -> pd.DataFrame:
-    """Mark or break the reply's rows as their `kind` says; values as SkyServer would serve them."""
+    """Mark or damage the reply's rows according to their `kind`, with values as in SkyServer."""
     reply = reply.copy()
     points = np.isin(kind, POINT_SOURCES)
     reply.loc[points, _SPECTRAL] = MISSING

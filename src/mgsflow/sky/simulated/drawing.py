@@ -1,7 +1,7 @@
-"""Light on a frame's pixels: galaxies of bulge and disk, and stars, blurred by the seeing.
+"""Light on a frame's pixels: galaxies with bulge and disk, and stars, blurred by the seeing.
 
-galsim gives the Fourier transforms of bulge and disk, once for all bands; what differs between
-bands, that is light, seeing and place, are factors of a transform.
+galsim computes the Fourier transforms of bulge and disk, once for all bands; the differences
+between bands, in flux, seeing and position, are factors of a transform.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ BULGE_EDGE = (
     8.0  # half-light radii at which a bulge ends, as SDSS's models do (Stoughton et al. 2002)
 )
 HALF_LIGHT = 1.678  # half-light radius of an exponential disk, in its scale lengths
-FAINTEST_DRAWN = 2e-3  # nanomaggies a pixel, a tenth of the sky's noise
-FAINTEST_BULGE = 0.005  # of a galaxy's light in any band
-# Few sizes, so that FFTs are planned once; all are products of 2 and 3
+FAINTEST_DRAWN = 2e-3  # nanomaggies per pixel, a tenth of the sky's noise
+FAINTEST_BULGE = 0.005  # fraction of a galaxy's light in any band
+# Few sizes, so that each FFT is planned once; all are products of 2 and 3
 STAMP_SIDES = (32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-POINT_SIDE = 48  # of the square that a star is drawn on
+POINT_SIDE = 48  # side of the square on which a star is drawn
 WING_SHARE, WING_WIDTH = 0.12, 2.3  # SDSS's double Gaussian (Stoughton et al. 2002, section 4.3)
-CORE_WIDTH = 0.97  # FWHM of its core, in that of both together
+CORE_WIDTH = 0.97  # FWHM of the core in units of that of both Gaussians together
 
 
 @dataclass(frozen=True)
 class View:
-    """How a band sees a field: its projection, and the FWHM of its seeing in arcsec."""
+    """The view of a field in a band: projection, and FWHM of the seeing in arcsec."""
 
     wcs: WCS
     fwhm: float
 
 
 def _gaussians(fwhm: float) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Share of the light and sigma in arcsec of the seeing's core and wing."""
+    """Fraction of the light, and sigma in arcsec, of the seeing's core and wing."""
     sigma = CORE_WIDTH * fwhm / np.sqrt(8 * np.log(2))
     return (1 - WING_SHARE, sigma), (WING_SHARE, sigma * WING_WIDTH)
 
 
 def point_spread(fwhm: float) -> galsim.GSObject:
-    """The seeing: two round Gaussians that together have this FWHM in arcsec."""
+    """The seeing: two round Gaussians whose sum has this FWHM in arcsec."""
     return galsim.Sum([galsim.Gaussian(sigma=sigma, flux=flux) for flux, sigma in _gaussians(fwhm)])
 
 
@@ -61,7 +61,7 @@ def _unit_profile(index: float) -> galsim.GSObject:
 
 
 def galaxy_profile(galaxy: pd.Series, band: str) -> galsim.GSObject:
-    """A galaxy's light in a band, nanomaggies, before seeing: u = west, v = north, in arcsec."""
+    """A galaxy's light in a band, nanomaggies, without seeing: u = west, v = north, in arcsec."""
     disk, *bulge = galaxy_components(galaxy)
     if not bulge:
         return disk * galaxy[f"nanomaggies_{band}"]
@@ -70,7 +70,7 @@ def galaxy_profile(galaxy: pd.Series, band: str) -> galsim.GSObject:
 
 
 def galaxy_components(galaxy: pd.Series | dict) -> list[galsim.GSObject]:
-    """Disk and, where there is one, bulge, each of flux 1."""
+    """Disk and, if there is one, bulge, each with flux 1."""
     # galsim's angles run from west to north; position angles from north to east
     angle = (90.0 + galaxy["position_angle"]) * galsim.degrees
     disk = _component(1.0, galaxy["disk_radius"], galaxy["disk_axis_ratio"], angle)
@@ -83,17 +83,17 @@ def galaxy_components(galaxy: pd.Series | dict) -> list[galsim.GSObject]:
 def _component(
     index: float, radius: float, axis_ratio: float, angle: galsim.Angle
 ) -> galsim.GSObject:
-    """`radius` is that of the major axis; galsim's shear keeps the area instead."""
+    """A profile with `radius` along its major axis; galsim's shear preserves the area instead."""
     round_radius = radius * np.sqrt(axis_ratio)
     return _unit_profile(index).dilate(round_radius).shear(q=axis_ratio, beta=angle)
 
 
 def stamp_sides(galaxies: pd.DataFrame) -> np.ndarray:
-    """Pixels of the squares that galaxies are drawn on: to where their disks drown in noise."""
+    """Sides in pixels of the squares for galaxies: out to where their disks vanish in noise."""
     scale = galaxies["disk_radius"].to_numpy() / HALF_LIGHT
     area = 2 * np.pi * scale**2 * galaxies["disk_axis_ratio"].to_numpy()
     centre = galaxies["nanomaggies_r"].to_numpy() * PIXEL_SCALE**2 / area
-    # 6.7 scale lengths hold 99% of a disk: little of it wraps round the square's edges
+    # 6.7 scale lengths contain 99% of a disk: little of it wraps around the square's edges
     lengths = np.clip(np.log(centre / FAINTEST_DRAWN), 6.7, 14.0)
     bulge = BULGE_EDGE * np.where(
         galaxies["bulge_share_r"] > 0.02, galaxies["bulge_radius"].to_numpy(), 0.0
@@ -109,8 +109,8 @@ def draw_field(
     """Nanomaggies of every pixel of a field's frames, without sky and noise.
 
     `galaxies` and `points`, the stars, lie at the FITS pixels `x` and `y` of the projection
-    `reference`, which those of `views` are turned and scaled alike. Returns an array of shape
-    (1489, 2048), float32, for each band of `views`; none depends on which others there are.
+    `reference`; the projections of `views` have the same rotation and scale. Returns an array of
+    shape (1489, 2048), float32, for each band of `views`, independent of the other bands.
     """
     images = {band: np.zeros(FRAME_SHAPE, dtype=np.float32) for band in views}
     galaxy_places, point_places = (
@@ -133,7 +133,7 @@ def draw_field(
 def _transforms(
     galaxies: pd.DataFrame, sides: np.ndarray, wcs: WCS
 ) -> Iterator[tuple[dict, list[np.ndarray]]]:
-    """Each galaxy, and the transforms of its disk and bulge on the square it is drawn on."""
+    """Each galaxy, with the transforms of its disk and bulge on the square for drawing it."""
     jacobian = _jacobian(wcs)
     for galaxy, side in zip(galaxies.to_dict("records"), sides.tolist(), strict=True):
         components = galaxy_components(galaxy)
@@ -149,7 +149,7 @@ def _jacobian(wcs: WCS) -> galsim.JacobianWCS:
 def _transform(component: galsim.GSObject, side: int) -> np.ndarray:
     """The Fourier transform of a centred profile, in pixels: shape (side, side / 2 + 1), real.
 
-    Symmetric about their centre, profiles have a real transform.
+    It is real because profiles are symmetric about their centre.
     """
     half = side // 2
     image = galsim.ImageCF(bounds=galsim.BoundsI(0, half, -half, half - 1), scale=2 * np.pi / side)
@@ -165,7 +165,7 @@ def _mix(transforms: list[np.ndarray], bulge_share: float) -> np.ndarray:
 
 
 def _frequencies(side: int) -> tuple[Array, Array]:
-    """Radians a pixel of the rows and columns of a transform."""
+    """Radians per pixel of the rows and columns of a transform."""
     return 2 * np.pi * fft.fftfreq(side), 2 * np.pi * fft.rfftfreq(side)
 
 
@@ -173,8 +173,8 @@ def _frequencies(side: int) -> tuple[Array, Array]:
 def _blur(side: int, fwhm: float) -> np.ndarray:
     """The transform of the seeing and of a pixel: shape (side, side / 2 + 1).
 
-    What lies above a pixel's Nyquist frequency, and would be aliased, is left out: at the sharpest
-    seeing that the settings allow it is less than a hundredth there.
+    Frequencies above a pixel's Nyquist frequency, which would be aliased, are left out: with the
+    sharpest seeing that the settings allow the transform is less than a hundredth there.
     """
     axes = _frequencies(side)
     blur = np.zeros((side, side // 2 + 1))
@@ -186,7 +186,7 @@ def _blur(side: int, fwhm: float) -> np.ndarray:
 
 
 def _add(image: np.ndarray, shape: np.ndarray, flux: float, place: Array) -> None:
-    """Add light of this transform at its place (FITS column, row), as far as it lies within."""
+    """Add the light of a transform, centred at a place (FITS column, row), to the image."""
     side = len(shape)
     corner = np.floor(place - side / 2).astype(int)  # column and row of its first pixel, from 0
     columns, rows = (slice(max(at, 0), max(at + side, 0)) for at in corner)

@@ -1,4 +1,4 @@
-"""A frame as the file that SAS keeps: header, calibration, sky, astrometry, compressed."""
+"""A frame in SAS's file format: header, calibration, sky, astrometry, compressed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mgsflow.sky.simulated.camera import CAMERA, FRAME_SHAPE
 from mgsflow.sky.simulated.placement import NODE, RERUN, field_wcs
 from mgsflow.sky.simulated.relations import Array
 
-SKY_GRID = (192, 256)  # of a frame's sky image, in HDU 2
-# bzip2's blocks, in 100 kB: against SAS's 9, frames are a tenth larger, written a tenth faster and
-# read in two thirds of the time
+SKY_GRID = (192, 256)  # shape of a frame's sky image, in HDU 2
+# Size of bzip2's blocks, in 100 kB. Compared with SAS's 9, frames are a tenth larger, are written a
+# tenth faster and are read in two thirds of the time.
 BLOCKS = 3
 
 
@@ -28,9 +28,9 @@ def frame_file(
 ) -> bytes:
     """The bytes of `frame-*.fits.bz2`.
 
-    `image` is sky-subtracted nanomaggies, shape (1489, 2048), float32; `calibration` nanomaggies a
-    count of each column; `sky` counts on the grid SKY_GRID. `field` is any object's row of the
-    truth.
+    `image` has sky-subtracted nanomaggies, shape (1489, 2048), float32; `calibration` the
+    nanomaggies per count of each column; `sky` the counts on the grid SKY_GRID. `field` is the row
+    of any object of the field in the truth.
     """
     frame = fits.HDUList(
         [
@@ -46,7 +46,7 @@ def frame_file(
 
 
 def sky_axes() -> tuple[Array, Array]:
-    """Where each column and row of a frame lies on the sky's grid, as in the real frames."""
+    """Positions of a frame's columns and rows on the sky's grid, as in the real frames."""
     rows, columns = FRAME_SHAPE
     return np.arange(columns) / 8 - 0.4375, np.arange(rows) / 8 + 0.5625
 
@@ -57,7 +57,7 @@ def sky_on_pixels(sky: np.ndarray, columns: Array, rows: Array) -> np.ndarray:
 
 
 def _interpolate(values: np.ndarray, positions: Array) -> np.ndarray:
-    """Rows of `values` at fractional `positions`, linear between them; the ends hold beyond."""
+    """Rows of `values` at fractional `positions`, by linear interpolation, constant beyond ends."""
     last = len(values) - 1
     at = np.clip(positions, 0, last)
     below = np.minimum(at.astype(int), last - 1)
@@ -94,7 +94,7 @@ def _header(field: pd.Series, band: str, wcs: WCS) -> fits.Header:
 
 
 def _projection(wcs: WCS) -> list[tuple[str, object, str]]:
-    """The cards of the projection, as SDSS writes them (astropy would write PC and CDELT)."""
+    """The cards of the projection in SDSS's form (astropy would write PC and CDELT)."""
     cd = wcs.wcs.cd
     cards = [("CTYPE1", "RA---TAN", ""), ("CTYPE2", "DEC--TAN", "")]
     cards += [("CUNIT1", "deg", ""), ("CUNIT2", "deg", "")]

@@ -1,4 +1,4 @@
-"""The exact likelihood of the photometry: what measure_photometry draws from, as a density."""
+"""The exact likelihood of the photometry: the density from which measure_photometry draws."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def log_likelihood(magnitude: Array, extinction: Array, true: Array, half_light:
 
     Parameters
     ----------
-    magnitude : (n, bands), what the photometry stage gives: measured less `extinction`
+    magnitude : (n, bands), from the photometry stage: measured magnitudes minus `extinction`
     extinction : (n, bands) of the Galaxy, mag, known to the survey without error
-    true : (n, bands), the flux behind the Galaxy's dust, nanomaggies
-    half_light : (n,), the radius that sets the photons' error, arcsec
+    true : (n, bands), true flux behind the Galaxy's dust, nanomaggies
+    half_light : (n,), the radius that determines the photon noise, arcsec
     """
     measured = flux_of_asinh(magnitude + extinction)
     error = flux_errors(true, half_light)
-    # a Gaussian whose covariance is diagonal but for the models' scatter, common to all bands
+    # the covariance is diagonal except for the models' scatter, which is common to all bands
     diagonal = error**2 + (PER_MAGNITUDE * CALIBRATION * true) ** 2
     common = PER_MAGNITUDE * MODEL_SCATTER * true
     density = log_gaussian(measured - true, diagonal, common)

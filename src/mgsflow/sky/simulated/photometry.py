@@ -15,7 +15,7 @@ from mgsflow.sky.columns import SERVED
 from mgsflow.sky.simulated.camera import BANDS, CAMERA, ZERO_POINT, flux_error
 from mgsflow.sky.simulated.relations import Array
 
-MODEL_SCATTER = 0.02  # mag, common to all bands: which model fitted best, how far it was followed
+MODEL_SCATTER = 0.02  # mag, common to all bands: from the choice and the extent of the fitted model
 PER_MAGNITUDE = 0.4 * np.log(10)  # relative change of a flux for a small change in magnitude
 EXTINCTION = np.array([SDSS.passband(band).extinction for band in BANDS])  # A / E(B-V)
 CALIBRATION = np.array([CAMERA[band].calibration for band in BANDS])  # mag
@@ -25,7 +25,7 @@ _SOFTENING = 1e9 * np.array([SDSS.passband(band).softening for band in BANDS])
 
 
 def add_fluxes(objects: pd.DataFrame) -> pd.DataFrame:
-    """`extinction_*` and true `nanomaggies_*` behind it, from `mag_*` and `reddening`."""
+    """Add `extinction_*` and the true `nanomaggies_*` behind it, from `mag_*` and `reddening`."""
     columns = {}
     for band, coefficient in zip(BANDS, EXTINCTION, strict=True):
         extinction = coefficient * objects["reddening"]
@@ -38,8 +38,8 @@ def add_fluxes(objects: pd.DataFrame) -> pd.DataFrame:
 def measure_photometry(objects: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """PhotoObj's columns of `objects`, with their measurement noise.
 
-    The reported error is the photons'; calibration and model scatter come on top, as in SDSS. Both
-    are Gaussian in flux, so that the likelihood of the magnitudes is known (likelihood.py).
+    The reported error is photon noise; calibration and model scatter come in addition, as in SDSS.
+    Both are Gaussian in flux, so that the likelihood of the magnitudes is known (likelihood.py).
     """
     true = objects[[f"nanomaggies_{band}" for band in BANDS]].to_numpy()
     error = flux_errors(true, objects["petro_r50"].to_numpy())
@@ -57,7 +57,7 @@ def measure_photometry(objects: pd.DataFrame, random: np.random.Generator) -> pd
 
 
 def measure_petrosian(objects: pd.DataFrame, random: np.random.Generator) -> dict[str, Array]:
-    """PhotoObj's Petrosian columns; given the galaxy they know nothing of the other noise."""
+    """PhotoObj's Petrosian columns; given the galaxy they are independent of the other noise."""
     size = len(objects)
     return {
         "petroMag_r": (objects["petro_mag_r"] + objects["extinction_r"]).to_numpy(),
@@ -67,13 +67,13 @@ def measure_petrosian(objects: pd.DataFrame, random: np.random.Generator) -> dic
 
 
 def flux_errors(fluxes: Array, half_light: Array) -> Array:
-    """The photons' errors of `fluxes`, both (n, bands) in nanomaggies; radii (n,) in arcsec."""
+    """Photon noise of `fluxes`, both (n, bands) in nanomaggies; radii (n,) are in arcsec."""
     each = [flux_error(fluxes[:, i], half_light, CAMERA[band]) for i, band in enumerate(BANDS)]
     return np.stack(each, axis=1)
 
 
 def asinh_magnitude(nanomaggies: Array) -> Array:
-    """SDSS's asinh magnitudes of fluxes (n, bands); finite for negative fluxes too.
+    """SDSS's asinh magnitudes of fluxes (n, bands), which are finite for negative fluxes too.
 
     Lupton et al. 1999, eq. 3.
     """
@@ -92,5 +92,5 @@ def _magnitude_error(nanomaggies: Array, error: Array) -> Array:
 
 
 def softened(nanomaggies: Array) -> Array:
-    """Flux over which an asinh magnitude's change is relative: df = -softened PER_MAGNITUDE dm."""
+    """The flux in the derivative of an asinh magnitude: df = -softened PER_MAGNITUDE dm."""
     return np.hypot(nanomaggies, 2 * _SOFTENING)

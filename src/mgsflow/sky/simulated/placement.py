@@ -1,8 +1,8 @@
-"""Fields on the sky, the objects in them, and the identifiers that SDSS gives both.
+"""Fields on the sky, the objects in them, and SDSS's identifiers of both.
 
-SDSS scans great circles: a run drifts along mu, its six camera columns lie side by side in nu
-(York et al. 2000; Stoughton et al. 2002, section 4). A frame's rows run along mu, its columns along
-nu, so that north is up in none of them.
+SDSS scans great circles: a run drifts along mu, and its six camera columns lie side by side in nu
+(York et al. 2000; Stoughton et al. 2002, section 4). A frame's rows run along mu and its columns
+along nu, so north is not up in any frame.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ RUNS = (
 NODE = 95.0  # deg, right ascension of the great circles' ascending node
 RERUN = 301
 SKY_VERSION = 2
-FIELDS_IN_A_ROW = 10  # of one run and camera column
+FIELDS_IN_A_ROW = 10  # consecutive fields of one run and camera column
 FIRST_FIELD = 11
-FRAME_STEP = 1361  # rows from a frame to the next: of 1489, 128 overlap
+FRAME_STEP = 1361  # rows from a frame to the next: 128 of 1489 overlap
 FIELD_STEP = FRAME_STEP * PIXEL_SCALE / 3600  # deg along the scan
 COLUMN_STEP = 0.42  # deg of nu between camera columns
-MARGIN = 122.0  # pixels: half the diagonal of a stamp of 160, and the offsets of the bands
-EDGE_SHARE = 0.03  # of objects near an edge, which their stamps cross
-COMPANION_SHARE = 0.05  # of objects close to another
+MARGIN = 122.0  # pixels: half the diagonal of a stamp of 160, plus the offsets of the bands
+EDGE_SHARE = 0.03  # fraction of objects near an edge, which their stamps cross
+COMPANION_SHARE = 0.05  # fraction of objects close to another
 MEDIAN_REDDENING = 0.03  # mag, E(B-V) at high Galactic latitude, Schlegel et al. 1998
 
 # SDSS's specObjID: plate, fiber, mjd, run2d from bit 50, 38, 24, 10
@@ -61,7 +61,7 @@ def draw_fields(count: int, random: np.random.Generator) -> pd.DataFrame:
     start = random.uniform(120.0, 240.0, len(RUNS))
     field = FIRST_FIELD + tier * FIELDS_IN_A_ROW + within
     nu = (camcol - 3.5) * COLUMN_STEP
-    # a degree of mu is shorter off nu = 0, but frames of all columns are FRAME_STEP rows apart
+    # a degree of mu is shorter away from nu = 0, but all frames are FRAME_STEP rows apart
     mu = start[which] + (field - FIRST_FIELD) * FIELD_STEP / np.cos(np.radians(nu))
     ra, dec = _from_great_circle(mu, nu, inclination[which])
     return pd.DataFrame(
@@ -81,12 +81,12 @@ def draw_fields(count: int, random: np.random.Generator) -> pd.DataFrame:
 
 
 def draw_reddening(count: int, random: np.random.Generator) -> Array:
-    """E(B-V) of the Galaxy in mag towards `count` fields."""
+    """E(B-V) of the Galaxy, mag, towards `count` fields."""
     return MEDIAN_REDDENING * np.exp(random.normal(0, 0.5, count))
 
 
 def _from_great_circle(mu: Array, nu: Array, inclination: Array) -> tuple[Array, Array]:
-    """Right ascension and declination in deg of great-circle coordinates in deg."""
+    """Right ascension and declination (deg) of great-circle coordinates (deg)."""
     m, n, i = np.radians(mu - NODE), np.radians(nu), np.radians(inclination)
     x = np.cos(m) * np.cos(n)
     y = np.sin(m) * np.cos(n) * np.cos(i) - np.sin(n) * np.sin(i)
@@ -135,8 +135,8 @@ def on_frame(objects: pd.DataFrame, reference: WCS, wcs: WCS) -> Array:
 def place(count: int, fields: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """Positions of `count` objects: `field_index`, `x`, `y` (r frame, FITS pixels), ra, dec, obj.
 
-    Objects take the cells of a jittered grid, so that a crowded field does not become one blend;
-    some are then moved beside another, some to the edge.
+    Objects lie in the cells of a jittered grid, so that a crowded field does not become one blend;
+    some are then moved close to another object, some to an edge.
     """
     index = np.arange(count) * len(fields) // count
     order = pd.Series(index).groupby(index).cumcount().to_numpy()
@@ -162,7 +162,7 @@ def _jittered_grid(index: Array, order: Array, random: np.random.Generator) -> t
 def _to_companions(
     x: Array, y: Array, order: Array, random: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Some objects 5 to 30 arcsec beside the one before them in their field."""
+    """Move some objects to 5 to 30 arcsec from the object before them in their field."""
     moved = (random.uniform(0, 1, len(x)) < COMPANION_SHARE) & (order > 0)
     distance = random.uniform(5.0, 30.0, len(x)) / PIXEL_SCALE
     angle = random.uniform(0, 2 * np.pi, len(x))
@@ -174,7 +174,7 @@ def _to_companions(
 
 
 def _to_edges(x: Array, y: Array, random: np.random.Generator) -> tuple[Array, Array]:
-    """Some objects within 12 to 75 pixels of an edge."""
+    """Move some objects to within 12 to 75 pixels of an edge."""
     moved = random.uniform(0, 1, len(x)) < EDGE_SHARE
     depth = random.uniform(12, 75, len(x))
     side = random.integers(0, 4, len(x))
@@ -202,7 +202,7 @@ def object_identifiers(run: Array, camcol: Array, field: Array, obj: Array) -> n
 
 
 def spectrum_identifiers(count: int) -> np.ndarray:
-    """SDSS's specObjID of `count` spectra: plates of 640 fibres in their order, below 2^63."""
+    """SDSS's specObjID of `count` spectra: consecutive plates of 640 fibres, below 2^63."""
     plate, fibre = np.divmod(np.arange(count, dtype=np.int64), FIBRES)
     plate += FIRST_PLATE
     mjd = 51600 + plate - FIRST_PLATE

@@ -1,7 +1,7 @@
-"""The galaxies: each cause drawn before its effects, down to total magnitudes and line fluxes.
+"""The galaxies: causes are drawn before their effects, down to total magnitudes and line fluxes.
 
-Volume and stellar mass; environment; quenching; star formation; oxygen and dust; size and shape;
-stars' light through SDSS's filters; velocity dispersion. Only the flux limit selects.
+In order: volume and stellar mass; environment; quenching; star formation; oxygen and dust; size and
+shape; starlight through SDSS's filters; velocity dispersion. Only the flux limit selects.
 """
 
 from __future__ import annotations
@@ -31,55 +31,55 @@ from mgsflow.sky.simulated.structure import draw_radii, draw_shapes, measure_siz
 
 COSMOLOGY = rel.COSMOLOGY
 MASS_RANGE = (7.0, 12.2)
-# No galaxy outshines this: r at 10 pc of one solar mass, nearly all of it young and dust-free, at
-# the farthest redshift (the brightest in a sky of 4000 has 3.2, half have 5.6). It bounds how
-# far a mass can be seen, so that hopeless galaxies are not drawn at all.
+# Brightest possible r at 10 pc of one solar mass: nearly all of it young and dust-free, at the
+# largest redshift (the brightest in a sky of 4000 has 3.2, the median is 5.6). It limits the
+# distance at which a mass can be seen, so that galaxies without a chance are not drawn at all.
 BRIGHTEST_UNIT_MASS = 2.9
-# Of the dust that reddens stars, what is not already in kcorrect's young template
+# Fraction of the dust that reddens stars that is not already in kcorrect's young template
 DUST_BESIDE_TEMPLATES = 0.50
-BATCH = 200_000  # galaxies drawn at once: bounds the memory
-# Galaxies drawn to see how many pass the flux limit: mostly the first are enough
+BATCH = 200_000  # galaxies drawn at once, to limit memory
+# Numbers of galaxies drawn to test how many pass the flux limit; mostly the first is enough
 TRIALS = (20_000, 100_000, 100_000, 100_000, 100_000)
-SURE, LEAST_SHARE = 20, 1e-4  # passing galaxies that end the trial; the share that is too few
-MAGNITUDE_TO_PETROSIAN_SCATTER = 0.03  # mag, noise of Petrosian against total flux
+SURE, LEAST_SHARE = 20, 1e-4  # passing galaxies that end the test; the minimum fraction that passes
+MAGNITUDE_TO_PETROSIAN_SCATTER = 0.03  # mag, noise of Petrosian relative to total flux
 
 
 def draw_population(count: int, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
-    """`count` galaxies brighter than the flux limit, one a row, in random order.
+    """`count` galaxies brighter than the flux limit, one per row, in random order.
 
-    Raises UserError where the limits leave hardly any.
+    Raises UserError if hardly any galaxy passes the limits.
     """
     _check_limits(simulated, random)
     parts: list[pd.DataFrame] = []
-    found = drawn = 0
-    while found < count:
-        share = max(found / drawn, LEAST_SHARE) if found else 0.1
-        wanted = int(np.clip(1.1 * (count - found) / share, 2000, BATCH))
-        parts.append(_draw_batch(wanted, simulated, random))
-        found, drawn = found + len(parts[-1]), drawn + wanted
+    count_bright = trials = 0
+    while count_bright < count:
+        share = max(count_bright / trials, LEAST_SHARE) if count_bright else 0.1
+        batch = int(np.clip(1.1 * (count - count_bright) / share, 2000, BATCH))
+        parts.append(_draw_batch(batch, simulated, random))
+        count_bright, trials = count_bright + len(parts[-1]), trials + batch
     galaxies = pd.concat(parts, ignore_index=True).iloc[:count].reset_index(drop=True)
     return add_dispersions(galaxies, random)
 
 
 def _check_limits(simulated: Simulated, random: np.random.Generator) -> None:
-    """Refuse limits that hardly a galaxy passes, rather than draw without end."""
-    passed = drawn = 0
+    """Reject limits that hardly any galaxy passes, rather than draw for ever."""
+    passed = trials = 0
     for count in TRIALS:
         passed += len(_draw_batch(count, simulated, random))
-        drawn += count
+        trials += count
         if passed >= SURE:
             return
-    if passed < LEAST_SHARE * drawn:
+    if passed < LEAST_SHARE * trials:
         raise UserError(
-            f"simulated: of {drawn} galaxies drawn with {simulated.redshift_min:g} <= z <= "
+            f"simulated: of {trials} galaxies drawn with {simulated.redshift_min:g} <= z <= "
             f"{simulated.redshift_max:g}, {passed} are brighter than petro_mag_r_max = "
-            f"{simulated.petro_mag_r_max:g}: too few to go on. Raise petro_mag_r_max or lower "
+            f"{simulated.petro_mag_r_max:g}: too few to continue. Raise petro_mag_r_max or lower "
             "redshift_min."
         )
 
 
 def _draw_batch(count: int, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
-    """The survivors of `count` drawn galaxies."""
+    """Those of `count` drawn galaxies that pass the flux limit."""
     galaxies = draw_unselected(count, simulated, random)
     deviations = SED_DIVERSITY * random.normal(0, 1, (len(galaxies), len(BANDS)))
     galaxies = diversify(galaxies, deviations, random)
@@ -87,10 +87,10 @@ def _draw_batch(count: int, simulated: Simulated, random: np.random.Generator) -
 
 
 def draw_unselected(count: int, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
-    """Galaxies before the flux limit, and before each deviates from the templates.
+    """Galaxies before the flux limit and before their deviations from the templates.
 
-    `count` are drawn; those that the limit could never let through are left out, so that fewer
-    come. Their `mag_*` are the templates': `diversify` makes them galaxies.
+    `count` galaxies are drawn; those that could never pass the limit are left out, so fewer are
+    returned. Their `mag_*` are those of the templates; `diversify` adds the deviations.
     """
     galaxies = _stars(_volume(count, simulated, random), random)
     galaxies = _dust(galaxies, random)
@@ -104,9 +104,9 @@ def draw_unselected(count: int, simulated: Simulated, random: np.random.Generato
 def diversify(
     galaxies: pd.DataFrame, deviations: Array, random: np.random.Generator
 ) -> pd.DataFrame:
-    """The galaxies with `mag_*` moved by `deviations` (n, bands), and a noisy `petro_mag_r`.
+    """The galaxies with `deviations` (n, bands) added to `mag_*`, and a noisy `petro_mag_r`.
 
-    Deviations have the standard deviations SED_DIVERSITY. The limit cuts in `petro_mag_r`.
+    The deviations have the standard deviations SED_DIVERSITY. The flux limit is in `petro_mag_r`.
     """
     magnitudes = {
         name: galaxies[name] + deviations[:, i] for i, name in enumerate(magnitude_columns(BANDS))
@@ -116,7 +116,7 @@ def diversify(
     return galaxies.assign(**magnitudes, petro_mag_r=petrosian)
 
 
-# ---------------------------------------------------------------- where and how massive
+# ---------------------------------------------------------------- distance and mass
 
 
 @cache
@@ -129,14 +129,14 @@ def _distances(redshift_max: float) -> tuple[Array, Array, Array]:
 
 def distance_modulus(redshift: Array, redshift_max: float) -> Array:
     grid, _, modulus = _distances(redshift_max)
-    # nearly straight in ln z, so that linear interpolation is good to 1e-4 mag
+    # nearly linear in ln z: linear interpolation is accurate to 1e-4 mag
     return np.interp(np.log(redshift), np.log(grid), modulus)
 
 
 def _volume(count: int, simulated: Simulated, random: np.random.Generator) -> pd.DataFrame:
-    """Masses from the mass function and redshifts from the volume each can be seen in.
+    """Masses from the mass function, and redshifts from the volume in which each can be seen.
 
-    Leaving out the volume beyond only saves time: no galaxy of that mass passes the limit there.
+    Omitting the volume beyond only saves time: no galaxy of that mass passes the limit there.
     """
     grid, volume, modulus = _distances(simulated.redshift_max)
     masses = np.linspace(*MASS_RANGE, 1041)
@@ -160,13 +160,13 @@ def _stars(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     log_mass, redshift = galaxies["log_stellar_mass"].to_numpy(), galaxies["redshift"].to_numpy()
     overdensity = random.normal(0.2, 0.55, n)  # Peng et al. 2010, Fig. 2
     quenched = random.uniform(0, 1, n) < rel.quenched_fraction(log_mass, overdensity)
-    offset = random.normal(0, 0.30, n)  # Renzini & Peng 2015: 0.3 dex about the ridge
-    # a tenth of quenched galaxies are on their way, in the green valley (Schawinski et al. 2014)
+    offset = random.normal(0, 0.30, n)  # Renzini & Peng 2015: scatter 0.3 dex about the ridge
+    # a tenth of quenched galaxies are in transition, in the green valley (Schawinski et al. 2014)
     ageing = np.where(random.uniform(0, 1, n) < 0.1, random.uniform(0, 1.2, n), 0.0)
     active = rel.main_sequence(log_mass, redshift) + offset
     passive = rel.quiescent_sequence(log_mass) + random.normal(0, 0.20, n) + ageing
     log_sfr = np.where(quenched, np.minimum(passive, active), active)
-    # Mannucci et al. 2010: 0.05 dex about the relation
+    # Mannucci et al. 2010: scatter 0.05 dex about the relation
     abundance = rel.oxygen_abundance(log_mass, log_sfr) + random.normal(0, 0.06, n)
     galaxies = galaxies.assign(
         log_overdensity=overdensity, quenched=quenched, log_sfr=log_sfr, metallicity=abundance
@@ -178,8 +178,9 @@ def _stars(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
 def _dust(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
     """Attenuation of gas, A(H alpha), and of stars, A_V, in mag.
 
-    Disks dim with log(a/b) as they turn edge-on (Tully et al. 1998; Maller et al. 2009): the factor
-    is 1 on average over random inclinations. Quenched galaxies have a tenth of the dust.
+    Attenuation increases linearly with log(a/b) towards edge-on disks (Tully et al. 1998; Maller et
+    al. 2009); the factor averages to 1 over random inclinations. Quenched galaxies have a tenth of
+    the dust.
     """
     n = len(galaxies)
     flattening = -np.log10(galaxies["disk_axis_ratio"].to_numpy())
@@ -196,11 +197,11 @@ def _dust(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
 
 
 def _populations(galaxies: pd.DataFrame, random: np.random.Generator) -> Array:
-    """Solar masses (n, 5) in each of the populations that shine.
+    """Solar masses (n, 5) in each of the stellar populations.
 
-    Star formation was the more intense in the past the less massive a quenched galaxy is, and
-    the metal-rich share of old stars rises with mass (Gallazzi et al. 2005, Figs 8 and 9). The
-    constants of both make the colours of SDSS's galaxies out of kcorrect's templates.
+    Past star formation was more intense in less massive quenched galaxies, and the metal-rich
+    fraction of old stars rises with mass (Gallazzi et al. 2005, Figs 8 and 9). The constants of
+    both are chosen so that kcorrect's templates give the colours of SDSS's galaxies.
     """
     n = len(galaxies)
     log_mass = galaxies["log_stellar_mass"].to_numpy()
@@ -216,9 +217,10 @@ def _populations(galaxies: pd.DataFrame, random: np.random.Generator) -> Array:
 
 
 def _bright_enough(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) -> Array:
-    """A cheap cut on total r before all five bands, looser than the limit by all chance can do.
+    """A fast cut on total r, before all bands are computed, which drops none that could pass.
 
-    Petrosian magnitudes are fainter than total ones, but for noise and deviations of 0.03 mag.
+    It is looser than the limit: Petrosian magnitudes are fainter than total ones, apart from noise
+    and deviations of 0.03 mag.
     """
     redshift = galaxies["redshift"].to_numpy()
     grid = sed_grid(simulated.redshift_max)
@@ -228,9 +230,9 @@ def _bright_enough(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) 
 
 
 def _light(galaxies: pd.DataFrame, masses: Array, simulated: Simulated) -> pd.DataFrame:
-    """Total magnitudes `mag_*` on SDSS's system, without the Galaxy's dust, and bulges' shares.
+    """Total magnitudes `mag_*` on SDSS's system, without the Galaxy's dust, and bulge fractions.
 
-    The bulge is made of old stars only, behind half of the dust: hence redder than the disk.
+    The bulge has only old stars, behind half of the dust, and is therefore redder than the disk.
     """
     grid = sed_grid(simulated.redshift_max)
     redshift, dust = galaxies["redshift"].to_numpy(), galaxies["attenuation_v"].to_numpy()
@@ -267,10 +269,10 @@ def _sizes(
 
 
 def add_dispersions(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-    """Velocity dispersions, km/s: larger where a galaxy is compact for its mass.
+    """Velocity dispersions, km/s: larger for galaxies that are compact for their mass.
 
-    The virial theorem's -0.5 dex a dex of radius is halved, as along the fundamental plane (Zahid &
-    Geller 2017); galaxies of small bulges lie lower.
+    The dependence is half of the virial theorem's -0.5 dex per dex of radius, as along the
+    fundamental plane (Zahid & Geller 2017); galaxies with small bulges have lower values.
     """
     log_mass = galaxies["log_stellar_mass"].to_numpy()
     compact = -0.25 * galaxies["radius_offset"].to_numpy()

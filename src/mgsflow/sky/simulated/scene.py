@@ -1,7 +1,7 @@
-"""What shines on a frame: the objects of its field and those whose light crosses its edge.
+"""The sources of light on a frame: objects of its field, and others whose light crosses its edge.
 
-SDSS's frames overlap: the last 128 rows of a field are the first of the next one of the same run
-and camera column, the same pixels of the same scan.
+SDSS's frames overlap: the last 128 rows of a field are the first rows of the next field of the same
+run and camera column, the same pixels of the same scan.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from mgsflow.sky.simulated.drawing import POINT_SIDE, View, stamp_sides
 from mgsflow.sky.simulated.placement import field_wcs, on_frame
 from mgsflow.sky.simulated.relations import Array
 
-SEEING_SCATTER = 0.06  # of a field's FWHM, relative
+SEEING_SCATTER = 0.06  # relative scatter of a field's FWHM
 
-# of an object that shines on a frame; its objid would not survive beside faint ones without one
+# Columns of an object that is drawn on a frame. Without objid: the faint objects have none, and
+# missing values would turn it into a float.
 DRAWN = (
     *("x", "y", "position_angle", "disk_radius", "disk_axis_ratio"),
     *("bulge_radius", "bulge_axis_ratio", "bulge_sersic"),
@@ -33,7 +34,7 @@ FieldName = tuple[int, int, int]  # run, camcol, field
 
 
 class Sky:
-    """A simulated sky's objects (rows of its truth), found by field; faint ones are added."""
+    """A simulated sky's objects (rows of its truth) by field, with faint objects added."""
 
     def __init__(self, objects: pd.DataFrame, simulated: Simulated, seed: int) -> None:
         self.seed = seed
@@ -45,7 +46,7 @@ class Sky:
         return name in self._rows
 
     def field(self, name: FieldName) -> pd.Series:
-        """Where the field lies: a row of the truth. KeyError where the sky has no such field."""
+        """The field's position: a row of the truth. Raises KeyError if there is no such field."""
         return self._objects.iloc[self._rows[name][0]]
 
     def wcs(self, name: FieldName, band: str) -> WCS:
@@ -53,19 +54,19 @@ class Sky:
         return field_wcs(self.field(name), band)
 
     def fwhm(self, name: FieldName) -> float:
-        """The seeing in r, arcsec: one value a field."""
+        """The seeing in r, arcsec: one value per field."""
         scatter = np.clip(self._random(name).normal(), -2, 2)
         return self._fwhm * (1 + SEEING_SCATTER * scatter)
 
     def view(self, name: FieldName, band: str) -> View:
-        """How a band sees the field."""
+        """The view of the field in a band."""
         return View(self.wcs(name, band), self.fwhm(name) * CAMERA[band].seeing)
 
     def sources(self, name: FieldName) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Galaxies and point sources that reach the field's frames: DRAWN, in its r frame.
+        """Galaxies and point sources that reach the field's frames: columns DRAWN, in its r frame.
 
-        The field's own come first, then those of the fields before and after it, each in an order
-        that depends on nothing else.
+        The field's own objects come first, then those of the fields before and after it, each in a
+        fixed order.
         """
         run, camcol, field = name
         galaxies, points = ([part] for part in self._of_field(name))
@@ -79,10 +80,10 @@ class Sky:
 
     def _of_field(self, name: FieldName) -> tuple[pd.DataFrame, pd.DataFrame]:
         objects = self._objects.iloc[self._rows[name]]
-        drawn = objects[list(DRAWN)]
+        sources = objects[list(DRAWN)]
         is_point = objects["kind"].isin(POINT_SOURCES)
         stars, faint = background_objects(self._random(name, "background"))
-        return pd.concat([drawn[~is_point], faint]), pd.concat([drawn[is_point], stars])
+        return pd.concat([sources[~is_point], faint]), pd.concat([sources[is_point], stars])
 
     def _moved(self, objects: pd.DataFrame, origin: FieldName, target: FieldName) -> pd.DataFrame:
         x, y = on_frame(objects, self.wcs(origin, "r"), self.wcs(target, "r")).T
@@ -93,6 +94,6 @@ class Sky:
 
 
 def _reaching(objects: pd.DataFrame, sides: Array) -> pd.DataFrame:
-    """Those drawn on squares of `sides` pixels that lie on the rows of a frame in some band."""
+    """The objects whose squares, with `sides` in pixels, overlap a frame's rows in some band."""
     reach = sides / 2 + LARGEST_OFFSET + 1
     return objects[(objects["y"] > -reach) & (objects["y"] < FRAME_SHAPE[0] + reach)]

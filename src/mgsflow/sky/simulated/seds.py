@@ -1,7 +1,7 @@
 """Magnitudes of a star-formation history, metallicity and dust through SDSS's filters.
 
 The spectra are kcorrect's templates (Blanton & Roweis 2007), of known mass, age and metallicity.
-They are reddened and redshifted once, on a grid; a galaxy is then an interpolation.
+They are reddened and redshifted once, on a grid, which is interpolated for each galaxy.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from mgsflow.sky.simulated.relations import (
     passive_brightening,
 )
 
-# The populations a galaxy is made of, and the template that stands for each. Index 0 of kcorrect's
-# default set is so dusty that our own dust would come twice: it is not used.
+# The stellar populations of a galaxy, and the template of each. Index 0 of kcorrect's default set
+# is not used: it is so dusty that dust would be counted twice.
 OLD_SOLAR, OLD_RICH, INTERMEDIATE, YOUNG, NEBULAR = range(5)
 _DEFAULT_TEMPLATES = {OLD_SOLAR: 3, INTERMEDIATE: 2, YOUNG: 4, NEBULAR: 1}
 
 ALL_BANDS = slice(0, len(BANDS))
 R_BAND = slice(BANDS.index("r"), BANDS.index("r") + 1)
 REDSHIFT_STEP = 0.0025
-# Of the stars of the last Gyr, those older than 0.3 Gyr by their template. That template carries
-# lines that such stars no longer light, so a small share fits SDSS's colours best.
+# Fraction of the stars of the last Gyr with the template of stars older than 0.3 Gyr. That template
+# has lines that such stars no longer excite, so a small fraction fits SDSS's colours best.
 INTERMEDIATE_SHARE = 0.25
 NEBULAR_YEARS = 2.0e6
-ATTENUATION_MAX = 4.0  # greatest A_V of the stars, mag
-WAVELENGTHS = (1500.0, 13000.0)  # Angstrom, rest frame: all that the five filters can see
-# SDSS's magnitudes less AB
+ATTENUATION_MAX = 4.0  # maximum A_V of the stars, mag
+WAVELENGTHS = (1500.0, 13000.0)  # Angstrom, rest frame: the full range of the five filters
+# SDSS's magnitudes minus AB
 AB_OFFSET = -np.array([SDSS.passband(band).ab_shift for band in BANDS])
-# How far single galaxies lie off any mixture of the templates, mag: ages, abundances and dust of
-# which five spectra know nothing, most of all in u. As large as makes redshifts as hard to foresee
-# as SDSS's.
+# Scatter of single galaxies about any mixture of the templates, mag: ages, abundances and dust that
+# five spectra cannot represent, mainly in u. The values make redshifts as hard to predict as
+# SDSS's.
 SED_DIVERSITY = np.array([0.06, 0.012, 0.01, 0.01, 0.015])
-# What SDSS's galaxies lie off the templates in each band, mag, r as the reference: the zero-points
-# that fits of templates to real colours ask for (as in Ilbert et al. 2006).
+# Mean offset of SDSS's galaxies from the templates in each band, mag, relative to r: the zero-point
+# corrections that template fits to real colours require (as in Ilbert et al. 2006).
 TEMPLATE_OFFSET = np.array([0.10, -0.016, 0.0, -0.031, -0.005])
 
 
 @dataclass(frozen=True)
 class SedGrid:
-    """ln of the flux of a solar mass at 10 pc, as a cubic in A_V at each redshift of the grid.
+    """ln of the flux of one solar mass at 10 pc, as a cubic in A_V at each redshift of the grid.
 
     `coefficients` has shape (redshifts, cubic terms, bands, populations); fluxes in maggies.
     """
@@ -63,8 +63,8 @@ class SedGrid:
     ) -> Array:
         """Maggies at 10 pc, shape (n, bands), of populations `masses` (n, 5) in solar masses.
 
-        `attenuation` is A_V of the stars (n,); the youngest, in their birth clouds, have the gas's
-        (Charlot & Fall 2000; Calzetti et al. 2000).
+        `attenuation` is A_V of the stars (n,); the youngest stars, in their birth clouds, have the
+        attenuation of the gas (Charlot & Fall 2000; Calzetti et al. 2000).
         """
         each = [
             (self.unit_flux(redshift, attenuation, band) * masses).sum(axis=1)
@@ -73,7 +73,7 @@ class SedGrid:
         return np.stack(each, axis=1)
 
     def unit_flux(self, redshift: Array, attenuation: Array, band: int) -> Array:
-        """Maggies at 10 pc of one solar mass of each population in one band, shape (n, 5)."""
+        """Maggies at 10 pc of one solar mass of each population, in one band, shape (n, 5)."""
         table = self.coefficients[:, :, band]
         position = np.clip(redshift / REDSHIFT_STEP, 0, len(table) - 1.001)
         lower = position.astype(int)
@@ -89,7 +89,7 @@ class SedGrid:
 
 @cache
 def sed_grid(redshift_max: float) -> SedGrid:
-    """The grid up to `redshift_max`; computed once a process, in one or two seconds."""
+    """The grid up to `redshift_max`; computed once per process, in one or two seconds."""
     wave, spectra = _spectra()
     attenuations = np.linspace(0.0, ATTENUATION_MAX / STAR_TO_GAS_REDDENING, 9)
     steps = int(np.ceil(redshift_max / REDSHIFT_STEP)) + 2
@@ -104,7 +104,7 @@ def sed_grid(redshift_max: float) -> SedGrid:
     )
     fitter.set_Amatrix()
     flux = fitter.Amatrix.y.reshape(steps, len(BANDS), len(attenuations), 5)
-    # the templates' old stars have the age of today's: at a redshift they were younger
+    # the templates' old stars have today's age; at higher redshift they were younger
     younger = passive_brightening(REDSHIFT_STEP * np.arange(steps))
     flux[..., [OLD_SOLAR, OLD_RICH]] *= younger[:, :, None, None]
     return SedGrid(_cubic(attenuations, np.log(np.maximum(flux, 1e-300))))
@@ -134,12 +134,12 @@ def _spectra() -> tuple[Array, Array]:
 
 
 def population_masses(log_specific_rate: Array, log_past_ratio: Array, rich: Array) -> Array:
-    """Shares (n, 5) of the present stellar mass in each population.
+    """Fractions (n, 5) of the present stellar mass in each population.
 
-    `log_specific_rate` is log10(SFR / M*) in 1/yr today, `log_past_ratio` log10 of the mean rate of
-    the last Gyr to it, `rich` the share of metal-rich among the old stars. The young template
-    formed 0.54 of its mass in the last Gyr, the intermediate one 0.46, of which nothing in the last
-    0.3 Gyr; the nebular one is the light of the last few million years.
+    `log_specific_rate` is log10(SFR / M*) in 1/yr today, `log_past_ratio` log10 of the ratio of the
+    mean rate of the last Gyr to today's, `rich` the metal-rich fraction of the old stars. The young
+    template formed 0.54 of its mass in the last Gyr; the intermediate one 0.46, none of it in the
+    last 0.3 Gyr. The nebular one is the light of the last few million years.
     """
     rate = 10.0**log_specific_rate
     formed = rate * 10.0**log_past_ratio * 1.0e9
@@ -148,7 +148,7 @@ def population_masses(log_specific_rate: Array, log_past_ratio: Array, rich: Arr
     shares[:, INTERMEDIATE] = INTERMEDIATE_SHARE * formed * 0.607 / 0.462
     shares[:, NEBULAR] = rate * NEBULAR_YEARS
     recent = shares[:, [YOUNG, NEBULAR, INTERMEDIATE]].sum(axis=1)
-    excess = np.maximum(recent / 0.95, 1.0)  # a galaxy cannot have formed more than it is
+    excess = np.maximum(recent / 0.95, 1.0)  # a galaxy cannot have formed more than its mass
     shares[:, [YOUNG, NEBULAR, INTERMEDIATE]] /= excess[:, None]
     old = 1 - recent / excess
     shares[:, OLD_RICH] = old * rich

@@ -1,4 +1,4 @@
-"""The stage `simulate-catalogue`: a simulated sky, and SkyServer's reply about it."""
+"""The stage `simulate-catalogue`: a simulated sky and SkyServer's reply for it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from mgsflow.sky.simulated.spectra import LINES, add_lines, measure_spectra
 
 CHUNK_ROWS = 50_000
 MAIN_GALAXY_TARGET = 64  # bit of legacy_target1
-FIBRE_SCATTER = 0.1  # arcsec, of a fibre about its object in each direction
+FIBRE_SCATTER = 0.1  # arcsec, scatter of a fibre about its object in each direction
 _PHOTOMETRY = (*magnitude_columns(BANDS), *error_columns(BANDS), *extinction_columns(BANDS))
 REPLY_COLUMNS = [
     *("objid", "specobjid", "ra", "dec", "fiber_ra", "fiber_dec"),
@@ -109,11 +109,11 @@ TRUTH = (
 
 
 def simulate_catalogue(*, out: Path, truth: Path, simulated: Simulated, seed: int) -> None:
-    """Make a simulated sky and SkyServer's reply about it.
+    """Make a simulated sky and SkyServer's reply for it.
 
-    `out` is the folder of the reply, `chunk-0000.csv` and so on, as SkyServer serves it: missing is
-    -9999, magnitudes are reddened, and stars, quasars and bad spectra are among the galaxies.
-    `truth` receives every object with its true properties, for the images and for tests.
+    `out` is the folder of the reply, `chunk-0000.csv` and so on, in SkyServer's form: missing
+    values are -9999, magnitudes are reddened, and stars, quasars and bad spectra are among the
+    galaxies. `truth` receives every object with its true properties, for the images and for tests.
     """
     objects = make_objects(simulated, seed)
     reply = make_reply(objects, simulated, seed)
@@ -130,9 +130,9 @@ def simulate_catalogue(*, out: Path, truth: Path, simulated: Simulated, seed: in
 
 
 def make_objects(simulated: Simulated, seed: int) -> pd.DataFrame:
-    """Every object of the sky, one a row, with its truth and its place; `kind` says what it is.
+    """Every object of the sky, one per row, with its true properties, position and `kind`.
 
-    Raises UserError where the limits leave hardly a galaxy.
+    Raises UserError if hardly any galaxy passes the limits.
     """
     random = generator(seed, "simulate-catalogue", "objects")
     kinds = contaminant_kinds(simulated.galaxies, simulated.contaminants)
@@ -159,7 +159,7 @@ def _placed(
 
 
 def make_reply(objects: pd.DataFrame, simulated: Simulated, seed: int) -> pd.DataFrame:
-    """SkyServer's rows about the objects, and second spectra of some; columns REPLY_COLUMNS."""
+    """SkyServer's rows for the objects, and second spectra of some; columns REPLY_COLUMNS."""
     random = generator(seed, "simulate-catalogue", "reply")
     objects = pd.concat([objects, _duplicates(objects, simulated, random)], ignore_index=True)
     objects = objects.iloc[random.permutation(len(objects))].reset_index(drop=True)
@@ -185,7 +185,7 @@ def make_reply(objects: pd.DataFrame, simulated: Simulated, seed: int) -> pd.Dat
 
 
 def _place_fibres(objects: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Where the fibres were: beside their objects, by a generator that nothing else shares."""
+    """Positions of the fibres near their objects, from a random generator of their own."""
     random = generator(seed, "simulate-catalogue", "fibres")
     east, north = random.normal(0.0, FIBRE_SCATTER / 3600, (2, len(objects)))
     dec = objects["dec"].to_numpy()
@@ -196,17 +196,15 @@ def _place_fibres(objects: pd.DataFrame, seed: int) -> pd.DataFrame:
 def _duplicates(
     objects: pd.DataFrame, simulated: Simulated, random: np.random.Generator
 ) -> pd.DataFrame:
-    """Galaxies that were observed twice."""
+    """The galaxies that were observed twice."""
     kinds = contaminant_kinds(simulated.galaxies, simulated.contaminants)
     good = np.flatnonzero(objects["kind"] == GALAXY)
-    wanted = min(int((kinds == "duplicate").sum()), len(good))
-    return objects.iloc[np.sort(random.choice(good, wanted, replace=False))].assign(
-        kind="duplicate"
-    )
+    count = min(int((kinds == "duplicate").sum()), len(good))
+    return objects.iloc[np.sort(random.choice(good, count, replace=False))].assign(kind="duplicate")
 
 
 def write_reply(path: Path, rows: pd.DataFrame) -> None:
-    """A reply of SkyServer: `#Table1`, the header, the rows; reals but positions have 4 bytes."""
+    """Write a reply of SkyServer: `#Table1`, header, rows; reals except positions have 4 bytes."""
     double = ("ra", "dec", "fiber_ra", "fiber_dec")
     single = [n for n in rows if rows[n].dtype.kind == "f" and n not in double]
     rows = rows.astype(dict.fromkeys(single, "float32")).round(dict.fromkeys(double, 9))

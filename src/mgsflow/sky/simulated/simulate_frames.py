@@ -1,4 +1,4 @@
-"""The stage `simulate-frames`: a simulated sky's corrected frames, as SAS keeps them."""
+"""The stage `simulate-frames`: a simulated sky's corrected frames, in SAS's format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mgsflow.sky.simulated.placement import FRAME_STEP
 from mgsflow.sky.simulated.relations import Array
 from mgsflow.sky.simulated.scene import FieldName, Sky
 
-EDGE_MARGIN = 15  # pixels: for the resampling, and so that no stamp lacks a frame by rounding
+EDGE_MARGIN = 15  # pixels, for the resampling, and so that rounding costs no stamp a frame
 
 
 def simulate_frames(
@@ -37,13 +37,13 @@ def simulate_frames(
 ) -> None:
     """Render the frames of one shard's fields, in every band of the stamps.
 
-    With `stamps.edge` `mosaic` the neighbouring fields that stamps of the shard reach into come
-    with them. `out` becomes a folder laid out like SAS: 301/RUN/CAMCOL/frame-*.fits.bz2,
-    sky-subtracted nanomaggies. Each frame holds every object of the simulated sky that shines on
-    it, selected or not.
+    With `stamps.edge` `mosaic` the neighbouring fields that stamps of the shard extend into are
+    rendered too. `out` becomes a folder with SAS's layout: 301/RUN/CAMCOL/frame-*.fits.bz2,
+    sky-subtracted nanomaggies. Each frame shows every object of the simulated sky whose light
+    reaches it, selected or not.
     """
     if not 0 <= shard < stamps.shards:
-        raise UserError(f"--shard {shard}: there are {stamps.shards} shards, from 0 on.")
+        raise UserError(f"--shard {shard}: there are {stamps.shards} shards, counted from 0.")
     key = ["objid", *FIELD_COLUMNS]
     galaxies = read_table(selected, key)
     galaxies = galaxies[shard_of_fields(galaxies, stamps.shards) == shard]
@@ -67,16 +67,16 @@ def _check_known(galaxies: pd.DataFrame, placed: pd.DataFrame, truth: Path) -> N
     if len(placed) != len(galaxies):
         raise UserError(
             f"{truth}: holds {len(placed)} of the {len(galaxies)} selected galaxies of this "
-            "shard. The selected galaxies are not of this simulated sky: run simulate-catalogue "
-            "and select again."
+            "shard. The selected galaxies do not belong to this simulated sky: run "
+            "simulate-catalogue and select again."
         )
 
 
 def _fields_needed(galaxies: pd.DataFrame, sky: Sky, stamps: Stamps) -> list[FieldName]:
-    """The fields of `galaxies` and, for mosaics, those beyond an edge that a stamp may cross."""
+    """The fields of `galaxies` and, for mosaics, the fields beyond an edge that a stamp crosses."""
     needed = _names(galaxies)
     if stamps.edge == "mosaic":
-        # a stamp is north up on frames that are not: its half diagonal reaches the farthest
+        # a stamp is north up, but frames are not: it reaches at most as far as half its diagonal
         half = stamps.size * stamps.pixel_scale / PIXEL_SCALE / np.sqrt(2)
         reach = half + LARGEST_OFFSET + EDGE_MARGIN
         before = galaxies[galaxies["y"] < reach]
@@ -93,7 +93,7 @@ def _names(galaxies: pd.DataFrame) -> set[FieldName]:
 
 
 def write_field(folder: Path, sky: Sky, name: FieldName, bands: list[str]) -> None:
-    """Write a field's frames below `folder`. A field looks the same whichever shard renders it."""
+    """Write a field's frames to `folder`. They do not depend on the shard that renders them."""
     for band, light in _light(sky, name, bands).items():
         path = frame_path(folder, *name, band)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,9 +101,9 @@ def write_field(folder: Path, sky: Sky, name: FieldName, bands: list[str]) -> No
 
 
 def frame_bytes(sky: Sky, name: FieldName, band: str) -> bytes:
-    """One frame's file, as `simulate_frames` writes it.
+    """The file of one frame, as written by `simulate_frames`.
 
-    Raises KeyError where the sky has no such field.
+    Raises KeyError if the sky has no such field.
     """
     return _frame(sky, name, band, noiseless_frame(sky, name, band))
 
@@ -111,7 +111,7 @@ def frame_bytes(sky: Sky, name: FieldName, band: str) -> bytes:
 def noiseless_frame(sky: Sky, name: FieldName, band: str) -> np.ndarray:
     """True nanomaggies of a frame's pixels, shape (1489, 2048), float32, with its seeing.
 
-    Of the projection `sky.wcs(name, band)`; all that shines on the frame, neither sky nor noise.
+    In the projection `sky.wcs(name, band)`, with all sources of light but without sky and noise.
     """
     return _light(sky, name, [band])[band]
 
@@ -128,9 +128,9 @@ def _frame(sky: Sky, name: FieldName, band: str, light: np.ndarray) -> bytes:
 def observed(
     sky: Sky, name: FieldName, band: str, light: np.ndarray
 ) -> tuple[np.ndarray, Array, np.ndarray]:
-    """A frame's pixels with sky and noise, its calibration and its sky, as `frame_file` takes them.
+    """A frame's pixels with sky and noise, its calibration and its sky: inputs of `frame_file`.
 
-    `light` is the true nanomaggies of its pixels.
+    `light` has the true nanomaggies of its pixels.
     """
     random = generator(sky.seed, "simulate-frames", *name, band)
     calibration = _calibration(band, random)
@@ -143,8 +143,8 @@ def observed(
 def noise(seed: int, name: FieldName, band: str) -> np.ndarray:
     """Standard normal deviates of a frame's pixels, shape (1489, 2048), float32.
 
-    The rows that a frame shares with the next are the same photons: their deviates are the next
-    frame's.
+    The rows that a frame shares with the next contain the same photons, so their deviates are those
+    of the next frame.
     """
     run, camcol, field = name
     height, width = FRAME_SHAPE
@@ -160,14 +160,14 @@ def noise(seed: int, name: FieldName, band: str) -> np.ndarray:
 
 
 def _calibration(band: str, random: np.random.Generator) -> Array:
-    """Nanomaggies a count of each column: the band's, times a flat field good to half a percent."""
+    """Nanomaggies per count of each column: the band's value times a flat field, within 0.5%."""
     columns = np.linspace(-1, 1, FRAME_SHAPE[1])
     bend = np.polynomial.legendre.legval(columns, [0, *random.normal(0, 0.002, 3)])
     return CAMERA[band].nanomaggies_per_count * (1 + bend)
 
 
 def _background(band: str, random: np.random.Generator) -> np.ndarray:
-    """Counts of the sky on its coarse grid: the band's level, 5% from field to field, 1% across."""
+    """Counts of the sky on its coarse grid; it varies by 5% between fields, by 1% across one."""
     rows, columns = (np.linspace(-1, 1, side)[:, None] for side in SKY_GRID)
     slope_rows, slope_columns = random.normal(0, 0.005, 2)
     level = CAMERA[band].sky_counts * (1 + 0.05 * np.clip(random.normal(), -3, 3))

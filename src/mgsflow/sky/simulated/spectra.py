@@ -1,7 +1,7 @@
 """Emission lines in the fibre, and the spectroscopic catalogue that MPA-JHU would measure.
 
-Lines have three sources that add up: H II regions, an active nucleus, and the hot old stars of
-retired galaxies. Their mixture fills the BPT diagram.
+Lines are the sum of three sources: H II regions, an active nucleus, and the hot old stars of
+retired galaxies. Their mixtures populate the BPT diagram.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from mgsflow.sky.simulated.structure import fibre_share
 
 LINES = ("h_alpha", "h_beta", "nii_6584", "oiii_5007")
 WAVELENGTHS = np.array([6562.8, 4861.3, 6583.5, 5006.8])  # Angstrom
-# 1e-17 erg/s/cm2: error of a line on no continuum, in the ratios of MPA-JHU's medians
+# 1e-17 erg/s/cm2: error of a line without continuum, in the ratios of MPA-JHU's medians
 FAINT_LINE_ERROR = np.array([1.7, 1.6, 1.2, 2.0])
 MISSING = -9999.0
-DISPERSION_CAP = 850.0  # km/s, where SDSS's fit gives up
+DISPERSION_CAP = 850.0  # km/s, the upper limit of SDSS's fit
 
 
 def add_lines(
@@ -56,7 +56,7 @@ def _fibre_continuum(galaxies: pd.DataFrame, fwhm: float) -> Array:
 
 
 def _disk_share(galaxies: pd.DataFrame, fwhm: float) -> Array:
-    """Share of the disk's light within the fibre."""
+    """Fraction of the disk's light within the fibre."""
     radius, axis_ratio = (galaxies[f"disk_{name}"].to_numpy() for name in ("radius", "axis_ratio"))
     return fibre_share(radius, axis_ratio, 1.0, fwhm)
 
@@ -64,10 +64,11 @@ def _disk_share(galaxies: pd.DataFrame, fwhm: float) -> Array:
 def _star_forming(
     galaxies: pd.DataFrame, modulus: Array, fwhm: float, random: np.random.Generator
 ) -> Array:
-    """Fluxes (n, 4) of H II regions, which follow the disk; A(H alpha) and the Balmer decrement.
+    """Fluxes (n, 4) of H II regions, which follow the disk, attenuated by the galaxy's dust.
 
-    Fibre losses scatter by 0.06 dex (clumps, gradients). The ionisation parameter moves galaxies of
-    one abundance along and across the BPT sequence: that is why [O III] is hardest to foresee.
+    The dust is set by A(H alpha) and changes the Balmer decrement. Fibre losses scatter by 0.06 dex
+    (clumps, gradients). The ionisation parameter moves galaxies of the same abundance along and
+    across the BPT sequence, which is why [O III] is the hardest line to predict.
     """
     n = len(galaxies)
     inside = _disk_share(galaxies, fwhm) * 10 ** random.normal(0, 0.06, n)
@@ -85,7 +86,7 @@ def _star_forming(
 
 
 def _active(galaxies: pd.DataFrame, continuum: Array, random: np.random.Generator) -> Array:
-    """Fluxes of narrow-line regions: in some galaxies, more often massive ones.
+    """Fluxes of narrow-line regions, which occur in some galaxies, more often in massive ones.
 
     Line ratios are those of Seyfert galaxies in Kewley et al. 2006, Fig. 4.
     """
@@ -100,9 +101,9 @@ def _active(galaxies: pd.DataFrame, continuum: Array, random: np.random.Generato
 
 
 def _retired(galaxies: pd.DataFrame, continuum: Array, random: np.random.Generator) -> Array:
-    """Fluxes that hot evolved stars light: an H alpha of about 1 Angstrom on old stars' light.
+    """Fluxes excited by hot evolved stars: H alpha of about 1 Angstrom, relative to old stars.
 
-    Cid Fernandes et al. 2011, whose line ratios are those of LINERs.
+    From Cid Fernandes et al. 2011, with the line ratios of LINERs.
     """
     n = len(galaxies)
     bulge, old = galaxies["bulge_share_r"].to_numpy(), galaxies["old_share"].to_numpy()
@@ -118,7 +119,7 @@ def _from_width(h_alpha: Array, log_nii: Array, log_oiii: Array, decrement: floa
 
 
 def measurement_errors(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-    """Widths of the Gaussian noise of what measure_spectra measures, in each quantity's unit.
+    """Widths of the Gaussian noise of the quantities of measure_spectra, in each one's unit.
 
     Columns: redshift, log_stellar_mass, log_sfr, metallicity, velocity_dispersion, and the lines.
     """
@@ -127,7 +128,7 @@ def measurement_errors(galaxies: pd.DataFrame, random: np.random.Generator) -> p
         {
             "redshift": 1.2e-5 * 10 ** random.normal(0, 0.15, n),
             # Brinchmann et al. 2004: 0.2 dex, and 0.5 without clear lines; but a posterior's median
-            # keeps to its prior, so that it scatters less than the posterior is wide
+            # stays close to its prior, so its scatter is smaller than the posterior's width
             "log_stellar_mass": 0.10,
             "log_sfr": np.where(galaxies["quenched"], 0.28, 0.2),
             "metallicity": 0.05,
@@ -139,14 +140,14 @@ def measurement_errors(galaxies: pd.DataFrame, random: np.random.Generator) -> p
 
 
 def _dispersion_errors(galaxies: pd.DataFrame, random: np.random.Generator) -> Array:
-    """km/s; they grow on faint continua and below SDSS's resolution of 70 km/s."""
+    """Errors, km/s: larger for faint continua and below SDSS's resolution of 70 km/s."""
     true = galaxies["velocity_dispersion"].to_numpy()
     error = np.hypot(4.0, 17.0 * _faintness(galaxies) ** 0.8) * (1 + 15.0 / np.maximum(true, 15.0))
     return np.clip(error * 10 ** random.normal(0, 0.08, len(galaxies)), 2.0, 150.0)
 
 
 def _line_errors(galaxies: pd.DataFrame, random: np.random.Generator) -> dict[str, Array]:
-    """Of fluxes, 1e-17 erg/s/cm2: the continuum's noise and 2% of calibration."""
+    """Errors of fluxes, 1e-17 erg/s/cm2: the continuum's noise and 2% from calibration."""
     noise = np.sqrt(1 + galaxies["fibre_continuum"].to_numpy() / 8.0)
     return {
         line: np.hypot(faint * noise, 0.02 * galaxies[f"true_flux_{line}"].to_numpy())
@@ -156,19 +157,19 @@ def _line_errors(galaxies: pd.DataFrame, random: np.random.Generator) -> dict[st
 
 
 def _faintness(galaxies: pd.DataFrame) -> Array:
-    """How much fainter than 5e-17 erg/s/cm2/Angstrom the continuum in the fibre is."""
+    """The ratio of 5e-17 erg/s/cm2/Angstrom to the continuum in the fibre."""
     return 5.0 / np.maximum(galaxies["fibre_continuum"].to_numpy(), 0.3)
 
 
 def measure_spectra(galaxies: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
-    """SpecObj's and MPA-JHU's columns, named and missing (-9999) as SkyServer serves them."""
+    """SpecObj's and MPA-JHU's columns, with SkyServer's names and missing values (-9999)."""
     errors = measurement_errors(galaxies, random)
     measured = observe_spectra(galaxies, errors, random)
     return measured.assign(**_percentiles(measured, errors))
 
 
 def _percentiles(measured: pd.DataFrame, errors: pd.DataFrame) -> dict[str, Array]:
-    """The 16th and 84th percentile about each median: an error below and above it."""
+    """The 16th and 84th percentiles about each median: one error below and above it."""
     columns = {}
     for served, name in MEDIANS.items():
         median, error = measured[f"{served}_p50"].to_numpy(), errors[name].to_numpy()
@@ -181,7 +182,7 @@ def _percentiles(measured: pd.DataFrame, errors: pd.DataFrame) -> dict[str, Arra
 def observe_spectra(
     galaxies: pd.DataFrame, errors: pd.DataFrame, random: np.random.Generator
 ) -> pd.DataFrame:
-    """What is measured of `galaxies` with the widths `errors`: see measure_spectra."""
+    """The measurements of `galaxies` with noise of the widths `errors`: see measure_spectra."""
     size = len(galaxies)
 
     def noisy(name: str, truth: str) -> Array:
@@ -207,10 +208,10 @@ def observe_spectra(
 def _fitted_dispersion(
     galaxies: pd.DataFrame, value: Array, errors: pd.DataFrame, random: np.random.Generator
 ) -> dict[str, Array]:
-    """v_disp and its error, and the fits that failed.
+    """v_disp and its error, including failed fits.
 
-    A failed fit stands at 0 or at the cap of 850 km/s; the fainter, the likelier. Below SDSS's
-    resolution a dispersion is hardly more than its error.
+    A failed fit has the value 0 or the cap of 850 km/s, and is more likely for faint galaxies.
+    Below SDSS's resolution a dispersion is hardly larger than its error.
     """
     n = len(galaxies)
     failed = random.uniform(0, 1, n) < np.minimum(0.006 * _faintness(galaxies), 0.05)

@@ -1,4 +1,4 @@
-"""Sizes, bulges, disks and inclinations; and what SDSS's circular apertures make of them."""
+"""Sizes, bulges, disks and inclinations, and their measurement in SDSS's circular apertures."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from scipy.special import gammainc
 
 from mgsflow.sky.simulated.relations import Array, radius_early, radius_late, radius_scatter
 
-BULGE_INDICES = np.array([1.0, 2.0, 3.0, 4.0])  # a grid: galsim builds tables for each new index
+BULGE_INDICES = np.array([1.0, 2.0, 3.0, 4.0])  # a grid, since galsim makes tables for each index
 DISK_THICKNESS = 0.2  # axis ratio of a disk seen edge-on, Unterborn & Ryden 2008
 BULGE_THICKNESS = 0.65
 RADIUS_RATIOS = np.geomspace(0.05, 2.0, 14)  # half-light radii, bulge to disk
 FIBRE_RADIUS = 1.5  # arcsec, SDSS's 3 arcsec fibres
-PSF_HALF_LIGHT = 0.55  # half-light radius of the seeing, in its FWHM
+PSF_HALF_LIGHT = 0.55  # half-light radius of the seeing, in units of its FWHM
 
 
 def draw_shapes(
@@ -24,7 +24,7 @@ def draw_shapes(
 ) -> pd.DataFrame:
     """Bulges and inclinations of n galaxies.
 
-    Bulges grow with mass, dominate quenched galaxies, and are larger below the main sequence
+    Bulges increase with mass, dominate quenched galaxies, and are larger below the main sequence
     (`sequence_offset`, dex): the trends of Bluck et al. 2014, in round numbers.
     """
     n = len(log_mass)
@@ -54,7 +54,7 @@ def _axis_ratio(cosine: Array, thickness: float) -> Array:
 
 
 def draw_radii(log_mass: Array, quenched: Array, random: np.random.Generator) -> pd.DataFrame:
-    """Half-light radii in kpc, and how far each lies from its type's mean, in dex."""
+    """Half-light radii in kpc, and their offsets from the mean of their type, in dex."""
     mean = np.where(quenched, radius_early(log_mass), radius_late(log_mass))
     offset = radius_scatter(log_mass) * random.normal(0, 1, len(log_mass))
     return pd.DataFrame({"radius_kpc": 10 ** (mean + offset), "radius_offset": offset})
@@ -65,15 +65,15 @@ def measure_sizes(
 ) -> pd.DataFrame:
     """Component radii and SDSS's Petrosian quantities.
 
-    `radius` is the half-light radius in arcsec, `bulge_share` the bulge's share of the r light,
+    `radius` is the half-light radius in arcsec, `bulge_share` the bulge's fraction of the r light,
     `fwhm` the seeing in arcsec. Returns, in arcsec, the half-light radii `bulge_radius` and
-    `disk_radius` along the major axis, `petro_r50` and `petro_r90` with the seeing's blur added in
-    quadrature, and `petro_share`, the Petrosian flux over the total.
+    `disk_radius` along the major axis, and `petro_r50` and `petro_r90` with the seeing added in
+    quadrature; and `petro_share`, the ratio of Petrosian to total flux.
     """
     points = np.column_stack([shapes["bulge_sersic"], bulge_share, np.log(shapes["radius_ratio"])])
     total, r50, r90, share = _aperture_table()(points).T
     ratio = shapes["disk_axis_ratio"].to_numpy()
-    disk = radius / total / flattening(ratio)  # Shen et al.'s radii are of round apertures
+    disk = radius / total / flattening(ratio)  # Shen et al.'s radii are those of round apertures
     return pd.DataFrame(
         {
             "disk_radius": disk,
@@ -86,20 +86,20 @@ def measure_sizes(
 
 
 def flattening(axis_ratio: Array) -> Array:
-    """Round half-light radius of a flat galaxy over the half-light ellipse's major axis.
+    """Ratio of a flat galaxy's circular half-light radius to the half-light ellipse's major axis.
 
-    Good to 1% for Sersic indices of 1 and 4 and any axis ratio.
+    Accurate to 1% for Sersic indices of 1 and 4 and any axis ratio.
     """
     return (1 + axis_ratio) / 2
 
 
 def _outer(axis_ratio: Array) -> Array:
-    """The same of nine tenths of the light, where a flat galaxy is nearer to its major axis."""
+    """The same for 90% of the light, where a flat galaxy's radius is closer to its major axis."""
     return np.sqrt((1 + axis_ratio**2) / 2)
 
 
 def fibre_share(radius: Array, axis_ratio: Array, index: Array | float, fwhm: float) -> Array:
-    """Share of a flat Sérsic profile's light within SDSS's fibre.
+    """Fraction of a flat Sérsic profile's light within SDSS's fibre.
 
     `radius` is the half-light radius in arcsec along the major axis, blurred by seeing of `fwhm`.
     """
@@ -108,7 +108,7 @@ def fibre_share(radius: Array, axis_ratio: Array, index: Array | float, fwhm: fl
 
 
 def _enclosed(radius: Array, index: Array | float) -> Array:
-    """Share of a Sérsic profile's light within `radius`, in half-light radii.
+    """Fraction of a Sérsic profile's light within `radius`, in half-light radii.
 
     Graham & Driver 2005; b_n after Ciotti & Bertin 1999.
     """
@@ -119,7 +119,7 @@ def _enclosed(radius: Array, index: Array | float) -> Array:
 
 @cache
 def _aperture_table() -> RegularGridInterpolator:
-    """Half-light, Petrosian R50, R90 (in disk radii) and flux share of bulge plus disk."""
+    """Half-light radius, Petrosian R50, R90 (in disk radii) and flux fraction of bulge and disk."""
     shares = np.linspace(0, 1, 21)
     values = np.array(
         [
@@ -132,10 +132,10 @@ def _aperture_table() -> RegularGridInterpolator:
 
 
 def _apertures(index: float, share: float, ratio: float) -> tuple[float, float, float, float]:
-    """Half-light radius, R50, R90 in disk radii, and Petrosian flux share of one round galaxy.
+    """Half-light radius, R50, R90 in disk radii, and Petrosian flux fraction of a round galaxy.
 
-    The Petrosian radius is where the mean surface brightness of the annulus 0.8 to 1.25 r falls
-    to 0.2 of that within r; the flux is that within twice it (Blanton et al. 2001; SDSS's values).
+    At the Petrosian radius the mean surface brightness of the annulus 0.8 to 1.25 r falls to 0.2 of
+    that within r; the flux is that within twice this radius (Blanton et al. 2001; SDSS's values).
     """
     radius = np.geomspace(1e-2, 40.0, 400)
     inside = _composite(radius, index, share, ratio)
