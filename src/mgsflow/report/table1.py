@@ -43,7 +43,7 @@ def table1(*, scores: Path, out: Path) -> None:
     this run share one split. A variant's mean head alone has a row below the variants; then comes
     the ceiling that the catalogue's own errors put on R2, and last what rest-frame colours bring
     over observed ones, the difference of two R2. `out` is the
-    .csv with every R2 and its 95% bootstrap interval; .md and .tex beside it show its arms.
+    .csv with every R2 and its 95% bootstrap interval; .json, .md and .tex beside it show its arms.
     """
     ours = read_table(scores)
     targets = in_table_order(ours["target"])

@@ -18,7 +18,7 @@ def table2(*, uncertainty: Path, out: Path) -> None:
     """Table 2: aleatoric and epistemic sigma on the validation set, published values first.
 
     In the unit of each quantity; lines in ln(1 + F). The published quantities come first, in the
-    paper's order. `out` is the .csv; .md and .tex beside it.
+    paper's order. `out` is the .csv; .json, .md and .tex beside it.
     """
     ours = read_table(uncertainty)
     inferred = in_table_order(ours["target"])

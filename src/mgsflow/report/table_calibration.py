@@ -22,7 +22,7 @@ _NARROW_SPREAD = 0.05  # of intervals that two digits would hide
 
 
 def table_calibration(*, calibration: Path, out: Path) -> None:
-    """The stage calibration's verdicts with their figures; `out` is the .csv, .md and .tex beside.
+    """The stage calibration's verdicts with their figures; .json, .md and .tex lie beside `out`.
 
     A row for each variant and target or group of targets. Slices with a verdict of their own stand
     in the last column; the .csv has the whole of every slice.

@@ -21,7 +21,8 @@ def table_cost(*, telemetry: list[Path], out: Path) -> None:
     """The cost of each training and their sum, from the telemetry that the trainings wrote.
 
     Load and energy are the GPU's as NVML measured them; without a GPU there are none to be stated.
-    Last, what the paper states of its own trainings. `out` is the .csv; .md and .tex beside it.
+    Last, what the paper states of its own trainings. `out` is the .csv; .json, .md and .tex lie
+    beside it.
     """
     ours = pd.DataFrame([_row(path) for path in telemetry])
     total: dict[str, object] = {"training": TOTAL, "device": ""}

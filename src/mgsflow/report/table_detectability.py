@@ -26,7 +26,7 @@ def table_detectability(*, detectability: Path, out: Path) -> None:
     """How well it is told whether a galaxy's metallicity is measurable, on the test set.
 
     An accuracy says little where one answer is mostly right: the majority rate is what the constant
-    answer would reach. `out` is the .csv; .md and .tex beside it.
+    answer would reach. `out` is the .csv; .json, .md and .tex beside it.
     """
     judged = read_facts(detectability)
     rows = [_row(LABELS[variant], judged[variant]) for variant in LABELS if variant in judged]

@@ -15,7 +15,7 @@ DIGITS = 3
 
 
 def table_leakage(*, leakage: Path, out: Path) -> None:
-    """Show the stage leakage's table, a line a check; `out` is the .csv, .md and .tex beside it.
+    """Show the stage leakage's table, a line a check; .json, .md and .tex lie beside `out`.
 
     The share is that of the galaxies, inputs or numbers checked; the figure is what the remark
     says, with its range where it has one.

@@ -22,7 +22,7 @@ LEAST_WIDTH = 1e-9  # of an exact posterior that is a single value: it has no ra
 
 
 def table_oracle(*, oracle: Path, seed: int, out: Path) -> None:
-    """Summarise the stage oracle's table; `out` is the .csv, with .md and .tex beside it.
+    """Summarise the stage oracle's table; `out` is the .csv, with .json, .md and .tex beside it.
 
     A row a quantity: bias, the flows' mean less the exact one, in half-widths of the exact 68%
     interval; the ratio of these widths; coverage of both, and its difference in points; the gap,

@@ -22,7 +22,7 @@ ANOMALIES = {
 
 
 def table_out_of_distribution(*, anomalies: Path, out: Path) -> None:
-    """Show the stage out-of-distribution's table; `out` is the .csv, .md and .tex beside it.
+    """Show the stage out-of-distribution's table; `out` is the .csv, .json, .md and .tex beside it.
 
     One row for each variant and anomaly, each figure with its 95% bootstrap interval: the area
     under the ROC curve of the flag's score, the shares of the anomalies and of the test set that

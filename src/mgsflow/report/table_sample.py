@@ -14,7 +14,7 @@ def table_sample(*, account: Path, out: Path) -> None:
     """The account of the sample: by stage how many rows came, stayed and left, by reason.
 
     The commonest reason comes first. What was changed without loss, such as a flux set to 0, stands
-    below its stage. `out` is the .csv; .md and .tex beside it.
+    below its stage. `out` is the .csv; .json, .md and .tex beside it.
     """
     rows = []
     for stage in read_facts(account, "stages")["stages"]:

@@ -29,8 +29,8 @@ COLUMNS = {
 def table_scores(*, scores: Path, out: Path) -> None:
     """Every score of every method and quantity: accuracy, coverage of the intervals, CRPS.
 
-    `out` is the .csv; .md and .tex beside it. A baseline has no width: no coverage, and its CRPS
-    is its mean absolute error. What images gave others stands first of its quantity.
+    `out` is the .csv; .json, .md and .tex beside it. A baseline has no width: no coverage, and its
+    CRPS is its mean absolute error. What images gave others stands first of its quantity.
     """
     ours = read_table(scores)
     numbers = pd.concat([published(set(ours["target"])), ours])[[*ours.columns]]

@@ -20,7 +20,7 @@ NAMES = {NESTED: "bagpipes", TEMPLATES: "kcorrect (given the redshift)"}
 
 
 def table_sed(*, comparison: Path, out: Path) -> None:
-    """A row a method, and galaxies it is judged by; `out` is the .csv, .md and .tex beside it.
+    """A row a method, and galaxies it is judged by; .json, .md and .tex lie beside `out`, the .csv.
 
     Core-seconds a galaxy, of many together and of one alone; how many times as long as ours that
     is; bias, scatter, R2 and coverage by quantity. Below: the training with its break-even, and

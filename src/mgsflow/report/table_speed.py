@@ -21,7 +21,7 @@ STEPS = {
 def table_speed(*, speed: Path, out: Path) -> None:
     """Seconds a galaxy by step, of many together and of one alone; then each training's time.
 
-    `out` is the .csv; .md and .tex beside it.
+    `out` is the .csv; .json, .md and .tex beside it.
     """
     facts = read_facts(speed, "batch", "single", "draws", "training", "device", "threads")
     rows = [
