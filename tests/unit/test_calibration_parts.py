@@ -151,7 +151,7 @@ def test_the_worst_correlation_names_its_pair(random):
     worst = joint.worst_correlation(where)
     assert (worst.first, worst.second) == (0, 4)  # log M and O/H, the strongest
     assert worst.claimed == pytest.approx(0, abs=0.05)
-    assert worst.found == pytest.approx(0.5, abs=0.1)
+    assert worst.observed == pytest.approx(0.5, abs=0.1)
 
 
 def test_widths_and_centres_are_no_fault_of_the_correlations(random):

@@ -177,7 +177,7 @@ def test_a_stage_repeats_to_the_byte(two, tmp_path):
 
 def test_draws_that_cannot_be_judged_are_refused_by_name(tmp_path):
     few = toy(N, 1, draws=10)
-    with pytest.raises(UserError, match=r"10 draws a galaxy are too few.*posteriors\.draws"):
+    with pytest.raises(UserError, match=r"10 draws per galaxy are too few.*posteriors\.draws"):
         run(tmp_path, [few])
     broken = toy(N, 1, draws=40)
     broken.draws[7, 3, 2] = np.nan

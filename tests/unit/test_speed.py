@@ -215,7 +215,7 @@ def test_fewer_test_galaxies_than_asked_for_are_counted_as_they_are(run, tmp_pat
 
 
 def test_what_cannot_be_timed_is_said(run, tmp_path):
-    with pytest.raises(UserError, match=r"starts from stamps: give --shards"):
+    with pytest.raises(UserError, match=r"uses images: give --shards"):
         _time(run, tmp_path, shards=[])
     with pytest.raises(UserError, match="no flow to time"):
         _time(run, tmp_path, property_model=None, line_model=None)

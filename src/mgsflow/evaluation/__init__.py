@@ -1,1 +1,1 @@
-"""What the posteriors are worth: draws, scores, baselines, calibration, latent space, speed."""
+"""Evaluation of the posteriors: scores, uncertainty, calibration, leakage, latent space, speed."""

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEVEL = 0.95  # of every interval
-ENDS = ("", "_low", "_high")  # of the columns of an estimate, behind its name
+LEVEL = 0.95  # confidence level of every interval
+ENDS = ("", "_low", "_high")  # suffixes of the columns of an estimate
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic and the percentile interval of its bootstrap; all NaN without galaxies."""
+    """A statistic and its bootstrap percentile interval; all are NaN without galaxies."""
 
     value: float
     low: float
     high: float
 
     def columns(self, name: str) -> dict[str, float]:
-        """The three as the columns `name`, `name_low` and `name_high` of a table."""
+        """Value and ends of the interval, as columns `name`, `name_low` and `name_high`."""
         values = (self.value, self.low, self.high)
         return {f"{name}{end}": value for end, value in zip(ENDS, values, strict=True)}
 
@@ -34,10 +34,10 @@ def bootstrap(
 ) -> Estimate:
     """Estimate of `statistic(*arrays)`, any function of arrays (n, ...) whose rows are galaxies.
 
-    Galaxies are drawn with replacement `resamples` times; with `blocks` (n,), the block of each
-    galaxy, whole blocks are drawn. One seed draws the same rows for every method with as many
-    galaxies, so that methods can be compared. Resamples for which the statistic is not finite do
-    not count.
+    Galaxies are drawn with replacement `resamples` times. If `blocks` (n,) gives the block of each
+    galaxy, whole blocks are drawn instead. The same seed draws the same rows for every method with
+    the same number of galaxies, so that methods can be compared. Resamples with a statistic that is
+    not finite are ignored.
     """
     if not len(arrays[0]):
         return Estimate(*3 * [float("nan")])
@@ -60,9 +60,9 @@ def _members(blocks: np.ndarray) -> list[np.ndarray]:
 
 
 class BootstrapOfMeans:
-    """Resamples of n galaxies for functions of means, drawn once: one matrix product for each.
+    """Bootstrap of functions of means over n galaxies, with one matrix product per statistic.
 
-    The same galaxies are drawn for every statistic of the set.
+    The resamples are drawn once and are the same for every statistic of the set.
     """
 
     def __init__(self, n: int, resamples: int, seed: int) -> None:
@@ -77,7 +77,7 @@ class BootstrapOfMeans:
     def function(
         self, of_means: Callable[[np.ndarray], np.ndarray], *values: np.ndarray
     ) -> Estimate:
-        """A function of the means of several (n,) arrays; it takes them along the last axis."""
+        """A function of the means of several (n,) arrays, which it takes along the last axis."""
         stacked = np.stack(values, axis=-1).astype(np.float64)
         if not len(stacked):
             return Estimate(*3 * [float("nan")])
@@ -86,12 +86,12 @@ class BootstrapOfMeans:
 
 
 def deviation(means: np.ndarray) -> np.ndarray:
-    """Standard deviation from the means of a quantity and of its square."""
+    """Standard deviation from the means of a quantity and of its square (last axis)."""
     return np.sqrt(np.maximum(means[..., 1] - means[..., 0] ** 2, 0))
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
-    """The central interval of LEVEL of the finite `values` (resamples,); NaN without any."""
+    """The central interval of the finite `values` (resamples,) at LEVEL; NaN if there are none."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return float("nan"), float("nan")

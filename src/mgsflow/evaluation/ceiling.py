@@ -1,4 +1,4 @@
-"""The ceiling that the catalogue's own errors put on R2: noise is what nobody can predict."""
+"""The upper limit that the catalogue's own errors set on R2: noise cannot be predicted."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from mgsflow.sample.black_hole import log_black_hole_mass
 
 
 def ceiling(truth: np.ndarray, error: np.ndarray) -> float:
-    """1 - mean(error^2) / var(truth): R2 of whoever knew each galaxy's true value.
+    """R2 of a prediction that equals each galaxy's true value: 1 - mean(error^2) / var(truth).
 
-    `truth` (n,) are measured values and `error` (n,) their standard deviations: the variance of
-    what is measured is that of the true values and the errors' mean square together. NaN for
-    fewer than two galaxies, or without any spread.
+    `truth` (n,) are measured values and `error` (n,) their standard deviations. The variance of the
+    measured values is the variance of the true values plus the mean square of the errors. NaN for
+    fewer than two galaxies or for values without spread.
     """
     spread = float(np.var(truth)) if len(truth) > 1 else 0.0
     return float(1 - np.mean(error**2) / spread) if spread > 0 else float("nan")
 
 
 def target_errors(catalogue: pd.DataFrame, targets: Targets) -> pd.DataFrame:
-    """The error of each target of which the catalogue has one, in the target's unit, by objid.
+    """Errors of the targets for which the catalogue has them, in the target's unit, by objid.
 
-    Errors that are not positive are none. Through a logarithm an error is carried by the value one
-    error higher, which is less than the slope would give where errors are large: the ceiling is
-    then too high rather than too low.
+    Errors that are not positive count as missing. An error is propagated through a logarithm by the
+    difference to the value one error higher. Where errors are large this is less than the slope
+    would give, so that the ceiling is too high rather than too low.
     """
     errors = {}
     for name in targets.properties:
@@ -48,7 +48,7 @@ def _positive(catalogue: pd.DataFrame, name: str) -> pd.Series | None:
 
 
 def _black_hole_mass(catalogue: pd.DataFrame, targets: Targets) -> pd.Series | None:
-    """Of the dispersion alone: the scatter of the relation is not in the values that it implies."""
+    """Error from the dispersion alone: the implied masses do not include the relation's scatter."""
     error = _positive(catalogue, "velocity_dispersion_err")
     if error is None:
         return None

@@ -1,4 +1,4 @@
-"""Can it be told from image and photometry whether a galaxy's metallicity is measurable?"""
+"""How well image and photometry predict whether a galaxy's metallicity is measurable."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ def detectability(
     seed: int,
     out: Path,
 ) -> None:
-    """Judge the probability that metallicity is measurable on the test set, variant by variant.
+    """Score the predicted probability that metallicity is measurable on the test set.
 
-    JSON: for each variant n, confusion matrix [[tn, fp], [fn, tp]] at a probability of 0.5,
-    accuracy beside the share of the larger class, balanced accuracy, area under the ROC curve and
-    Brier score, each figure with its 95% bootstrap interval (`accuracy_low`, `accuracy_high`);
-    null where the test set has one class only. Where metallicity or its detectability is not
-    modelled: {"absent": reason}.
+    The output is JSON. Each variant has n, the confusion matrix [[tn, fp], [fn, tp]] at a
+    probability of 0.5, the accuracy and the share of the larger class to compare it with, the
+    balanced accuracy, the area under the ROC curve and the Brier score. Each score has its 95%
+    bootstrap interval (`accuracy_low`, `accuracy_high`) and is null where it needs both classes but
+    the test set has only one. A variant that does not model metallicity or its detectability has
+    {"absent": reason}.
     """
     result = {}
     for variant, posterior in each_variant(posteriors, SET):
@@ -47,17 +48,17 @@ def detectability(
 
 def confusion_matrix(measured: np.ndarray, probability: np.ndarray) -> list[list[int]]:
     """[[true negatives, false positives], [false negatives, true positives]] at 0.5."""
-    told = probability >= THRESHOLD
-    return sklearn_metrics.confusion_matrix(measured, told, labels=[False, True]).tolist()
+    predicted = probability >= THRESHOLD
+    return sklearn_metrics.confusion_matrix(measured, predicted, labels=[False, True]).tolist()
 
 
 def accuracy(measured: np.ndarray, probability: np.ndarray) -> float:
-    """Fraction of galaxies told rightly at 0.5."""
+    """Fraction of galaxies classified correctly at a threshold of 0.5."""
     return float(np.mean((probability >= THRESHOLD) == measured))
 
 
 def balanced_accuracy(measured: np.ndarray, probability: np.ndarray) -> float:
-    """Mean over the two classes of the fraction told rightly; NaN with one class only."""
+    """Mean over the two classes of the fraction classified correctly; NaN with only one class."""
     if measured.all() or not measured.any():
         return float("nan")
     right = (probability >= THRESHOLD) == measured
@@ -65,11 +66,11 @@ def balanced_accuracy(measured: np.ndarray, probability: np.ndarray) -> float:
 
 
 def brier(measured: np.ndarray, probability: np.ndarray) -> float:
-    """Mean squared difference of probability and outcome (Brier 1950); 0 is perfect."""
+    """Mean squared difference between probability and outcome (Brier 1950); 0 is perfect."""
     return float(np.mean((probability - measured) ** 2))
 
 
-_FIGURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+_SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,
     "auc": auc,
@@ -96,21 +97,21 @@ def _judge(posterior: PosteriorSet, evaluation: Evaluation, seed: int) -> dict[s
         "confusion_matrix": confusion_matrix(measured, probability),
         "majority_rate": max(share, 1 - share),
     }
-    for name, figure in _FIGURES.items():
-        result |= _with_interval(name, figure, measured, probability, evaluation, seed)
+    for name, score in _SCORES.items():
+        result |= _with_interval(name, score, measured, probability, evaluation, seed)
     return result
 
 
 def _with_interval(
     name: str,
-    figure: Callable[[np.ndarray, np.ndarray], float],
+    score: Callable[[np.ndarray, np.ndarray], float],
     measured: np.ndarray,
     probability: np.ndarray,
     evaluation: Evaluation,
     seed: int,
 ) -> dict[str, float | None]:
     own_seed = derive_seed(seed, "detectability")
-    estimate = bootstrap(figure, (measured, probability), evaluation.bootstrap, own_seed)
-    # JSON knows no NaN
+    estimate = bootstrap(score, (measured, probability), evaluation.bootstrap, own_seed)
+    # JSON has no NaN
     columns = estimate.columns(name)
     return {key: value if np.isfinite(value) else None for key, value in columns.items()}

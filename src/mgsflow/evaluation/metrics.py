@@ -1,8 +1,8 @@
-"""Figures of merit of point predictions and of posteriors given by their draws.
+"""Figures of merit of point predictions and of posteriors represented by draws.
 
-Truths, predictions and draws are in one unit; a truth of NaN is missing and its galaxy does not
-count. A prediction of NaN where there is a truth is a fault, and makes the figure NaN. With too
-few galaxies for a figure it is NaN as well.
+Truths, predictions and draws have the same unit. A truth of NaN is missing, and its galaxy is
+ignored. A prediction of NaN for a galaxy with a truth is an error, which makes the result NaN. The
+result is also NaN if there are too few galaxies.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from mgsflow.core.tabular import blocks
 # The standard deviation of a Gaussian in units of its median absolute deviation.
 MAD_TO_SIGMA = 1.4826
 PHOTO_Z_OUTLIER = 0.05  # |delta z| / (1 + z) beyond which Pasquet et al. (2019) call it an outlier
-_CHUNK = 1 << 22  # draws sorted at once: bounds the float64 copies to 32 MB each
+_CHUNK = 1 << 22  # draws sorted at once, which limits the float64 copies to 32 MB each
 
 
 def r2(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Coefficient of determination, 1 - sum of squared errors / sum of squares about the mean.
 
-    `truth` and `prediction` are (n,). It is 1 for a perfect prediction, 0 for the mean of the
-    truths, negative below that; NaN for fewer than two truths or truths without any spread.
+    `truth` and `prediction` are (n,). R2 is 1 for a perfect prediction, 0 for the mean of the
+    truths, and negative for anything worse; NaN for fewer than two truths or truths without spread.
     """
     truth, prediction = _complete(truth, prediction)
     if len(truth) < 2:
@@ -45,22 +45,22 @@ def bias(truth: np.ndarray, prediction: np.ndarray) -> float:
 def nmad(truth: np.ndarray, prediction: np.ndarray) -> float:
     """Normalised median absolute deviation of the errors d: 1.4826 median |d - median d|.
 
-    For Gaussian errors their standard deviation, whatever a few outliers do.
+    For Gaussian errors it is their standard deviation; a few outliers have little effect on it.
     """
     return _nmad(_errors(truth, prediction))
 
 
 def mean_absolute_error(truth: np.ndarray, prediction: np.ndarray) -> float:
-    """Mean |prediction - truth|: the CRPS of a prediction without a width."""
+    """Mean |prediction - truth|, which is the CRPS of a prediction without width."""
     return _mean(np.abs(_errors(truth, prediction)))
 
 
 def coverage(draws: np.ndarray, truth: np.ndarray, level: float) -> float:
-    """Fraction of the `truth` (n,) within the central interval of `level` of its `draws` (n, S).
+    """Fraction of `truth` (n,) within the central intervals of `draws` (n, S) at `level`.
 
     The quantiles are at Weibull's positions k / (S + 1): the rank of a truth among S draws of its
-    own posterior is uniform on 0..S, so that a calibrated posterior covers `level` whatever S is.
-    (Linear interpolation between the draws covers (S - 1) / (S + 1) of it.) Below
+    own posterior is uniform on 0..S, so that a calibrated posterior covers `level` for any S.
+    (Linear interpolation between the draws covers (S - 1) / (S + 1) of it.) With fewer than
     S = 2 / (1 - level) - 1 draws the interval ends at the outermost draws and covers less.
     """
     known = np.isfinite(truth)
@@ -78,7 +78,7 @@ def coverage(draws: np.ndarray, truth: np.ndarray, level: float) -> float:
 def crps(draws: np.ndarray, truth: np.ndarray) -> float:
     """Mean continuous ranked probability score of `draws` (n, S) at `truth` (n,), in their unit.
 
-    Zero is perfect; NaN with fewer than two draws.
+    Zero is perfect. The result is NaN with fewer than two draws.
     """
     known = np.isfinite(truth)
     truth, draws = np.asarray(truth[known], np.float64), draws[known]
@@ -88,18 +88,18 @@ def crps(draws: np.ndarray, truth: np.ndarray) -> float:
 
 
 def crps_each(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Continuous ranked probability score (n,) of each galaxy; no truth is missing.
+    """Continuous ranked probability score (n,) of each galaxy; no truth may be missing.
 
     The energy form E|X - y| - E|X - X'| / 2 (Gneiting & Raftery 2007, equation 21), with the
-    second mean over pairs of different draws: the fair estimate, unbiased in S (Ferro 2014). With
-    the draws sorted, the sum over all pairs of x_j - x_i is sum_i (2 i - S - 1) x_(i), so that a
-    galaxy costs S log S.
+    second mean over pairs of different draws, is the fair estimate, unbiased for any S (Ferro
+    2014). For sorted draws the sum over all pairs of x_j - x_i is sum_i (2 i - S - 1) x_(i), so
+    that the cost per galaxy is S log S.
     """
     count = draws.shape[1]
     weights = (2 * np.arange(1, count + 1) - count - 1) / (count * max(count - 1, 1))
     result = np.empty(len(draws))
     for rows in row_chunks(*draws.shape):
-        # about the truth, which leaves the score as it is: no digits are lost to a large mean
+        # relative to the truth, which does not change the score: a large mean costs no precision
         offsets = np.sort(draws[rows].astype(np.float64) - truth[rows, None], axis=1)
         result[rows] = np.abs(offsets).mean(axis=1) - offsets @ weights
     return result
@@ -107,7 +107,7 @@ def crps_each(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PhotoZ:
-    """Photometric redshifts' own figures, of delta = (z_phot - z_spec) / (1 + z_spec)."""
+    """Statistics of photometric redshifts, with delta = (z_phot - z_spec) / (1 + z_spec)."""
 
     bias: float
     sigma_mad: float
@@ -126,10 +126,10 @@ def photo_z(truth: np.ndarray, prediction: np.ndarray) -> PhotoZ:
 
 
 def auc(positive: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that a positive galaxy scores above one that is not.
+    """Area under the ROC curve: the probability that a positive galaxy scores above a negative one.
 
-    `positive` (n,) bool, `score` (n,). Ties count half (Mann & Whitney 1947). NaN without any of
-    either, or where a score is NaN.
+    `positive` (n,) bool, `score` (n,). Ties count half (Mann & Whitney 1947). NaN if either class
+    is empty or any score is NaN.
     """
     others, positives = np.sort(score[~positive]), score[positive]
     if not len(others) or not len(positives) or np.isnan(score).any():
@@ -159,5 +159,5 @@ def _nmad(errors: np.ndarray) -> float:
 
 
 def row_chunks(rows: int, columns: int) -> list[slice]:
-    """Slices of `rows` rows of so many numbers each, which bound what is in work at once."""
+    """Slices of `rows` rows with `columns` numbers each, which limit the memory in use at once."""
     return list(blocks(rows, max(1, _CHUNK // max(columns, 1))))

@@ -76,10 +76,10 @@ def scores(
 ) -> None:
     """Score posteriors and baselines on the test set: one row for each method and target.
 
-    Galaxies without a measured target do not count. The bootstrap draws the same galaxies for
-    every method, so that the intervals of one target can be compared; of a split by blocks of sky,
-    which has its own test set, it draws whole blocks. The ceiling is that of the errors which the
-    table `selected` has, on the test galaxies that have one.
+    Galaxies without a measured target are ignored. The bootstrap draws the same galaxies for every
+    method, so that the intervals of one target can be compared. A split by blocks of sky has its
+    own test set, from which whole blocks are drawn. The ceiling is the upper limit on R2 set by the
+    errors in --selected, for the test galaxies that have an error.
     """
     rows: list[dict[str, object]] = []
     means: dict[str, pd.DataFrame] = {}
@@ -104,7 +104,7 @@ def _score_posterior(
     truth, draws = posterior.truth[:, column], posterior.pooled[:, :, column]
     head = posterior.mean_head[:, :, column].mean(axis=1, dtype=np.float64)
     mean = draws.mean(axis=1, dtype=np.float64)
-    order = np.argsort(posterior.objid)  # the bootstrap's, for every method
+    order = np.argsort(posterior.objid)  # the order of the bootstrap, the same for every method
     return {
         "method": variant,
         "kind": "posterior",
@@ -129,7 +129,7 @@ def _means(posterior: PosteriorSet) -> pd.DataFrame:
 def _gain(
     variant: str, target: str, means: dict[str, pd.DataFrame], evaluation: Evaluation, seed: int
 ) -> dict[str, float]:
-    """What rest-frame colours bring over observed ones: the same galaxies drawn for both."""
+    """Gain in R2 of rest-frame over observed colours, by a bootstrap of the same galaxies."""
     inputs, _, colours = inputs_of(variant).rpartition("-")
     other = with_inputs(variant, f"{inputs}-observed")
     partner = means.get(other)
@@ -138,8 +138,8 @@ def _gain(
     ours = means[variant]
     if not ours.index.equals(partner.index):
         raise UserError(
-            f"--posteriors: {variant} and {other} have other test galaxies. They are of "
-            "different runs: rerun the stage sample-posteriors."
+            f"--posteriors: {variant} and {other} have different test galaxies, so they come from "
+            "different runs. Rerun the stage sample-posteriors."
         )
     truth = ours[target, "truth"].to_numpy()
     known = np.isfinite(truth)
@@ -176,7 +176,7 @@ def _with_interval(
     seed: int,
     blocks: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """A statistic and its bootstrap interval; one target's galaxies are drawn alike for all."""
+    """A statistic and its bootstrap interval; all methods use the same resamples of a target."""
     own_seed = derive_seed(seed, "scores", target)
     estimate = bootstrap(statistic, tuple(arrays), evaluation.bootstrap, own_seed, blocks)
     return estimate.columns(name)
@@ -191,7 +191,7 @@ def _score_baselines(
     truths = _truths(features, sorted(table["target"].unique()))
     rows = []
     for (method, split, target), part in table.groupby(["method", "split", "target"], sort=False):
-        # a split of its own has a test set of its own
+        # a baseline with its own split has its own test set
         own = truths["set"] == SET if split == BY_GALAXY else truths.index.isin(part["objid"])
         part = part.set_index("objid").reindex(truths.index[own])
         absent = part.index[part["prediction"].isna()]
@@ -233,7 +233,7 @@ def _ceilings(
 
 
 def _truths(features: Path, targets: list[str]) -> pd.DataFrame:
-    """All galaxies' sets and targets, sorted by objid; NaN where missing."""
+    """Sets and targets of all galaxies, sorted by objid; NaN where missing."""
     return read_table(features, ["objid", "set", *targets]).set_index("objid").sort_index()
 
 

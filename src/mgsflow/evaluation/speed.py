@@ -1,4 +1,4 @@
-"""How long a galaxy takes, from its stamp and magnitudes to joint draws of its posterior."""
+"""Time per galaxy from its stamp and magnitudes to joint draws of its posterior."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from mgsflow.sample.shards import StampSet
 from mgsflow.training.loop import choose_device
 from mgsflow.training.telemetry import Telemetry
 
-_WARM_UP = 1  # passes that are not counted: they fill caches and let libraries choose kernels
-_PASSES = 3  # of wall times the fastest counts: other work on the machine only slows a pass
+_WARM_UP = 1  # passes that are not timed: they fill caches and let libraries choose kernels
+_PASSES = 3  # timed passes; the fastest counts, as other work on the machine only slows a pass
 _ENCODED_AT_ONCE = 256
 
 Seconds = dict[str, float]
@@ -47,20 +47,21 @@ def speed(
     seed: int,
     out: Path,
 ) -> None:
-    """Time the way from stamp and magnitudes to `speed_draws` joint draws of every target.
+    """Time inference from stamps and magnitudes to `speed_draws` joint draws of every target.
 
-    --property-model and --line-model are the folders of the two flows of one variant, --encoder
-    that of the encoder whose latents they see.
+    --property-model and --line-model are the folders of the two flows of one variant, --encoder is
+    the folder of the encoder that computes their latents.
 
     Three steps are timed: reading the stamps from their shards (from the page cache, as the first
-    pass has read them), encoding them, the stretch included, and sampling both flows. For
-    `speed_galaxies` test galaxies together, and for one alone. A variant without images only
-    samples. The trainings' time, by the telemetry beside the models, stands apart: it is paid once.
+    pass has read them), encoding them, including the stretch, and sampling both flows. They are
+    timed for a batch of `speed_galaxies` test galaxies and for a single galaxy. A variant without
+    images has only the sampling step. Training times, from the telemetry beside the models, are
+    reported separately, as training is done once.
 
-    JSON: `batch` and `single` each have `galaxies`, and `reading`, `encoding`, `sampling` and
-    `total` in seconds a galaxy, null where a step does not exist, and `core_seconds` of the whole
-    on the CPU; device and its type ("cpu" or "cuda"), threads, draws, ensemble members; `training`
-    by model.
+    The output is JSON. `batch` and `single` each have `galaxies`; `reading`, `encoding`, `sampling`
+    and `total` in seconds per galaxy, null where a step does not exist; and `core_seconds`, the CPU
+    time of all steps per galaxy. Other keys are the device and its type ("cpu" or "cuda"), threads,
+    draws, ensemble members, and `training` by model.
     """
     torch.set_num_threads(compute.flow_threads)
     device = choose_device(compute)
@@ -85,13 +86,13 @@ def speed(
         "training": dict(_trainings(encoder, property_model, line_model)),
     }
     for name, timed in (("batch", batch), ("single", single)):
-        say(f"speed: {name} of {timed['galaxies']}: {timed['total']:.3g} s a galaxy")
+        say(f"speed: {name} of {timed['galaxies']}: {timed['total']:.3g} s per galaxy")
     write_json(out, result)
 
 
 @dataclass(frozen=True)
 class _Work:
-    """Galaxies on their way from stamp to draws; `stamps` and `encoder` are None without images."""
+    """The timed inference of `galaxies`; `stamps` and `encoder` are None without images."""
 
     galaxies: pd.DataFrame
     posterior: Posterior
@@ -102,10 +103,10 @@ class _Work:
     seed: int
 
     def best(self, count: int) -> dict[str, Any]:
-        """Seconds a galaxy by step, of the fastest pass over the first `count` galaxies.
+        """Seconds per galaxy by step, from the fastest pass over the first `count` galaxies.
 
-        `core_seconds` are those of all threads, the mean of the passes: they are set beside the
-        mean of fits that run once each.
+        `core_seconds` is the CPU time of all threads, the mean over the passes, because it is
+        compared with the mean of SED fits that run once each.
         """
         timed, cores = [], []
         for _ in track(range(_WARM_UP + _PASSES), f"speed, passes over {count}"):
@@ -133,7 +134,7 @@ class _Work:
     def _encode(
         self, galaxies: pd.DataFrame, stamps: StampSet, encoder: Encoder
     ) -> tuple[pd.DataFrame, Seconds]:
-        """The galaxies with the latents of their stamps, and the seconds that it took."""
+        """The galaxies with the latents of their stamps, and the seconds of each step."""
         seconds = {"reading": 0.0, "encoding": 0.0}
         rows, parts = galaxies["row_of_index"].to_numpy(), []
         for start in range(0, len(rows), _ENCODED_AT_ONCE):
@@ -148,7 +149,7 @@ class _Work:
 
     def _now(self) -> float:
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # a GPU works on after a call has come back
+            torch.cuda.synchronize(self.device)  # calls return before the GPU has finished
         return time.perf_counter()
 
 
@@ -162,7 +163,7 @@ def _open_images(
     if not variant.startswith("images"):
         return None, None
     if not shards or index is None or encoder is None:
-        raise UserError(f"{variant} starts from stamps: give --shards, --index and --encoder.")
+        raise UserError(f"{variant} uses images: give --shards, --index and --encoder.")
     frozen = load_encoder(encoder, device)
     stamps = StampSet(shards, read_table(index, ["objid", "shard", "row"]))
     frozen.check(stamps.layout)
@@ -170,7 +171,7 @@ def _open_images(
 
 
 def _choose(features: Path, stamps: StampSet | None, count: int, seed: int) -> pd.DataFrame:
-    """At most `count` test galaxies, by a hash of objid; `row_of_index` is where a stamp is."""
+    """At most `count` test galaxies, chosen by a hash of objid; `row_of_index` locates stamps."""
     table = read_table(features)
     table = table[table["set"] == "test"]
     if stamps is not None:
@@ -190,12 +191,12 @@ def _load_posterior(property_model: Path | None, line_model: Path | None) -> Pos
 
 
 def _trainings(encoder: Path | None, *flows: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each model, `property/VARIANT` or the encoder's folder, and what its training took."""
+    """Each model, `property/VARIANT` or the encoder's folder, and the cost of its training."""
     if encoder is not None:
         if (encoder / TELEMETRY).is_file():
             yield encoder.name, _cost(encoder)
         else:
-            say(f"speed: {encoder} has no {TELEMETRY}: the encoder counts as one without training")
+            say(f"speed: {encoder} has no {TELEMETRY}: the encoder is assumed to need no training")
     for folder in filter(None, flows):
         yield f"{folder.parent.name}/{folder.name}", _cost(folder)
 

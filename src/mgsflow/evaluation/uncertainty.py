@@ -1,4 +1,7 @@
-"""The spread of the posteriors, split into what more data could remove and what it could not."""
+"""The posteriors' width, decomposed into aleatoric and epistemic uncertainty.
+
+More data could reduce the epistemic part, but not the aleatoric part.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _QUANTITIES = (
 
 @dataclass(frozen=True)
 class Variances:
-    """Of each galaxy, shape (n,). `epistemic` may be below zero: see `decompose`."""
+    """Variances of each galaxy, (n,). `epistemic` may be negative: see `decompose`."""
 
     aleatoric: np.ndarray
     epistemic: np.ndarray
@@ -43,11 +46,11 @@ class Variances:
 
 
 def uncertainty(*, posteriors: list[Path], out: Path) -> None:
-    """Split the spread of each target into aleatoric and epistemic sigma on the validation set.
+    """Decompose each target's uncertainty into aleatoric and epistemic sigma.
 
-    By the law of total variance over the members of the ensemble (paper, Table 2). Galaxies
-    without a measured target do not count, as in the scores. Needs two members; with one the
-    epistemic and the total sigma are NaN.
+    The decomposition uses the law of total variance over the members of the ensemble, on the
+    validation set (paper, Table 2). As in the scores, galaxies without a measured target are
+    ignored. It needs at least two members; with one, the epistemic and total sigma are NaN.
     """
     rows: list[dict[str, object]] = []
     for variant, posterior in each_variant(posteriors, SET):
@@ -61,11 +64,12 @@ def uncertainty(*, posteriors: list[Path], out: Path) -> None:
 def decompose(draws: np.ndarray) -> Variances:
     """Aleatoric and epistemic variance of one target's `draws` (n, members, S).
 
-    Law of total variance (Depeweg et al. 2018; Lakshminarayanan et al. 2017 for the ensemble):
-    aleatoric is the mean over the members of the variance of their draws, epistemic the variance
-    over the members of their means. Both are unbiased estimates: with ddof = 1, and less what the
-    means of S draws scatter by themselves, variance / S. That difference may come out below
-    zero for a galaxy; clipped one by one it would be biased, so it is left as it is.
+    By the law of total variance (Depeweg et al. 2018; Lakshminarayanan et al. 2017 for the
+    ensemble), the aleatoric variance is the mean over the members of the variance of their draws,
+    and the epistemic variance is the variance over the members of their means. Both estimates are
+    unbiased: they use ddof = 1, and the sampling variance of a mean of S draws, variance / S, is
+    subtracted from the epistemic variance. The difference may be negative for a galaxy. It is not
+    clipped, because clipping galaxy by galaxy would bias it.
     """
     count, members = draws.shape[2], draws.shape[1]
     means = draws.mean(axis=2, dtype=np.float64)
@@ -91,5 +95,5 @@ def _rows(variant: str, posterior: PosteriorSet) -> Iterator[dict[str, object]]:
 
 
 def _sigma(centre: Callable[[np.ndarray], np.floating], variances: np.ndarray) -> float:
-    """Root of the mean or median variance; an estimate below zero is none that can be seen."""
+    """Root of the mean or median variance, or 0 if that is negative: none is detectable."""
     return float(np.sqrt(np.maximum(centre(variances), 0))) if len(variances) else float("nan")

@@ -1,1 +1,1 @@
-"""Whether posteriors mean what they say: ranks, coverage, scores, local tests, a plain verdict."""
+"""Calibration of posteriors: ranks, coverage, proper scores, local tests and a verdict in words."""

@@ -1,4 +1,4 @@
-"""All findings on one variant's posteriors, as rows of the tables in `columns`."""
+"""All tests and scores of one variant's posteriors, as rows of the tables in `columns`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from mgsflow.evaluation.calibration.verdict_names import ALL, UNDECIDED
 Row = dict[str, Any]
 LEVELS = {"coverage_68": 0.68, "coverage_95": 0.95}
 GROUPS = {"core": CORE_PROPERTIES, "properties": PROPERTIES, "lines": LINES}
-LEAST_JOINT = 10  # galaxies, for anything to be said of them jointly
-_PRIOR_DRAWS = 400  # truths of others that stand for the prior in the energy score
-_DENSITY_DRAWS = 400  # a galaxy, behind a kernel density
+LEAST_JOINT = 10  # minimum number of galaxies for the joint tests
+_PRIOR_DRAWS = 400  # truths of other galaxies that represent the prior in the energy score
+_DENSITY_DRAWS = 400  # draws per galaxy for a kernel density
 
 
 @dataclass(frozen=True)
-class Assessed:
-    """Posteriors to judge: `draws` (n, S, T), `truth` (n, T), `inputs` (n, p), slices (n,) each."""
+class Posteriors:
+    """Posteriors to assess: `draws` (n, S, T), `truth` (n, T), `inputs` (n, p), slices (n,)."""
 
     draws: np.ndarray
     truth: np.ndarray
@@ -41,11 +41,11 @@ class Assessed:
     inputs: np.ndarray
     slices: dict[str, np.ndarray]
 
-    def of(self, targets: list[str]) -> Assessed:
-        """The galaxies that have all of `targets`, and these alone."""
+    def of(self, targets: list[str]) -> Posteriors:
+        """The galaxies with truths for all of `targets`, and only these targets."""
         columns = [self.targets.index(target) for target in targets]
         known = np.isfinite(self.truth[:, columns]).all(axis=1)
-        return Assessed(
+        return Posteriors(
             self.draws[known][..., columns],
             self.truth[known][:, columns],
             targets,
@@ -55,36 +55,36 @@ class Assessed:
 
 
 def groups_of(targets: list[str]) -> dict[str, list[str]]:
-    """The targets that are judged jointly: core properties, properties with O/H, lines.
+    """The targets that are tested jointly: core properties, properties with O/H, lines.
 
-    Properties and lines are two flows' and are drawn independently of each other given the inputs:
-    there is no joint posterior of both to judge.
+    Properties and lines come from two flows, which are sampled independently for the same
+    inputs, so there is no joint posterior of properties and lines to test.
     """
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name, members in GROUPS.items():
         present = [target for target in targets if target in members]
-        if len(present) > 1 and present not in found.values():
-            found[name] = present
-    return found
+        if len(present) > 1 and present not in groups.values():
+            groups[name] = present
+    return groups
 
 
-def assess(given: Assessed, settings: Calibration, seed: int) -> tuple[list[Row], list[Row]]:
-    """Rows of findings and of curves: each target alone, then the groups."""
+def assess(posteriors: Posteriors, settings: Calibration, seed: int) -> tuple[list[Row], list[Row]]:
+    """Rows of results and of curves: first each target alone, then the groups."""
     rows: list[Row] = []
     curves: list[Row] = []
-    for target in given.targets:
-        own = _Marginal(given.of([target]), target, settings, seed)
+    for target in posteriors.targets:
+        own = _Marginal(posteriors.of([target]), target, settings, seed)
         rows += own.rows()
         curves += _curve(own.pit, target, "curve") + _curve(own.pit, target, "histogram")
-    for name, members in groups_of(given.targets).items():
-        part = given.of(members)
+    for name, members in groups_of(posteriors.targets).items():
+        part = posteriors.of(members)
         if len(part.truth) < LEAST_JOINT:
             rows.append(_few(name, len(part.truth)))
             continue
         together = _Joint(part, name, settings, seed)
         rows += together.rows()
         for kind in ("tarp", "depth"):
-            curves += _curve(getattr(together.found, kind), name, "curve", kind)
+            curves += _curve(getattr(together.findings, kind), name, "curve", kind)
     return rows, curves
 
 
@@ -104,44 +104,46 @@ def _curve(values: np.ndarray, target: str, kind: Kind, name: str = "") -> list[
     ]
 
 
-def _alpha(settings: Calibration, name: str, given: Assessed) -> float:
-    """The slices share the probability of a false alarm between them."""
-    return settings.alpha if name == ALL else settings.alpha / (len(given.slices) - 1)
+def _alpha(settings: Calibration, name: str, posteriors: Posteriors) -> float:
+    """Significance level: the slices share the probability of a false alarm (Bonferroni)."""
+    return settings.alpha if name == ALL else settings.alpha / (len(posteriors.slices) - 1)
 
 
 class _Marginal:
-    """One target's galaxies, with what is known of each."""
+    """One target: its posteriors, with the PIT and scores of each galaxy."""
 
-    def __init__(self, given: Assessed, target: str, settings: Calibration, seed: int) -> None:
+    def __init__(
+        self, posteriors: Posteriors, target: str, settings: Calibration, seed: int
+    ) -> None:
         random = generator(seed, "calibration", target)
-        self.given, self.target, self.settings = given, target, settings
+        self.posteriors, self.target, self.settings = posteriors, target, settings
         self.seed = derive_seed(seed, "calibration", target, "bootstrap")
-        draws, truth = given.draws[..., 0], given.truth[:, 0]
+        draws, truth = posteriors.draws[..., 0], posteriors.truth[:, 0]
         self.pit = pit(draws, truth, random)
-        few = scores.shuffled(draws, random, _DENSITY_DRAWS)
+        subset = scores.shuffled(draws, random, _DENSITY_DRAWS)
         self.scores = {
             "crps": metrics.crps_each(draws, truth),
-            "nll": scores.negative_log_density(few, truth),
+            "nll": scores.negative_log_density(subset, truth),
             **{name: central_coverage(self.pit, level) for name, level in LEVELS.items()},
         }
         if target == "redshift":
-            self.scores["cde_loss"] = scores.cde_loss(few, truth)
+            self.scores["cde_loss"] = scores.cde_loss(subset, truth)
         self.prior = scores.crps_of_prior(truth)
         self.mean = draws.mean(axis=1, dtype=np.float64)
 
     def rows(self) -> list[Row]:
-        return [self._row(name, mask) for name, mask in self.given.slices.items()]
+        return [self._row(name, mask) for name, mask in self.posteriors.slices.items()]
 
     def _row(self, name: str, mask: np.ndarray) -> Row:
         resamples = BootstrapOfMeans(int(mask.sum()), self.settings.bootstrap, self.seed)
-        found = marginal.examine(self.pit[mask], self.given.inputs[mask], resamples)
+        findings = marginal.examine(self.pit[mask], self.posteriors.inputs[mask], resamples)
         skill = resamples.function(_skill, self.scores["crps"][mask], self.prior[mask])
         row = {
             "target": self.target,
             "slice": name,
-            "verdict": verdict.of_marginal(found, _alpha(self.settings, name, self.given)),
+            "verdict": verdict.of_marginal(findings, _alpha(self.settings, name, self.posteriors)),
             "informative": skill.low > 0,
-            **_flat(found),
+            **_flat(findings),
             **skill.columns("crps_skill"),
         }
         for score, values in self.scores.items():
@@ -149,68 +151,70 @@ class _Marginal:
         return row | (self._photo_z(mask) if self.target == "redshift" else {})
 
     def _photo_z(self, mask: np.ndarray) -> Row:
-        arrays = self.given.truth[mask, 0], self.mean[mask]
+        arrays = self.posteriors.truth[mask, 0], self.mean[mask]
         row: Row = {}
-        for figure in (field.name for field in fields(metrics.PhotoZ)):
+        for name in (field.name for field in fields(metrics.PhotoZ)):
             estimate = bootstrap(
-                lambda t, p, figure=figure: getattr(metrics.photo_z(t, p), figure),
+                lambda t, p, name=name: getattr(metrics.photo_z(t, p), name),
                 arrays,
                 self.settings.bootstrap,
                 self.seed,
             )
-            row |= estimate.columns(f"photo_z_{figure}")
+            row |= estimate.columns(f"photo_z_{name}")
         return row
 
 
 class _Joint:
-    """Several targets' galaxies, with what is known of each."""
+    """Several targets jointly: their posteriors, with coordinates and scores of each galaxy."""
 
-    def __init__(self, given: Assessed, name: str, settings: Calibration, seed: int) -> None:
+    def __init__(self, posteriors: Posteriors, name: str, settings: Calibration, seed: int) -> None:
         self.random = generator(seed, "calibration", name)
-        self.given, self.name, self.settings = given, name, settings
+        self.posteriors, self.name, self.settings = posteriors, name, settings
         self.seed = derive_seed(seed, "calibration", name, "bootstrap")
-        self.where = coordinates(given.draws, given.truth, settings.joint_draws, self.random)
-        self.found = self._examine(np.ones(len(given.truth), bool))
+        self.where = coordinates(
+            posteriors.draws, posteriors.truth, settings.joint_draws, self.random
+        )
+        self.findings = self._examine(np.ones(len(posteriors.truth), bool))
         self.scores, self.prior = self._scores()
 
     def _scores(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        spread = self.given.truth.std(axis=0)
+        spread = self.posteriors.truth.std(axis=0)
         spread = np.where(spread > 0, spread, 1.0)
-        truth = self.given.truth / spread
-        draws = scores.shuffled(self.given.draws, self.random, self.settings.joint_draws)
+        truth = self.posteriors.truth / spread
+        draws = scores.shuffled(self.posteriors.draws, self.random, self.settings.joint_draws)
         alone = [
-            scores.negative_log_density(draws[..., j], self.given.truth[:, j])
+            scores.negative_log_density(draws[..., j], self.posteriors.truth[:, j])
             for j in range(len(spread))
         ]
         draws = draws / spread
-        found = {
+        scores_by_name = {
             "energy": scores.energy(draws, truth),
             "variogram": scores.variogram(draws, truth),
             "nll": np.sum(alone, axis=0) - copula_log_density(self.where),
         }
         others = _others(truth, self.random)
-        return found, scores.energy(others, truth)
+        return scores_by_name, scores.energy(others, truth)
 
     def _examine(self, mask: np.ndarray) -> joint.Joint:
         resamples = BootstrapOfMeans(int(mask.sum()), self.settings.bootstrap, self.seed)
         where = Coordinates(*(getattr(self.where, name)[mask] for name in vars(self.where)))
         return joint.examine(
-            self.given.draws[mask], self.given.truth[mask], where, resamples, self.random
+            self.posteriors.draws[mask], self.posteriors.truth[mask], where, resamples, self.random
         )
 
     def rows(self) -> list[Row]:
         settings = self.settings
         classified = classifier.classify(
             self.where,
-            self.given.inputs,
+            self.posteriors.inputs,
             settings.classifier_nulls,
             settings.classifier_galaxies,
             self.random,
         )
         rows = []
-        for name, mask in self.given.slices.items():
+        for name, mask in self.posteriors.slices.items():
             if name == ALL:
-                rows.append(self._row(name, mask, self.found, classified))
+                rows.append(self._row(name, mask, self.findings, classified))
             elif mask.sum() >= LEAST_JOINT:
                 unknown = classifier.Classified(*3 * [float("nan")])
                 rows.append(self._row(name, mask, self._examine(mask), unknown))
@@ -220,39 +224,41 @@ class _Joint:
         self,
         name: str,
         mask: np.ndarray,
-        found: joint.Joint,
+        findings: joint.Joint,
         classified: classifier.Classified,
     ) -> Row:
         resamples = BootstrapOfMeans(int(mask.sum()), self.settings.bootstrap, self.seed)
         skill = resamples.function(_skill, self.scores["energy"][mask], self.prior[mask])
-        pair = found.correlation
+        pair, targets = findings.correlation, self.posteriors.targets
         row = {
             "target": self.name,
             "slice": name,
             "n": int(mask.sum()),
-            "verdict": verdict.of_joint(found, classified, _alpha(self.settings, name, self.given)),
+            "verdict": verdict.of_joint(
+                findings, classified, _alpha(self.settings, name, self.posteriors)
+            ),
             "informative": skill.low > 0,
             **skill.columns("energy_skill"),
-            **found.width.columns("width"),
-            "p_tarp": found.p_tarp,
-            "p_depth": found.p_depth,
+            **findings.width.columns("width"),
+            "p_tarp": findings.p_tarp,
+            "p_depth": findings.p_depth,
             "p_correlation": pair.p_value,
             "p_classifier": classified.p_value,
-            "pair": f"{self.given.targets[pair.first]}, {self.given.targets[pair.second]}",
-            "correlation_found": pair.found,
+            "pair": f"{targets[pair.first]}, {targets[pair.second]}",
+            "correlation_found": pair.observed,
             "correlation_claimed": pair.claimed,
             "classifier_auc": classified.auc,
             "classifier_local": classified.local,
         }
         for coverage, level in LEVELS.items():
-            row |= resamples.mean(found.tarp < level).columns(coverage)
+            row |= resamples.mean(findings.tarp < level).columns(coverage)
         for score, values in self.scores.items():
             row |= resamples.mean(values[mask]).columns(score)
         return row
 
 
 def _others(truth: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """(n, at most 400, T): for each galaxy, truths of others."""
+    """For each galaxy the truths of other galaxies, (n, at most 400, T)."""
     n = len(truth)
     order = random.permutation(n)
     shifts = np.arange(1, min(n - 1, _PRIOR_DRAWS) + 1)
@@ -265,6 +271,8 @@ def _skill(means: np.ndarray) -> np.ndarray:
     return 1 - means[..., 0] / np.maximum(means[..., 1], 1e-300)
 
 
-def _flat(found: marginal.Marginal) -> Row:
-    plain = {name: value for name, value in vars(found).items() if not isinstance(value, Estimate)}
-    return plain | found.bias.columns("bias") | found.width.columns("width")
+def _flat(findings: marginal.Marginal) -> Row:
+    plain = {
+        name: value for name, value in vars(findings).items() if not isinstance(value, Estimate)
+    }
+    return plain | findings.bias.columns("bias") | findings.width.columns("width")

@@ -1,9 +1,9 @@
-"""How far ranks of a calibrated posterior stray: simultaneous bands, and their test.
+"""Simultaneous confidence bands for the ranks of a calibrated posterior, and a uniformity test.
 
-The distribution function of n uniform ranks is binomial at each point. Saeilynoja, Buerkner &
-Vehtari (2022, Statistics and Computing 32, 32) choose the points' common level such that the whole
-curve stays within its bounds with the probability that is asked for. So it is done here, by
-simulation, for the curve and for the cells of a histogram.
+At each point the empirical distribution function of n uniform ranks is binomial. As in Saeilynoja,
+Buerkner & Vehtari (2022, Statistics and Computing 32, 32), one level, common to all points, is
+chosen such that the whole curve stays within its bounds with the required probability. The level
+is found by simulation, for the curve and for the cells of a histogram.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 from scipy.stats import binom
 
 Kind = Literal["curve", "histogram"]
-POINTS = 50  # at which a curve is held to its bounds
-CELLS = 12  # of a histogram
+POINTS = 50  # intervals of (0, 1); a curve is tested at the points between them
+CELLS = 12  # bins of a histogram
 _SIMULATIONS = 2000
-_SEED = 20220311  # of the simulated ranks: bands are the same in every run
+_SEED = 20220311  # seed of the simulated ranks, fixed so that bands are the same in every run
 
 
 @dataclass(frozen=True)
 class Band:
-    """Bounds of shares of galaxies: below `edges` (a curve), or between two of them (cells)."""
+    """Bounds on shares of galaxies: below each of `edges` (curve), or between two (histogram)."""
 
     edges: np.ndarray
     low: np.ndarray
@@ -32,7 +32,7 @@ class Band:
 
 
 def curve_edges() -> np.ndarray:
-    """The inner points, (POINTS - 1,), at which a curve is judged."""
+    """The interior points, (POINTS - 1,), at which a curve is tested."""
     return np.arange(1, POINTS) / POINTS
 
 
@@ -44,7 +44,7 @@ def shares(values: np.ndarray, kind: Kind) -> np.ndarray:
 def band(n: int, kind: Kind, level: float = 0.95) -> Band:
     """The bounds within which all shares of `n` uniform ranks stay with probability `level`."""
     probability = _probabilities(kind)
-    # the largest level that is not passed too often; a count exactly at it lies within
+    # the largest level that is not exceeded too often; a count exactly at the level is within it
     tail = np.quantile(_least_p(n, kind), 1 - level, method="lower") / 2 * (1 - 1e-9)
     low, high = binom.ppf(tail, n, probability) / n, binom.isf(tail, n, probability) / n
     edges = curve_edges() if kind == "curve" else np.linspace(0, 1, CELLS + 1)
@@ -52,9 +52,10 @@ def band(n: int, kind: Kind, level: float = 0.95) -> Band:
 
 
 def uniformity(values: np.ndarray) -> float:
-    """P-value of `values` (n,) being uniform, by the curve that strays farthest; NaN for none.
+    """P-value for `values` (n,) being uniform, from the curve's largest deviation; NaN if n = 0.
 
-    Against simulated ranks. Beyond what 2000 of them resolve, by Bonferroni over the points.
+    The null distribution is simulated. P-values below the resolution of the 2000 simulations use a
+    Bonferroni correction over the points.
     """
     n = len(values)
     if not n:
@@ -85,7 +86,7 @@ def _two_sided(counts: np.ndarray, n: int, kind: Kind) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _least_p(n: int, kind: Kind) -> np.ndarray:
-    """Sorted: of each simulated set of ranks, the least p-value over its points or cells."""
+    """Minimum p-value over the points or cells of each simulated set of ranks, sorted."""
     random = np.random.default_rng(_SEED)
     cells = POINTS if kind == "curve" else CELLS
     counts = random.multinomial(n, np.full(cells, 1 / cells), _SIMULATIONS)

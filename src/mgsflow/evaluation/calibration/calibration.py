@@ -1,4 +1,4 @@
-"""The stage that judges whether the posteriors of the test set mean what they say."""
+"""The stage that tests whether the posteriors of the test set are calibrated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mgsflow.core.progress import say
 from mgsflow.core.seeds import derive_seed, generator, hash_uniform
 from mgsflow.core.tables import read_table, write_table
 from mgsflow.core.tabular import blocks
-from mgsflow.evaluation.calibration.assess import Assessed, assess
+from mgsflow.evaluation.calibration.assess import Posteriors, assess
 from mgsflow.evaluation.calibration.columns import CURVES, QUANTITIES
 from mgsflow.evaluation.calibration.inputs import components, rows_of, slices
 from mgsflow.evaluation.calibration.recalibrate import learn
@@ -26,8 +26,8 @@ from mgsflow.posterior.prior_ratio import PriorRatio
 from mgsflow.posterior.weights import FEW, effective_sizes, resample
 
 SET, LEARNT_ON = "test", "validation"
-WEIGHTED_AT_ONCE = 2**22  # draws, whose weights are 32 MB
-LEAST_SHARE = 0.25  # of the draws that are effective after reweighting, if that is less than FEW
+WEIGHTED_AT_ONCE = 2**22  # draws in one block; their weights take 32 MB
+LEAST_SHARE = 0.25  # minimum share of effective draws after reweighting, capped at FEW draws
 
 
 def calibration(
@@ -39,42 +39,43 @@ def calibration(
     out: Path,
     curves: Path,
 ) -> None:
-    """Judge the test set's posteriors: one row for each variant, target or group, and slice.
+    """Test the calibration of the test set's posteriors.
 
-    Ranks with their bands, coverage, TARP, correlations, L-C2ST, scores and verdicts go to --out;
-    what the figure draws, curves and histograms, goes to --curves. docs/calibration.md explains the
-    figures. With `calibration.recalibrate`, draws recalibrated on the validation set, or reweighted
-    to the test set's population, are judged beside the raw ones.
+    --out has one row for each variant, target or group, and slice: tests of ranks, coverage, TARP,
+    correlations, L-C2ST, scores and verdicts. --curves has the curves and histograms of the figure,
+    with their bands. docs/calibration.md explains all quantities. With `calibration.recalibrate`,
+    draws that are recalibrated on the validation set, or reweighted to the test set's population,
+    are tested beside the raw draws.
     """
     table = read_table(features).set_index("objid")
-    found: list[pd.DataFrame] = []
-    drawn: list[pd.DataFrame] = []
+    findings: list[pd.DataFrame] = []
+    curve_points: list[pd.DataFrame] = []
     variants = each_variant(posteriors, SET)
     for path, (variant, posterior) in zip(posteriors, variants, strict=True):
         _check(posterior, path)
         rows = rows_of(table, posterior.objid, features)
-        for name, given, notes in _versions(posterior, table, rows, path, calibration, seed):
-            say(f"calibration: {variant}, recalibration: {name}, {len(given.truth)} galaxies")
-            own, points = assess(given, calibration, seed)
-            own = pd.DataFrame(own).assign(variant=variant, recalibration=name, **notes)
-            found.append(own)
-            drawn.append(pd.DataFrame(points).assign(variant=variant, recalibration=name))
-    _write(out, found, QUANTITIES)
-    _write(curves, drawn, CURVES)
+        for name, version, columns in _versions(posterior, table, rows, path, calibration, seed):
+            say(f"calibration: {variant}, recalibration: {name}, {len(version.truth)} galaxies")
+            own, points = assess(version, calibration, seed)
+            own = pd.DataFrame(own).assign(variant=variant, recalibration=name, **columns)
+            findings.append(own)
+            curve_points.append(pd.DataFrame(points).assign(variant=variant, recalibration=name))
+    _write(out, findings, QUANTITIES)
+    _write(curves, curve_points, CURVES)
 
 
 def _check(posterior: PosteriorSet, path: Path) -> None:
     count = posterior.pooled.shape[1]
     if count < LEAST_DRAWS:
         raise UserError(
-            f"{path}: {count} draws a galaxy are too few to judge a posterior by; give at least "
-            f"{LEAST_DRAWS} (posteriors.draws)."
+            f"{path}: {count} draws per galaxy are too few to assess a posterior. Set "
+            f"posteriors.draws to at least {LEAST_DRAWS}."
         )
     if not np.isfinite(posterior.draws).all():
         row = int(np.argmin(np.isfinite(posterior.draws).all(axis=(1, 2, 3))))
         raise UserError(
-            f"{path}: draws of galaxy {posterior.objid[row]} are not finite. Sample the posteriors "
-            "again, and look at the training's history if it stays."
+            f"{path}: draws of galaxy {posterior.objid[row]} are not finite. Rerun "
+            "sample-posteriors; if the error persists, check the training history."
         )
 
 
@@ -85,33 +86,36 @@ def _versions(
     path: Path,
     settings: Calibration,
     seed: int,
-) -> Iterator[tuple[str, Assessed, dict[str, float]]]:
-    """The posteriors as they are, then recalibrated if that is asked for; columns of their own."""
+) -> Iterator[tuple[str, Posteriors, dict[str, float]]]:
+    """The raw posteriors, then the recalibrated ones if the settings ask for them.
+
+    Each comes with the name of its recalibration and with columns that only it has.
+    """
     pooled, redshift = posterior.pooled, None
     if "redshift" in posterior.targets:
         redshift = pooled[..., posterior.column("redshift")].mean(axis=1, dtype=np.float64)
     inputs = components(rows, posterior.variant, settings.components)
-    given = Assessed(pooled, posterior.truth, posterior.targets, inputs, slices(rows, redshift))
-    yield RAW, given, {}
+    raw = Posteriors(pooled, posterior.truth, posterior.targets, inputs, slices(rows, redshift))
+    yield RAW, raw, {}
     if settings.recalibrate == PRIOR:
         draws, effective = _reweighted(posterior, table, settings, seed)
         starved = effective < min(FEW, LEAST_SHARE * pooled.shape[1])
-        # a galaxy without its truth does not count, and keeps the draws that it had
+        # a galaxy with too few effective draws is excluded: its truth is NaN, its draws stay raw
         draws[starved] = pooled[starved]
-        truth = np.where(starved[:, None], np.nan, given.truth)
-        notes = _told(effective, starved, pooled.shape[1])
-        yield PRIOR, replace(given, draws=draws, truth=truth), notes
+        truth = np.where(starved[:, None], np.nan, raw.truth)
+        columns = _effective_columns(effective, starved, pooled.shape[1])
+        yield PRIOR, replace(raw, draws=draws, truth=truth), columns
     elif settings.recalibrate != RAW:
-        mended = _recalibrated(pooled, read_posterior(path, LEARNT_ON), settings.recalibrate, seed)
-        yield settings.recalibrate, replace(given, draws=mended), {}
+        draws = _recalibrated(pooled, read_posterior(path, LEARNT_ON), settings.recalibrate, seed)
+        yield settings.recalibrate, replace(raw, draws=draws), {}
 
 
 def _reweighted(
     posterior: PosteriorSet, table: pd.DataFrame, settings: Calibration, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The draws under the test set's own population, and how many of each galaxy's are effective.
+    """The draws reweighted to the test set's population, and each galaxy's effective sample size.
 
-    The population is learnt without the truths.
+    The population is estimated without the truths.
     """
     targets = [name for name in settings.prior_targets if name in posterior.targets]
     if not targets:
@@ -131,8 +135,8 @@ def _reweighted(
     return draws, effective
 
 
-def _told(effective: np.ndarray, starved: np.ndarray, draws: int) -> dict[str, float]:
-    """The effective numbers of draws (n,) in the log, and as columns."""
+def _effective_columns(effective: np.ndarray, starved: np.ndarray, draws: int) -> dict[str, float]:
+    """Columns that summarise the effective sample sizes (n,), which are also logged."""
     low, median = np.quantile(effective, (0.05, 0.5))
     say(
         f"calibration: {median:.0f} of {draws} draws effective after reweighting, {low:.0f} at "
@@ -153,8 +157,8 @@ def _recalibrated(
         truth = learnt_on.truth[:, column]
         known = np.isfinite(truth)
         random = generator(seed, "calibration", "recalibrate", target)
-        mend = learn(method, learnt_on.pooled[known, :, column], truth[known], random)
-        result[..., column] = mend(pooled[..., column])
+        recalibrate = learn(method, learnt_on.pooled[known, :, column], truth[known], random)
+        result[..., column] = recalibrate(pooled[..., column])
     return result
 
 

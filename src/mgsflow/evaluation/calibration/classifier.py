@@ -1,14 +1,15 @@
-"""Local classifier two-sample test: can truths be told from draws, given the inputs?
+"""Local classifier two-sample test: can a classifier distinguish truths from draws?
 
-After Linhart, Gramfort & Rodrigues (2023, NeurIPS, L-C2ST). A classifier learns to tell pairs of
-(truth, inputs) from pairs of (draw, inputs). If it can, on galaxies it has not seen, the posterior
-is wrong; where its verdicts differ from one half, it is wrong there. As in their variant for flows
-the classifier works in the posterior's own Gaussian coordinates. Their null, from classifiers
-trained on permuted labels, is here from draws in the truths' place: the same exchange, and exact.
+The test follows Linhart, Gramfort & Rodrigues (2023, NeurIPS, L-C2ST). A classifier is trained to
+distinguish pairs of (truth, inputs) from pairs of (draw, inputs). If it succeeds on galaxies that
+it was not trained on, the posterior is wrong; where its probabilities differ from one half, the
+posterior is wrong there. As in their variant for flows, the classifier works in the posterior's own
+Gaussian coordinates. Their null comes from classifiers trained on permuted labels; here it comes
+from draws that replace the truths, which is the same exchange, and exact.
 
-The classifier is scikit-learn's logistic regression on the coordinates, their squares and products,
-and all of these but the products times the inputs: a quadratic discriminant that depends on the
-inputs. It is linear in its parameters, so that dozens of nulls cost seconds.
+The classifier is scikit-learn's logistic regression. Its features are the coordinates, their
+squares and products, and the coordinates and squares times the inputs: a quadratic discriminant
+that depends on the inputs. It is linear in its parameters, so that dozens of nulls take seconds.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ from sklearn.metrics import roc_auc_score
 
 from mgsflow.evaluation.calibration.coordinates import Coordinates
 
-DRAWS = 4  # a galaxy, beside its truth
-LEAST = 40  # galaxies, to train and to judge a classifier
-_SHRINKAGE = 0.01  # scikit-learn's C: features are many, and most say nothing
-_TAIL = 0.05  # of the null, beyond which a galaxy's own statistic counts as rejected
+DRAWS = 4  # draws per galaxy, beside its truth
+LEAST = 40  # minimum number of galaxies to train and evaluate a classifier
+_SHRINKAGE = 0.01  # scikit-learn's C: there are many features, and most carry no information
+_TAIL = 0.05  # upper tail of the null in which a galaxy's own statistic counts as rejected
 
 
 @dataclass(frozen=True)
 class Classified:
-    """What the classifier found.
+    """Results of the classifier.
 
     Attributes
     ----------
-    auc : area under its ROC curve on galaxies that it did not see; 0.5 if it learnt nothing
-    p_value : of that area, against the same with draws in the truths' place; one-sided
+    auc : area under its ROC curve on galaxies that it was not trained on; 0.5 if it learnt nothing
+    p_value : one-sided p-value of that area; under the null, draws replace the truths
     local : share of galaxies whose own L-C2ST statistic, the mean of (d - 1/2)^2 over draws, is
-        above the null's 95th percentile; 0.05 is expected of a calibrated posterior
+        above the null's 95th percentile; 0.05 is expected for a calibrated posterior
     """
 
     auc: float
@@ -47,25 +48,25 @@ class Classified:
 
 
 def classify(
-    given: Coordinates, inputs: np.ndarray, nulls: int, most: int, random: np.random.Generator
+    coordinates: Coordinates, inputs: np.ndarray, nulls: int, most: int, random: np.random.Generator
 ) -> Classified:
-    """L-C2ST of `given`, n galaxies (at most `most` are used), with `inputs` (n, p).
+    """L-C2ST in the `coordinates` of n galaxies, of which at most `most` are used.
 
-    The p-value takes the null's areas, `nulls` of them, as Gaussian. NaN for too few galaxies or
-    draws.
+    `inputs` are (n, p). The p-value assumes that the `nulls` areas of the null are Gaussian. All
+    results are NaN if there are too few galaxies or draws.
     """
     rows = random.permutation(len(inputs))[:most]
     needed = DRAWS + 1
-    if len(rows) < LEAST or given.pseudo_truths < needed:
+    if len(rows) < LEAST or coordinates.pseudo_truths < needed:
         return Classified(*3 * [float("nan")])
-    inputs, draws = inputs[rows], given.white_draws[rows]
-    folds = np.arange(len(rows)) % 2  # of galaxies in random order
-    # scikit-learn's checks of its arguments would cost as much as the fits
+    inputs, draws = inputs[rows], coordinates.white_draws[rows]
+    folds = np.arange(len(rows)) % 2  # the galaxies are in random order
+    # scikit-learn's validation of its arguments would take as long as the fits
     with config_context(assume_finite=True, skip_parameter_validation=True):
-        area, squares = _fit(given.white_truth[rows], draws[:, :DRAWS], inputs, folds)
+        area, squares = _fit(coordinates.white_truth[rows], draws[:, :DRAWS], inputs, folds)
         areas, null_squares = [], []
         for _ in range(nulls):
-            chosen = random.choice(given.pseudo_truths, needed, replace=False)
+            chosen = random.choice(coordinates.pseudo_truths, needed, replace=False)
             one, few = draws[:, chosen[0]], draws[:, chosen[1:]]
             null_area, null_square = _fit(one, few, inputs, folds)
             areas.append(null_area)
@@ -79,7 +80,7 @@ def classify(
 def _fit(
     truth: np.ndarray, draws: np.ndarray, inputs: np.ndarray, folds: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Area under the ROC curve, each half judged by the other's classifier; (n,) squares."""
+    """Area under the ROC curve, each half scored by the other's classifier, and (n,) squares."""
     n, count, _ = draws.shape
     points = np.concatenate([truth[:, None], draws], axis=1)
     features = _features(points, inputs)
@@ -98,7 +99,7 @@ def _fit(
 
 
 def _features(points: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """Of `points` (n, m, T) and `inputs` (n, p): each of about unit spread for a Gaussian."""
+    """Features of `points` (n, m, T) and `inputs` (n, p), of about unit spread for a Gaussian."""
     n, count, targets = points.shape
     points = np.clip(points, -4, 4)
     squares = (points**2 - 1) / np.sqrt(2)

@@ -1,9 +1,9 @@
-"""Joint posteriors in coordinates in which each is a standard Gaussian, if not in shape.
+"""Joint posteriors in coordinates with standard Gaussian margins and no claimed correlations.
 
-The draws are halved. One half, the reference, defines each galaxy's coordinates; the truth and the
-other half are looked at in them, and under a calibrated posterior nothing tells the one from the
-others. Whatever is computed of the truths can be computed of a set of those draws as well, which
-gives every joint test its null without any assumption on the posterior's shape.
+The draws are halved. One half, the reference, defines each galaxy's coordinates. The truth and the
+other half are transformed to them; if the posterior is calibrated, the truth cannot be
+distinguished from these draws. Any statistic of the truths can also be computed for a set of these
+draws, which gives every joint test its null without assumptions on the posterior's shape.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from scipy.special import ndtri
 from mgsflow.evaluation.calibration.proper_scores import shuffled
 from mgsflow.evaluation.metrics import row_chunks
 
-_RIDGE = 0.01  # added to the claimed correlations' diagonal: few draws make them singular
+_RIDGE = 0.01  # weight of the identity in the claimed correlations: few draws make them singular
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Truth and draws in the reference draws' coordinates.
+    """Truth and draws in the coordinates of the reference draws.
 
     Attributes
     ----------
-    truth : (n, T) normal scores: probits of the rank among the reference draws
-    draws : (n, m, T) those of the other draws
-    claimed : (n, T, T) correlations of the reference draws' own normal scores
-    white_truth, white_draws : both without the claimed correlations, by the chain rule: the last
-        target's coordinate is what is left of it once those before it are known
+    truth : (n, T) normal scores of the truths: probits of their ranks among the reference draws
+    draws : (n, m, T) normal scores of the other draws
+    claimed : (n, T, T) claimed correlations, those of the reference draws' own normal scores
+    white_truth, white_draws : truth and draws with the claimed correlations removed by the chain
+        rule: each target's coordinate is its residual given the targets before it
     """
 
     truth: np.ndarray
@@ -46,7 +46,7 @@ class Coordinates:
 def coordinates(
     draws: np.ndarray, truth: np.ndarray, most: int, random: np.random.Generator
 ) -> Coordinates:
-    """Coordinates of `draws` (n, S, T) and `truth` (n, T), from at most `most` draws a galaxy."""
+    """Coordinates of `draws` (n, S, T) and `truth` (n, T), from at most `most` draws per galaxy."""
     kept = shuffled(draws, random, most)
     half = kept.shape[1] // 2
     reference = kept[:, :half]
@@ -87,11 +87,12 @@ def _correlations(scores: np.ndarray) -> np.ndarray:
     return (1 - _RIDGE) * correlation + _RIDGE * np.eye(scores.shape[2])
 
 
-def copula_log_density(given: Coordinates) -> np.ndarray:
+def copula_log_density(scores: Coordinates) -> np.ndarray:
     """Log-density (n,) of the claimed Gaussian copula at the truth.
 
-    What a joint density has beside its marginals', if the dependence is a Gaussian copula's.
+    If the dependence is a Gaussian copula, the log of the joint density is this plus the sum of the
+    logs of the marginal densities.
     """
-    _, log_determinant = np.linalg.slogdet(given.claimed)
-    squares = np.sum(given.white_truth**2, axis=1) - np.sum(given.truth**2, axis=1)
+    _, log_determinant = np.linalg.slogdet(scores.claimed)
+    squares = np.sum(scores.white_truth**2, axis=1) - np.sum(scores.truth**2, axis=1)
     return -(squares + log_determinant) / 2

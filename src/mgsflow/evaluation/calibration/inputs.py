@@ -1,4 +1,4 @@
-"""What a posterior was given, in a few numbers, and the slices of galaxies it is judged in."""
+"""The posteriors' inputs as a few principal components, and the slices of galaxies to test."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ NAMES = {
 def rows_of(features: pd.DataFrame, objid: np.ndarray, source: object) -> pd.DataFrame:
     """The rows of `features` (indexed by objid) in the order of `objid`.
 
-    Raises UserError for a galaxy that `source`, the file of the features, does not have.
+    Raises UserError for a galaxy that is not in `source`, the file of the features.
     """
     absent = objid[~np.isin(objid, features.index)]
     if len(absent):
         raise UserError(
-            f"{source}: has no galaxy {absent[0]}, of which there are posteriors. They come from "
-            "another run of features: rerun sample-posteriors."
+            f"{source}: has no galaxy {absent[0]}, but the posteriors have it. They were sampled "
+            "from other features: rerun sample-posteriors."
         )
     return features.loc[objid]
 
 
 def components(rows: pd.DataFrame, variant: str, most: int) -> np.ndarray:
-    """Principal components (n, at most 2 `most`) of unit variance of the inputs of `variant`.
+    """Principal components (n, at most 2 `most`), of unit variance, of the inputs of `variant`.
 
-    `most` of the latents' and `most` of the photometry's, each standardised first: in one piece the
-    many latents would drown the few magnitudes.
+    At most `most` are of the latents and at most `most` of the photometry, each column standardised
+    first. In one joint analysis the many latents would dominate the few magnitudes.
     """
     columns = input_columns(variant, bands_in(rows), rows.columns)
     latents = latent_columns(columns)
@@ -51,7 +51,7 @@ def _principal(values: np.ndarray, most: int) -> np.ndarray:
         return np.empty((0, 0))
     spread = np.nanstd(values, axis=0)
     values = (values - np.nanmean(values, axis=0))[:, spread > 0] / spread[spread > 0]
-    values = np.nan_to_num(values)  # a band that is missing says nothing
+    values = np.nan_to_num(values)  # missing photometry is set to the mean: no information
     if not values.size:
         return np.empty((len(values), 0))
     left, size, _ = np.linalg.svd(values, full_matrices=False)
@@ -60,10 +60,11 @@ def _principal(values: np.ndarray, most: int) -> np.ndarray:
 
 
 def slices(rows: pd.DataFrame, redshift: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Booleans (n,) by name: all galaxies, and thirds in magnitude, redshift and colour.
+    """Masks (n,) by name: all galaxies, and thirds in magnitude, redshift and colour.
 
-    `redshift` is the posterior's own mean. Thirds of the true one would not do: galaxies chosen by
-    what is to be inferred have ranks that are not uniform, however good the posterior is.
+    `redshift` is the posterior mean. Thirds in the true redshift would be wrong: if galaxies are
+    selected by the quantity to be inferred, their ranks are not uniform even for a perfect
+    posterior.
     """
     quantities: dict[str, np.ndarray] = {}
     bands = bands_in(rows)
@@ -77,10 +78,10 @@ def slices(rows: pd.DataFrame, redshift: np.ndarray | None) -> dict[str, np.ndar
     if pair:
         blue, red = (rows[magnitude_column(band)] for band in pair)
         quantities["colour"] = (blue - red).to_numpy(np.float64)
-    found = {ALL: np.ones(len(rows), bool)}
+    masks = {ALL: np.ones(len(rows), bool)}
     for kind, values in quantities.items():
-        found |= _thirds(values, NAMES[kind])
-    return found
+        masks |= _thirds(values, NAMES[kind])
+    return masks
 
 
 def _thirds(values: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:

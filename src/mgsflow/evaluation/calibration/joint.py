@@ -1,8 +1,8 @@
-"""Several targets at once: expected coverage, depth, and the correlations that are claimed."""
+"""Tests of joint posteriors: expected coverage (TARP), coverage by depth, and correlations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -14,29 +14,30 @@ from mgsflow.evaluation.calibration.coordinates import Coordinates
 from mgsflow.evaluation.calibration.pit import pit
 from mgsflow.evaluation.metrics import row_chunks
 
-_MARGIN = 0.01  # of the truths at either end, outside of which no reference point lies
+_MARGIN = 0.01  # share of the truths at either end that lies outside the box of reference points
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """The pair of targets whose correlation is farthest from what is claimed."""
+    """A pair of targets: the correlation of the truths and the one the posteriors claim."""
 
     first: int
     second: int
-    found: float
+    observed: float
     claimed: float
-    p_value: float  # times the number of pairs
+    p_value: float  # of the worst pair: multiplied by the number of pairs (Bonferroni)
 
 
 @dataclass(frozen=True)
 class Joint:
-    """Findings on the joint posterior of n galaxies.
+    """Results on the joint posterior of n galaxies.
 
     Attributes
     ----------
-    tarp : (n,) share of the draws nearer to a random point than the truth is: uniform if calibrated
-    depth : (n,) share of the draws nearer to the posterior's middle than the truth is
-    width : the draws' distance from their middle over the truths': below 1, too narrow jointly
+    tarp : (n,) share of the draws nearer to a random point than the truth: uniform if calibrated
+    depth : (n,) share of the draws nearer to the posterior's centre than the truth, likewise
+    width : root mean square distance from the posterior's centre, of the draws over that of the
+        truths; below 1 the joint posterior is too narrow
     """
 
     tarp: np.ndarray
@@ -50,14 +51,14 @@ class Joint:
 def examine(
     draws: np.ndarray,
     truth: np.ndarray,
-    given: Coordinates,
+    coordinates: Coordinates,
     resamples: BootstrapOfMeans,
     random: np.random.Generator,
 ) -> Joint:
-    """Judge the joint `draws` (n, S, T) at `truth` (n, T), without missing values."""
+    """Test the joint `draws` (n, S, T) at `truth` (n, T); no value may be missing."""
     nearer = tarp(draws, truth, random)
-    square_truth = np.sum(given.white_truth**2, axis=1)
-    square_draws = np.sum(given.white_draws**2, axis=2)
+    square_truth = np.sum(coordinates.white_truth**2, axis=1)
+    square_draws = np.sum(coordinates.white_draws**2, axis=2)
     depth = pit(square_draws, square_truth, random)
     return Joint(
         tarp=nearer,
@@ -67,17 +68,18 @@ def examine(
         ),
         p_tarp=uniformity(nearer),
         p_depth=uniformity(depth),
-        correlation=worst_correlation(given),
+        correlation=worst_correlation(coordinates),
     )
 
 
 def tarp(draws: np.ndarray, truth: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Tests of accuracy with random points (Lemos et al. 2023, ICML): (n,), uniform if calibrated.
 
-    A point for each galaxy, uniform in the box of the truths and independent of the galaxy; of the
-    `draws` (n, S, T), the share nearer to it than the `truth` (n, T), in units of the truths'
-    spread. The share below a level is the paper's expected coverage probability. As the points know
-    nothing of the inputs, a posterior that knows nothing of them passes.
+    Each galaxy has a random point, uniform in the box of the truths and independent of the galaxy.
+    The result is the share of its `draws` (n, S, T) that are nearer to this point than the `truth`
+    (n, T), in units of the truths' spread. The fraction of galaxies below a level is the expected
+    coverage probability of Lemos et al. As the points do not depend on the inputs, a posterior that
+    ignores the inputs passes.
     """
     spread = np.where(truth.std(axis=0) > 0, truth.std(axis=0), 1.0)
     low, high = np.quantile(truth, [_MARGIN, 1 - _MARGIN], axis=0)
@@ -91,36 +93,34 @@ def tarp(draws: np.ndarray, truth: np.ndarray, random: np.random.Generator) -> n
     return result
 
 
-def worst_correlation(given: Coordinates) -> Correlation:
-    """Of all pairs, the one whose correlation of normal scores over the galaxies is farthest off.
+def worst_correlation(coordinates: Coordinates) -> Correlation:
+    """The pair of targets whose correlation over the galaxies differs most significantly.
 
-    If the posterior is right, the truths' normal scores correlate over the galaxies as those of any
-    one draw a galaxy do; these, one set after the other, give the null's mean and scatter. Widths
-    and centres that are wrong do not count here: each target's scores are standardised over the
-    galaxies.
+    The correlation is that of the normal scores. If the posterior is right, the truths' normal
+    scores correlate over the galaxies as those of one draw per galaxy do. Each set of such draws
+    gives one value of the null, and all sets give its mean and scatter. Wrong widths and centres
+    have no effect: each target's scores are standardised over the galaxies.
     """
-    found = [
-        _compare(given.truth[:, [j, k]], given.draws[:, :, [j, k]], j, k)
-        for j, k in combinations(range(given.truth.shape[1]), 2)
+    correlations = [
+        _compare(coordinates.truth[:, [j, k]], coordinates.draws[:, :, [j, k]], j, k)
+        for j, k in combinations(range(coordinates.truth.shape[1]), 2)
     ]
-    worst = min(found, key=lambda one: one.p_value)
-    return Correlation(
-        worst.first, worst.second, worst.found, worst.claimed, min(1, len(found) * worst.p_value)
-    )
+    worst = min(correlations, key=lambda correlation: correlation.p_value)
+    return replace(worst, p_value=min(1, len(correlations) * worst.p_value))
 
 
 def _compare(truth: np.ndarray, draws: np.ndarray, first: int, second: int) -> Correlation:
-    found = float(_correlation(truth[:, None])[0])
+    observed = float(_correlation(truth[:, None])[0])
     null = np.arctanh(_correlation(draws))
     count = len(null)
     scatter = null.std(ddof=1) * np.sqrt(1 + 1 / count)
-    distance = abs(np.arctanh(found) - null.mean()) / max(scatter, 1e-12)
+    distance = abs(np.arctanh(observed) - null.mean()) / max(scatter, 1e-12)
     p_value = float(2 * stats.t.sf(distance, count - 1))
-    return Correlation(first, second, found, float(np.tanh(null.mean())), p_value)
+    return Correlation(first, second, observed, float(np.tanh(null.mean())), p_value)
 
 
 def _correlation(pairs: np.ndarray) -> np.ndarray:
-    """Over the galaxies, of each of m sets: `pairs` (n, m, 2) gives (m,)."""
+    """Correlation over the galaxies in each of m sets: `pairs` (n, m, 2) gives (m,)."""
     centred = pairs - pairs.mean(axis=0)
     products = (centred[..., 0] * centred[..., 1]).sum(axis=0)
     squares = (centred**2).sum(axis=0).prod(axis=-1)

@@ -1,7 +1,7 @@
-"""One target: is its posterior centred, as wide as it should be, well shaped, and so everywhere?
+"""Tests of one target's posterior: bias, width, shape, and dependence of these on the inputs.
 
-All tests are of the probits z of the PIT, which are independent N(0, 1), and independent of the
-inputs, where the posterior is calibrated: their nulls are exact at any number of galaxies.
+All tests use the probits z of the PIT. If the posterior is calibrated, these are independent
+N(0, 1) and independent of the inputs, so the nulls are exact for any number of galaxies.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from scipy.special import ndtr, ndtri
 from mgsflow.evaluation.bootstrap import BootstrapOfMeans, Estimate, deviation
 from mgsflow.evaluation.calibration.bands import uniformity
 
-GALAXIES_PER_COEFFICIENT = 8  # fewer, and a regression on the inputs says nothing
+GALAXIES_PER_COEFFICIENT = 8  # minimum for a meaningful regression on the inputs
 
 
 @dataclass(frozen=True)
 class Marginal:
-    """Findings on one target's n galaxies; p-values are NaN where a test cannot be had.
+    """Results on one target for n galaxies; p-values are NaN where a test is not possible.
 
     Attributes
     ----------
-    bias : how far the posteriors lie too high, in units of their own width
-    width : the posteriors' width over the width that the truths ask for: below 1, too narrow
-    p_bias, p_width : of a t-test of the probits' mean and a chi-square test of their variance
-    p_shape : of the ranks' uniformity
-    p_local : of probits that can be predicted from the inputs, in mean or in spread
+    bias : offset of the posteriors, in units of their own width; positive: too high
+    width : the posteriors' width over the width that the truths require; below 1: too narrow
+    p_bias, p_width : t-test of the probits' mean and chi-square test of their variance
+    p_shape : test of the ranks' uniformity
+    p_local : test whether the inputs predict the probits, in mean or in spread
     local_bias_r2, local_width_r2 : adjusted R2 of these two predictions
     """
 
@@ -44,7 +44,7 @@ class Marginal:
 
 
 def examine(pit: np.ndarray, inputs: np.ndarray, resamples: BootstrapOfMeans) -> Marginal:
-    """Judge the `pit` (n,) of one target; `inputs` (n, p) are what the posterior was given."""
+    """Test the `pit` (n,) of one target; `inputs` (n, p) are the inputs of the posterior."""
     z = ndtri(pit)
     p_bias, p_width = _moments(z)
     p_local, bias_r2, width_r2 = _local(z, inputs)
@@ -73,10 +73,10 @@ def _moments(z: np.ndarray) -> tuple[float, float]:
 
 
 def _local(z: np.ndarray, inputs: np.ndarray) -> tuple[float, float, float]:
-    """P-value and adjusted R2s of the regressions of z, and of its size, on the inputs.
+    """P-value and adjusted R2s of the regressions of z, and of its absolute size, on the inputs.
 
-    The regression of the PIT on what the posterior was given (Zhao et al. 2021, UAI), here of its
-    probit, and of the probit of |2 PIT - 1|: both N(0, 1) under the null, so that F is exact.
+    Zhao et al. (2021, UAI) regress the PIT on the posterior's inputs. Here the probits of the PIT
+    and of |2 PIT - 1| are regressed: both are N(0, 1) under the null, so the F-test is exact.
     """
     size = ndtri(np.clip(np.abs(2 * ndtr(z) - 1), 1e-12, 1 - 1e-12))
     (p_bias, r2_bias), (p_width, r2_width) = (_regress(y, inputs) for y in (z, size))

@@ -6,11 +6,11 @@ import numpy as np
 
 
 def pit(draws: np.ndarray, truth: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Probability integral transform of each truth (n,) among its `draws` (n, S): in (0, 1).
+    """Probability integral transform, in (0, 1), of each truth (n,) among its `draws` (n, S).
 
-    (rank + U) / (S + 1) with U uniform: under a calibrated posterior exactly uniform whatever S
-    is, since the rank is uniform on 0..S (Talts et al. 2018). Draws equal to the truth are put on
-    either side at random.
+    The value is (rank + U) / (S + 1) with U uniform. For a calibrated posterior it is exactly
+    uniform for any S, since the rank is uniform on 0..S (Talts et al. 2018). Draws equal to the
+    truth are placed on either side at random.
     """
     truth = truth[:, None]
     below = np.count_nonzero(draws < truth, axis=1)
@@ -20,5 +20,5 @@ def pit(draws: np.ndarray, truth: np.ndarray, random: np.random.Generator) -> np
 
 
 def central_coverage(values: np.ndarray, level: float) -> np.ndarray:
-    """Whether each truth lies within its central interval of `level`: booleans like `values`."""
+    """Whether each truth lies within its central interval of `level`; `values` are its PIT."""
     return np.abs(values - 0.5) < level / 2

@@ -1,10 +1,10 @@
-"""The words of the verdicts, which the stage writes and the report reads."""
+"""The words of the verdicts, written by the stage and read by the report."""
 
 from __future__ import annotations
 
-RAW = "none"  # the recalibration of draws as they are
-PRIOR = "prior"  # that to the population of the galaxies that are judged
-ALL = "all"  # the slice of all galaxies
+RAW = "none"  # recalibration: none, the raw draws
+PRIOR = "prior"  # recalibration: reweighted to the population of the galaxies under test
+ALL = "all"  # slice: all galaxies
 CALIBRATED, UNDECIDED = "calibrated", "undecided"
 HIGH, LOW = "biased high", "biased low"
 NARROW, WIDE = "too narrow", "too wide"
