@@ -119,6 +119,7 @@ def test_a_changed_input_builds_again_what_it_concerns(site, file):
     check(site.envs, ["data", "report"])
 
 
+@pytest.mark.slow
 def test_a_replaced_image_other_flags_and_force_build_again(site):
     site.build("data", "report")
     (site.images / "data.sif").write_text("something else")
@@ -152,6 +153,7 @@ def test_a_failed_build_leaves_what_there_was(site):
     assert not list(site.images.glob(".*.sif"))
 
 
+@pytest.mark.slow
 def test_from_debian_all_images_share_one_base(site):
     done = site.build("data", "report", BASE="debian")
     assert done.returncode == 0, done.stderr
