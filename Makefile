@@ -39,10 +39,11 @@ demo: env ## Run the whole workflow on a simulated sky, to every table and figur
 	@$(RUN_IN_ENV) mgsflow summary --results results/demo
 
 # Tests are distributed by file, because the tests of a file share a run of the DAG, or a sky.
-# (--dist loadfile of pytest-xdist 3.8 does not group under pytest 9.2.) The tests in tests/cluster
-# run afterwards, one at a time, because there is only one SLURM.
+# (--dist loadgroup of pytest-xdist 3.8 does not group under pytest 9.2.) The longest files start
+# first (LONGEST in tests/conftest.py); without --no-loadscope-reorder those with the most tests
+# would. The tests in tests/cluster run afterwards, one at a time, because there is only one SLURM.
 test: env lint ## Run all tests; without SLURM and Apptainer those in tests/cluster are skipped
-	$(RUN_IN_ENV) python -m pytest -n 2 --dist loadfile --ignore tests/cluster
+	$(RUN_IN_ENV) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/cluster
 	$(RUN_IN_ENV) python -m pytest tests/cluster
 
 test-fast: env ## Run the unit tests of the package, without the DAG

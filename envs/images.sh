@@ -3,6 +3,7 @@
 # and the digests of its inputs into envs/images.lock, against which every run is checked.
 # Usage: envs/images.sh [--force] [NAME...]     default: data train report
 # An image is not rebuilt if neither it nor its inputs have changed, unless --force is given.
+# One call builds its images one after the other. Calls for different images may run at once.
 # Environment variables:
 #   BASE=debian   use Debian's Python as base instead of an image from a registry (envs/base.def)
 #   PIP_FLAGS     options for pip, e.g. --extra-index-url=https://download.pytorch.org/whl/cpu; the
@@ -16,6 +17,9 @@ base=$images/.base
 
 fail() { echo "images.sh: $*" >&2; exit 2; }
 digest() { sha256sum "$1" | cut -d' ' -f1; }
+
+# Lock the file that is open as descriptor $1. Each image, the base and images.lock have one writer.
+lock_file() { flock --nonblock "$1" || { echo "waiting for another build of $2" >&2; flock "$1"; }; }
 
 # The inputs of an image as words of its line in images.lock: the files of envs/ that its definition
 # copies, except check.py, which tests the image but does not change it.
@@ -41,13 +45,16 @@ mirror() {
 build_base() {
   local mark=$base.digest made
   made=$(digest envs/base.def)
-  [ ! -d "$base" ] || [ "$(cat "$mark" 2>/dev/null)" != "$made" ] || return 0
+  exec 8>"$images/.building-base"
+  lock_file 8 "the base"
+  if [ -d "$base" ] && [ "$(cat "$mark" 2>/dev/null)" = "$made" ]; then exec 8>&-; return 0; fi
   echo "$base: building Debian's Python, once for all images"
   rm -rf "$base" "$base.new" "$mark"
   apptainer build --sandbox --build-arg "mirror=$(mirror)" "$base.new" envs/base.def \
     >"$images/base.log" 2>&1 || { tail -n 30 "$images/base.log" >&2; fail "no base; log: $images/base.log"; }
   mv "$base.new" "$base"
   echo "$made" >"$mark"
+  exec 8>&-
 }
 
 build() {
@@ -69,11 +76,14 @@ build() {
 # Replace the line of one image in images.lock.
 write_line() {
   local new=$images/.images.lock.new
+  exec 8>"$images/.writing"
+  flock 8
   {
     echo "# The inputs of each image in envs/images. Written by \`make images\`; do not edit."
     { grep -v -e '^#' -e "^$1 " "$lock" 2>/dev/null || true; echo "$1 $2"; } | sort
   } >"$new"
   mv -f "$new" "$lock"
+  exec 8>&-
 }
 
 force=""
@@ -86,8 +96,6 @@ case ${BASE:-} in "" | debian) ;; *) fail "BASE=$BASE: use debian or nothing (of
 command -v apptainer >/dev/null || fail "apptainer is not on PATH; load its module or install it"
 
 mkdir -p "$images"
-exec 9>"$images/.building"
-flock --nonblock 9 || { echo "waiting for another build in $images to finish" >&2; flock 9; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/cache"
@@ -96,6 +104,8 @@ echo "${PIP_FLAGS:-}" >"$work/flags"
 { grep -E '^(index-url|extra-index-url|find-links|no-index|constraint)' "$work/pip.conf" || true
   cat "$work/flags"; } >"$work/resolved"
 for name in "$@"; do
+  exec 9>"$images/.building-$name"
+  lock_file 9 "$name"
   made=$(inputs_of "$name")
   if [ -z "$force" ] && [ -f "$images/$name.sif" ] \
     && grep -qx "$name $name.sif=$(digest "$images/$name.sif")$made" "$lock" 2>/dev/null

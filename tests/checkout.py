@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from dry_runs import dry_run
+
 from mgsflow.archive.source import SOURCE
 
 
@@ -42,9 +44,10 @@ class Checkout:
         extra = self.folder / "overlay.yaml"
         extra.write_text(overlay)
         files = [*configfiles, *([extra] if overlay else [])]
-        return self._python(
-            "snakemake", "--profile", "profiles/test", "--configfile", *files, *arguments
-        )
+        words = ["--profile", "profiles/test", "--configfile", *files, *arguments]
+        if arguments == ("--dry-run",):
+            return dry_run([str(word) for word in words[:-1]], self.folder, self.environment())
+        return self._python("snakemake", *words)
 
     def plan(self, overlay: str = "", **options: tuple[str | Path, ...]) -> dict[str, int]:
         """How many jobs of each rule Snakemake would run."""

@@ -10,6 +10,32 @@ import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# The files that take minutes, the longest first. Two workers start files in this order, so that
+# neither of them begins one of these when the other has nothing left to do.
+LONGEST = (
+    "workflow/test_dag.py",
+    "real/test_real_runs.py",
+    "real/test_simulated_sky.py",
+    "unit/test_uncertainty_toy.py",
+    "unit/test_oracle_exact.py",
+    "unit/test_benchmarks_growth.py",
+    "services/test_workflow.py",
+    "services/test_killed.py",
+    "services/test_faults.py",
+    "unit/test_train_vae.py",
+    "unit/test_vae_steps.py",
+    "unit/test_flow_contract.py",
+    "unit/test_reweight.py",
+    "unit/test_oracle_compare.py",
+    "unit/test_simulated_settings.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Collect the longest files first; within a file and among the others, keep the order."""
+    rank = {REPOSITORY / "tests" / name: place for place, name in enumerate(LONGEST)}
+    assert all(path.is_file() for path in rank), "LONGEST names a file that is not there"
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apptainer as real_apptainer
@@ -17,6 +18,8 @@ import pytest
 import site_checkout
 import slurm as real_slurm
 from site_checkout import Site
+
+from mgsflow.site.deployment import EVERY_RUN
 
 REQUIRED = "MGSFLOW_CLUSTER_TESTS"
 
@@ -38,14 +41,22 @@ def variables() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def images(repository: Path, variables: dict[str, str]) -> Path:
-    """The folder of the images, built if what they are made of has changed."""
-    done = subprocess.run(
-        [repository / "envs/images.sh"],
-        env={"BASE": "debian"} | variables,  # BASE= in the environment: the official image
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    """The folder of the images, built at once if what they are made of has changed.
+
+    A build is mostly pip, which keeps one core busy.
+    """
+
+    def build(name: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [repository / "envs/images.sh", name],
+            env={"BASE": "debian"} | variables,  # BASE= in the environment: the official image
+            capture_output=True,
+            text=True,
+        )
+
+    with ThreadPoolExecutor() as pool:
+        for done in pool.map(build, EVERY_RUN):
+            assert done.returncode == 0, done.stdout + done.stderr
     return repository / "envs/images"
 
 

@@ -19,7 +19,8 @@ from mgsflow.report.contents import Item
 from mgsflow.run import job_name
 
 # What differs from profiles/slurm on a cluster whose jobs end in seconds.
-QUICK = {"slurm-init-seconds-before-status-checks": 2, "latency-wait": 10}
+QUICK = {"slurm-init-seconds-before-status-checks": 1, "latency-wait": 10}
+PROMPT_SNAKEMAKE = Path(__file__).parent / "prompt_snakemake.py"
 LIMIT = 1500  # seconds that any run may take
 
 
@@ -54,7 +55,7 @@ class Site(Checkout):
         with (self.folder / log).open("w") as out:
             return subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "snakemake", "--profile", profile),
+                    *(sys.executable, PROMPT_SNAKEMAKE, "--profile", profile),
                     *("--configfile", "config/tiny.yaml", str(extra), *arguments),
                 ],
                 cwd=self.folder,

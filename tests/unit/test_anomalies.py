@@ -132,6 +132,7 @@ def test_a_star_on_a_jpeg_has_no_stamp():
     assert kinds.star(jpeg, 1.3, np.random.default_rng(3)).stamps is None
 
 
+@pytest.mark.slow
 def test_distant_galaxies_have_their_redshift_and_the_brightness_asked_for():
     sample = make_sample()
     simulated = Simulated(galaxies=100)
@@ -205,6 +206,7 @@ def test_the_stage_writes_photometry_and_stamps_of_test_galaxies(run):
         assert file["stamps"].shape == (48, 3, 16, 16)
 
 
+@pytest.mark.slow
 def test_a_simulated_sky_adds_distant_galaxies_and_rest_frame_colours(run):
     folder, _ = run
     table = make(folder, [], simulated=Simulated(galaxies=100), rest_frame=True)

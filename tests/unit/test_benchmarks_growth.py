@@ -99,6 +99,7 @@ def test_the_table_shows_large_and_growing_stages_and_all_of_them(grown):
     assert rows[5][1] == "4.5 / 14.5 / 204"
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_row_a_set(grown, tmp_path):
     draw({"photometry": grown}, tmp_path / "one.png")
     draw({"photometry": grown, "images": grown}, tmp_path / "two.png")
@@ -215,6 +216,7 @@ def test_a_run_is_measured_job_by_job(repository, tmp_path, name, rule):
     assert [path.name for path in tmp_path.iterdir()] == ["growth.json"]
 
 
+@pytest.mark.slow
 def test_draws_are_streamed_and_rates_are_those_of_the_rows(repository, tmp_path):
     out = tmp_path / "streaming.json"
     script = repository / "benchmarks" / "streaming.py"
@@ -276,6 +278,7 @@ def test_the_page_and_the_script_have_the_commands_that_give_the_tables(reposito
     assert _sizes(command) == [row["galaxies"] for row in streamed["rows"]]
 
 
+@pytest.mark.slow
 def test_starts_are_measured_warm_and_cold(repository, tmp_path):
     out = tmp_path / "startup.json"
     script = repository / "benchmarks" / "startup.py"

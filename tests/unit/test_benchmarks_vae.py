@@ -24,6 +24,7 @@ def _run(repository, name, *arguments):
     subprocess.run([sys.executable, script, "--tiny", *arguments], check=True, cwd=script.parent)
 
 
+@pytest.mark.slow
 def test_training_benchmark_runs(repository, tmp_path):
     out = tmp_path / "training.json"
     arguments = ("--epochs", "2", "--stage-epochs", "2", "--threads", "1", "--out", out)
@@ -44,6 +45,7 @@ def test_training_benchmark_runs(repository, tmp_path):
     assert result["stage"]["paper_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_sampling_benchmark_runs_and_keeps_other_devices(repository, tmp_path):
     out = tmp_path / "sampling.json"
     out.write_text('{"other": 1}')
@@ -54,6 +56,7 @@ def test_sampling_benchmark_runs_and_keeps_other_devices(repository, tmp_path):
     assert all(row["seconds"] > 0 for row in result["cpu"]["rows"] if "zuko" not in row["name"])
 
 
+@pytest.mark.slow
 def test_flow_benchmark_runs(repository, tmp_path):
     out = tmp_path / "flows.json"
     _run(repository, "flow_training.py", "--device", "cpu", "--out", out)
@@ -65,6 +68,7 @@ def test_flow_benchmark_runs(repository, tmp_path):
     assert result["stages"][0]["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_benchmark_of_the_vae_on_a_cpu_runs(repository, tmp_path):
     out = tmp_path / "cpu.json"
     _run(repository, "vae_cpu.py", "--out", out)

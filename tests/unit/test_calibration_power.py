@@ -83,6 +83,7 @@ def test_tarp_catches_what_it_can():
     assert uniformity(joint.tarp(given.draws, given.truth, np.random.default_rng(1))) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_right_posterior_is_called_something_else_as_rarely_as_stated():
     """30 toys of 5 targets and a joint posterior: 1.8 false alarms expected at 1%; 8 are too many.
 

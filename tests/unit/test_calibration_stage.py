@@ -148,6 +148,7 @@ def test_a_fault_of_faint_galaxies_alone_is_found_in_their_slice(tmp_path):
     assert "depends on the inputs" in found.loc[("log_stellar_mass", "all"), "verdict"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["temperature", "conformal"])
 def test_recalibrated_draws_stand_beside_the_raw_ones(tmp_path, method):
     settings = SETTINGS.model_copy(update={"recalibrate": method})
@@ -185,6 +186,7 @@ def test_draws_that_cannot_be_judged_are_refused_by_name(tmp_path):
         run(tmp_path, [broken])
 
 
+@pytest.mark.slow
 def test_targets_that_nobody_has_are_rows_and_not_errors(tmp_path):
     """A run of some ten galaxies, as the smallest one is."""
     given = toy(N, 1, draws=40)
@@ -214,6 +216,7 @@ def test_the_table_says_by_how_much(tmp_path):
     assert r"\sigma" in (tmp_path / "t.tex").read_text()
 
 
+@pytest.mark.slow
 def test_the_figure_draws_every_quantity_and_the_curves_that_were_counted(two, monkeypatch):
     monkeypatch.setattr(style, "_PNG_DPI", 40)
     curves = read_table(two / "curves.parquet")
@@ -256,6 +259,7 @@ def other_population(folder: Path, n: int) -> dict:
     }
 
 
+@pytest.mark.slow
 def test_reweighted_to_the_test_sets_population_draws_are_calibrated_again(tmp_path, capsys):
     """Nothing is told of the test galaxies' truths."""
     arguments = other_population(tmp_path, 800)

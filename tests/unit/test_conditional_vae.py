@@ -83,6 +83,7 @@ def test_it_finds_the_flux_and_the_size_in_the_stamps(sky, trained):
         assert _r2(trained[1], sky[2], target) > 0.8, target
 
 
+@pytest.mark.slow
 def test_from_shuffled_targets_it_learns_nothing(sky, tmp_path):
     """The control: what it predicts then is known of the stamps of other galaxies alone."""
     features = sky[2].copy()

@@ -145,6 +145,7 @@ def vae_history(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_every_figure_is_the_same_bytes_twice(tmp_path):
     vae, line = vae_model(tmp_path / "vae"), flow_model(tmp_path / "l", list(LINES), False)
     posteriors = posterior_file(tmp_path / "p.h5", list(PROPERTIES))
@@ -250,6 +251,7 @@ def test_symbols_have_no_units():
     assert symbol("log1p_h_alpha") == r"H$\alpha$"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [40, f2.MANY + 100])
 def test_the_r2_in_a_panel_is_that_of_the_posterior_mean(tmp_path, drawn, n):
     path = posterior_file(tmp_path / "p.h5", list(PROPERTIES), n)
@@ -343,6 +345,7 @@ def test_a_direction_that_was_not_decoded_is_a_sentence(tmp_path, drawn):
     assert not drawn[0].axes and "Star formation rate" in words(drawn[0])
 
 
+@pytest.mark.slow
 def test_umap_has_a_panel_for_each_input_and_colour(tmp_path, drawn):
     mass, hole = np.arange(30.0), np.where(np.arange(30) % 2, np.nan, 7.0 + np.arange(30))
     path = umap_table(

@@ -63,6 +63,7 @@ def own(parts, model):
     return [part[0] if len(part) == 1 else part[model] for part in parts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["heads", "affine", "spline", "metallicity"])
 def test_fitted_at_once_as_each_by_itself(kind):
     train, held = columns(150, kind, 1), columns(60, kind, 2)

@@ -25,6 +25,7 @@ APPTAINER = """\
 #!/usr/bin/env bash
 echo "$*" >>"$CALLS"
 new=${*: -2:1} definition=${*: -1}
+sleep "${TAKES:-0}"
 [ -z "${FAIL:-}" ] || { echo "the test of the image failed"; echo half >"$new"; exit 1; }
 case $definition in *base.def) mkdir "$new" ;; *) cat "$definition" - <<<"$RANDOM" >"$new" ;; esac
 """
@@ -55,11 +56,18 @@ class Site:
     def build(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
         """Run images.sh. Afterwards `self.calls` has what Apptainer was asked for."""
         self.calls.unlink(missing_ok=True)
+        process = self.start(*arguments, **variables)
+        out, error = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen:
+        """Start images.sh."""
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
-        return subprocess.run(
+        return subprocess.Popen(
             [self.envs / "images.sh", *arguments],
             env=os.environ | {"PATH": path, "CALLS": str(self.calls)} | variables,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
 
@@ -111,6 +119,7 @@ def test_a_changed_input_builds_again_what_it_concerns(site, file):
     check(site.envs, ["data", "report"])
 
 
+@pytest.mark.slow
 def test_a_replaced_image_other_flags_and_force_build_again(site):
     site.build("data", "report")
     (site.images / "data.sif").write_text("something else")
@@ -144,6 +153,7 @@ def test_a_failed_build_leaves_what_there_was(site):
     assert not list(site.images.glob(".*.sif"))
 
 
+@pytest.mark.slow
 def test_from_debian_all_images_share_one_base(site):
     done = site.build("data", "report", BASE="debian")
     assert done.returncode == 0, done.stderr
@@ -159,6 +169,21 @@ def test_from_debian_all_images_share_one_base(site):
         out.write("# changed\n")
     site.build("report", BASE="debian")
     assert site.built() == ["base", "report"]
+
+
+def test_images_can_be_built_at_once_from_one_base(site):
+    names = ["data", "report", "train"]
+    builds = [site.start(name, BASE="debian", TAKES="1") for name in names]
+    assert [build.wait() for build in builds] == [0, 0, 0]
+    assert sorted(site.built()) == ["base", *names]
+    check(site.envs, names)
+
+
+def test_two_calls_build_an_image_once(site):
+    calls = [site.start("data", TAKES="1") for _ in range(3)]
+    assert [call.wait() for call in calls] == [0, 0, 0]
+    assert site.built() == ["data"]
+    check(site.envs, ["data"])
 
 
 def test_a_changed_base_makes_an_image_of_it_stale(site):

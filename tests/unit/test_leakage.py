@@ -280,6 +280,7 @@ def test_a_shift_of_a_correlation_alone_is_the_classifiers_to_notice():
     assert shift.jointly and not shift.singly
 
 
+@pytest.mark.slow
 def test_chance_rarely_warns():
     random = np.random.default_rng(7)
     tables = [pd.DataFrame(random.normal(0, 1, (150, 4)), columns=list("abcd")) for _ in range(40)]

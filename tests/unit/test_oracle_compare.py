@@ -56,6 +56,7 @@ def table_of(tmp_path: Path, **off: float) -> pd.DataFrame:
     return pd.read_csv(tmp_path / "oracle.csv").set_index("target")
 
 
+@pytest.mark.slow
 def test_the_exact_posterior_itself_loses_nothing(tmp_path):
     table = table_of(tmp_path)
     assert list(table.index) == ["redshift", "log_stellar_mass", "log_sfr", "log1p_h_alpha", JOINT]
@@ -71,6 +72,7 @@ def test_the_exact_posterior_itself_loses_nothing(tmp_path):
     assert abs(table.loc[JOINT, "gap_bias"]) < 0.05
 
 
+@pytest.mark.slow
 def test_a_flow_that_is_too_wide_is_told_by_how_much(tmp_path):
     table = table_of(tmp_path, wider=1.4)
     loss = np.log(1.4) + (1 / 1.4**2 - 1) / 2  # KL divergence of two centred Gaussians
@@ -81,6 +83,7 @@ def test_a_flow_that_is_too_wide_is_told_by_how_much(tmp_path):
     assert (each["flow_coverage_68"] > 0.78).all()
 
 
+@pytest.mark.slow
 def test_a_flow_that_is_off_is_told_by_how_much(tmp_path):
     table = table_of(tmp_path, shift=0.5)
     each = table.drop(index=JOINT)
@@ -141,6 +144,7 @@ def run(
     )
 
 
+@pytest.mark.slow
 def test_galaxies_of_another_sky_are_refused_in_words(models, tmp_path):
     """The toy's magnitudes are none of the simulated sky's: nothing of the prior comes near."""
     with pytest.raises(UserError, match="Raise oracle.draws"):
@@ -166,6 +170,7 @@ def test_another_variant_is_refused_in_words(models, tmp_path, monkeypatch):
         run(models, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_stage_writes_what_table_and_figure_read(models, tmp_path, monkeypatch):
     """With the toy's exact posteriors in place of the sky's; whose targets are all nine."""
     names = [*Targets().properties, *Targets().lines]

@@ -293,6 +293,7 @@ def test_a_runs_folder_is_enough(folders, posterior, table, tmp_path):
         Posterior.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_wait_for_torch():
     code = "import sys, mgsflow; assert 'torch' not in sys.modules; mgsflow.Posterior.load"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -74,6 +74,7 @@ def test_reweighted_posteriors_are_the_new_populations_exact_ones(ratio):
     assert width == pytest.approx([1, 1], abs=0.08)
 
 
+@pytest.mark.slow
 def test_coverage_before_and_after(ratio):
     truth, inputs = NEW.draw(3000, 30)
     before = coverage(exact(OLD), truth, inputs)
@@ -91,6 +92,7 @@ def test_the_density_is_that_of_the_new_posterior(train):
     assert np.abs(trained.log_prob(inputs, truth) - wanted).mean() > 0.4
 
 
+@pytest.mark.slow
 def test_without_a_shift_all_draws_weigh_the_same(train):
     other, inputs = OLD.draw(1500, 50)
     draws = exact(OLD).sample(inputs, 100)
@@ -101,6 +103,7 @@ def test_without_a_shift_all_draws_weigh_the_same(train):
         assert (effective_sizes(ratio.weights(draws, NAMES)) / 100).mean() > 0.95
 
 
+@pytest.mark.slow
 def test_no_weights_mend_galaxies_that_look_otherwise(train):
     """Noisier inputs are no label shift: the right prior does not bring the coverage back."""
     truth, _ = NEW.draw(3000, 60)
@@ -143,6 +146,7 @@ def test_a_population_beyond_the_training_set_is_warned_of(train, way):
         make()
 
 
+@pytest.mark.slow
 def test_a_population_within_the_training_set_is_not_warned_of(train):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -322,6 +326,7 @@ def test_what_cannot_be_is_refused_in_words(train):
         exact(OLD).reweight(other)
 
 
+@pytest.mark.slow
 def test_the_table_in_the_docs_is_what_is_measured(train, repository):
     text = (repository / "docs/calibration.md").read_text(encoding="utf-8")
     lines = text[text.index("| as trained |") :].splitlines()[:4]

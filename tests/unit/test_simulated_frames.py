@@ -269,6 +269,7 @@ def test_noise_is_the_cameras():
     assert image.std() == pytest.approx(0.005 * np.sqrt(variance), rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("band", BANDS)
 def test_one_frame_on_demand_is_the_stages(objects, rendered, band):
     """Whichever bands are rendered beside it."""

@@ -139,6 +139,7 @@ def test_frames_of_every_column_are_1361_rows_apart():
         assert np.abs(other.wcs_world2pix(sky, 1) - expected).max() < 0.06
 
 
+@pytest.mark.slow
 def test_astrometry_of_neighbours_agrees(objects):
     sky = Sky(objects, SETTINGS, seed=3)
     tables = []
@@ -256,6 +257,7 @@ def test_a_row_of_fields_ends(objects, tmp_path, monkeypatch):
     assert written == [FIRST]
 
 
+@pytest.mark.slow
 def test_a_neighbour_is_the_same_whichever_shard_renders_it(objects, tmp_path):
     """Field 12 for the stamp that crosses from field 11, and for its own galaxies."""
     galaxies = objects[objects["kind"] == "galaxy"]

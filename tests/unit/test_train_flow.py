@@ -205,6 +205,7 @@ def coverage_and_log_prob(branch, test):
     return ((rank - 0.5).abs() < 0.34).float().mean().item(), log_prob.mean().item()
 
 
+@pytest.mark.slow
 def test_flows_on_the_heads_own_residuals_are_too_narrow_and_on_honest_ones_are_not():
     test = overfitting_toy(4000, 3)
     naive, naive_log_prob = coverage_and_log_prob(overfitted("early_stopped"), test)
@@ -249,6 +250,7 @@ def chain(galaxies, seed, rho=0.8):
     return Rows(inputs, torch.stack([metallicity, core], dim=1))
 
 
+@pytest.mark.slow
 def test_sampled_metallicity_follows_the_sampled_core():
     flows = Flows(folds=2, patience=8, encoder_hidden=[64], encoding=128, batch_size=256)
     architecture = Architecture.of(2, ["metallicity", "log_sfr"], True, flows)

@@ -75,6 +75,7 @@ def test_it_learns_and_says_what_it_did(run, tmp_path):
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_latents_know_flux_and_size(run, tmp_path):
     """A collapsed posterior, or one of noise, would know neither."""
     _train(run, tmp_path, SETTINGS.model_copy(update={"epochs": 60, "kl_weight": 0.1}))

@@ -50,6 +50,7 @@ def _train(stamps, modes, epochs=3, resident=None):
     return history, network.state_dict()
 
 
+@pytest.mark.slow
 def test_replayed_steps_are_the_steps_as_written(stamps, monkeypatch):
     """All but the CUDA graph itself: buffers, noise, the warm-up's steps, the ragged batch."""
     recorded = []
@@ -84,6 +85,7 @@ class RoundedStretch(Stretch):
         return super().__call__(raw).astype(np.float16).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float16", "uint8"])
 def test_training_on_blocks_comes_to_the_same_losses(tmp_path, kind):
     stamps = _stamps(tmp_path, Layout("files", ("g", "r", "i"), 16, 0.396, kind))

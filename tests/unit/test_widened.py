@@ -126,6 +126,7 @@ def test_plugging_the_noise_in_would_be_too_narrow(exact):
     assert ((low < truth) & (truth < high)).mean() < 0.35
 
 
+@pytest.mark.slow
 def test_each_galaxy_has_its_own_errors_and_missing_bands(exact):
     magnitudes, _ = draw(300, 7)
     parts = [observed(magnitudes[i::3], np.array(CASES[name]), i)
