@@ -84,7 +84,7 @@ def _check_unique(table: pd.DataFrame, path: Path) -> None:
     repeated = table["objid"].duplicated()
     if repeated.any():
         raise UserError(
-            f"{path}: {repeated.sum()} rows repeat an objid, such as "
+            f"{path}: {repeated.sum()} objid occur more than once, such as "
             f"{table.loc[repeated, 'objid'].iloc[0]}. Each galaxy must have one row."
         )
 
