@@ -39,11 +39,11 @@ def leakage(
     out: Path,
     threads: int = 1,
 ) -> None:
-    """Check that the test set is independent of the training. --out has one row per check.
+    """Check that the test set is independent of the training.
 
-    --models are the folders of the flows, --predictions is the table of the baselines. The stage
-    stops with an error if a galaxy is in two sets or a model has a forbidden input; all other
-    results are reported.
+    --out has one row for each check and subject. --models are the folders of the flows,
+    --predictions is the table of the baselines. The stage stops with an error if a galaxy is in two
+    sets or a model has a forbidden input; all other results are reported.
     """
     goals = [*targets.properties, *targets.lines]
     catalogue, table = read_table(selected), read_table(features)
