@@ -68,7 +68,7 @@ def test_stamp_that_is_no_number_is_refused_and_counted(tmp_path, capsys):
     assert broken not in set(latents["objid"])
     assert np.isfinite(latents.iloc[:, 1:].to_numpy()).all()
     assert read_notes(tmp_path / "latents.parquet") == {"refused_not_finite": 1}
-    assert "refused 1 of 10" in capsys.readouterr().err
+    assert "rejected 1 of 10" in capsys.readouterr().err
 
 
 def test_stamps_of_another_kind_are_refused(tmp_path):

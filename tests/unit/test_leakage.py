@@ -98,20 +98,22 @@ def test_a_galaxy_in_two_sets_stops_the_run(tmp_path, features):
 def test_a_galaxy_of_the_vae_among_the_flows_stops_the_run(tmp_path, features):
     catalogue, sets = sky_of(features)
     sets.loc[5, "set"] = "vae_train"
-    with pytest.raises(UserError, match=rf"objid {FIRST_OBJID + 5} is of the set train there"):
+    with pytest.raises(
+        UserError, match=rf"objid {FIRST_OBJID + 5} is in the set train, in contradiction"
+    ):
         check(tmp_path, features, catalogue, sets)
 
 
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("redshift", "is itself to be inferred"),
+        ("redshift", "it is a target"),
         ("ra", "where or how"),
         ("plate", "where or how"),
         ("fiber_dec", "where or how"),
         ("run", "where or how"),
         ("field", "where or how"),
-        ("redshift_err", "Take it out"),
+        ("redshift_err", "Remove it"),
     ],
 )
 def test_an_input_that_must_not_be_there_stops_the_run(tmp_path, features, name, why):

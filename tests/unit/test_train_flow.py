@@ -157,7 +157,7 @@ def test_bad_input_is_said(tmp_path):
         train(tmp_path, table, "lines", TARGETS)
     with pytest.raises(UserError, match="no column log_sfr"):
         train(tmp_path, table.drop(columns="log_sfr"), "property", TARGETS)
-    with pytest.raises(UserError, match="hardly any galaxy of the set train has a metallicity"):
+    with pytest.raises(UserError, match="than 2 galaxies of the set train have a metallicity"):
         train(tmp_path, table.assign(metallicity=np.nan), "property", TARGETS)
     with pytest.raises(UserError, match="0 galaxies in the set validation"):
         train(tmp_path, table[table["set"] != "validation"], "property", TARGETS)

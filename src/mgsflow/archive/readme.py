@@ -1,4 +1,4 @@
-"""The README.md of an archive: what it is, how to verify it, how to repeat the run."""
+"""The README.md of an archive: its contents, how to verify it, and how to repeat the run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _TEMPLATE = """\
 - `{results}/`: `report.html` with every table and figure, the tables (CSV, LaTeX, Markdown), the
   figures (PDF, PNG), the catalogue with every galaxy that left the sample and why, the models,
   and `config.yaml`, the settings of the run.{absent}
-- `{sources}/`: the workflow and the package that made them; `{sources}/envs/*.lock` pin the
+- `{sources}/`: the workflow and the package that made the results; `{sources}/envs/*.lock` pin the
   version of every dependency.
-- `{metadata}`: the same for machines, an RO-Crate 1.1 (Workflow Run Crate 0.5).
+- `{metadata}`: this description in machine-readable form, an RO-Crate 1.1 (Workflow Run Crate 0.5).
 - `{manifest}`: the SHA-256 of every file.
 
 ## Verify
@@ -25,17 +25,17 @@ Packed or unpacked:
     mgsflow verify --path {run}.crate.zip
     mgsflow verify --path FOLDER
 
-or without mgsflow, in the folder that it was unpacked to:
+or without mgsflow, in the folder of the unpacked archive:
 
     sha256sum -c {manifest}
 
-The second does not see files that were added; the first does. Whoever could alter a file could
-alter the manifest too: compare the manifest's own SHA-256, which `mgsflow verify` prints, with
-the one published.
+Only `mgsflow verify` detects files that were added. Anyone who could change a file could also
+change the manifest: compare the SHA-256 of the manifest itself, which `mgsflow verify` prints, with
+the published one.
 
 ## Repeat the run
 
-Python 3.11 or newer and make are needed. The copy keeps this folder as it can be verified:
+You need Python 3.11 or newer and make. Work in a copy, so that this folder can still be verified:
 
     cp -r {sources} ../{run}-again
     cp {results}/config.yaml ../{run}-again/run.yaml
@@ -48,8 +48,8 @@ Python 3.11 or newer and make are needed. The copy keeps this folder as it can b
 
 ## This archive
 
-Licence: {licence}. The archive of equal results is equal byte for byte, so it holds no date of its
-own making: `datePublished` in its metadata is the year of the licence, and times in the zip are
+Licence: {licence}. Equal results give byte-identical archives, so an archive has no date of
+creation: `datePublished` in its metadata is the year of the licence, and times in the zip are
 fixed.
 """
 

@@ -62,7 +62,7 @@ def _verify(archive: _Archive) -> None:
     problems = _problems(archive, expected)
     if problems:
         listing = "\n".join(f"  {line}" for line in problems)
-        raise UserError(f"{archive.path}: not as it was archived:\n{listing}\nTo mend it, {AGAIN}")
+        raise UserError(f"{archive.path}: not as archived:\n{listing}\nTo repair it, {AGAIN}")
     print(f"{archive.path}: {len(expected)} files verified; none is missing, altered or extra")
     print(f"SHA-256 of {MANIFEST}: {sha256_of(io.BytesIO(data))}")
 

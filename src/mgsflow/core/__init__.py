@@ -1,1 +1,1 @@
-"""What every package leans on: errors, names of quantities, tables, files, seeds, progress."""
+"""Basis of all packages: errors, quantities, surveys, tables, files, seeds and progress."""

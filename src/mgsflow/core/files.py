@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and read with errors that name them."""
+"""Atomic writing of files, and reading with errors that name the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from mgsflow.core.errors import UserError
 
-_CHUNK = 1 << 20  # bytes read at once: files may be larger than the memory
+_CHUNK = 1 << 20  # bytes read at once, as files may be larger than memory
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)\.partial(?P<suffix>(\.[^.]+)?)")
 
 
@@ -24,9 +24,10 @@ _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.(?P<process>\d+)\.partial(?P<suffix>(\
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` and rename it to `path` when the block succeeds.
 
-    The temporary name keeps the suffix, by which many writers choose the format. It may be made
-    a file or a folder. When the block raises, it is removed and `path` stays as it was; what a
-    process left that was killed is removed by the next one that writes `path`.
+    The temporary path keeps the suffix, from which many writers infer the format. The block may
+    create a file or a folder there. If the block raises, the temporary path is removed and `path`
+    is unchanged. Temporary paths of killed processes are removed by the next process that writes
+    `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,20 +45,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @cache
 def _left_behind(folder: Path) -> dict[str, list[Path]]:
-    """Temporary paths of processes that do not run here, by the name of what they were to be.
+    """Temporary paths of processes that no longer run here, by the names of their final paths.
 
-    As the folder was when this process first wrote there: it may have very many files.
+    The folder is listed only once, when this process first writes there: it may have many files.
     """
-    found = defaultdict(list)
+    paths = defaultdict(list)
     for path in folder.iterdir():
         match = _TEMPORARY.fullmatch(path.name)
         if match and not _is_running(int(match["process"])):
-            found[match["stem"] + match["suffix"]].append(path)
-    return found
+            paths[match["stem"] + match["suffix"]].append(path)
+    return paths
 
 
 def _is_running(process: int) -> bool:
-    """Whether a process of this number, of whatever user, runs on this machine."""
+    """Whether a process with this number, of any user, is running on this machine."""
     try:
         os.kill(process, 0)
     except PermissionError:
@@ -68,7 +69,7 @@ def _is_running(process: int) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if there is one."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -81,7 +82,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with sorted keys, so that equal values are equal bytes. NaN is refused."""
+    """Write JSON with sorted keys, so that equal values give equal bytes. NaN raises ValueError."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
@@ -90,7 +91,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_facts(path: Path, *keys: str) -> dict[str, Any]:
-    """The JSON object in `path`. Raises UserError without one, or if it lacks one of `keys`."""
+    """The JSON object in `path`. Raises UserError if there is none or one of `keys` is missing."""
     try:
         facts = read_json(path)
     except FileNotFoundError:
@@ -113,7 +114,7 @@ def sha256(path: Path) -> str:
 
 
 def sha256_of(stream: IO[bytes], copy: IO[bytes] | None = None) -> str:
-    """Hexadecimal SHA-256 of what is left in `stream`, which is written to `copy` as it is read."""
+    """Hexadecimal SHA-256 of the rest of `stream`, which is written to `copy` as it is read."""
     digest = hashlib.sha256()
     while chunk := stream.read(_CHUNK):
         digest.update(chunk)

@@ -1,8 +1,8 @@
-"""Names of the columns that an image encoder makes of a stamp: its latents.
+"""Names of the latents, the columns that an image encoder computes from a stamp.
 
-This module alone says which columns of a table are latents. There are two families: the means are
-the representation of the stamp, which every encoder gives; the standard deviations are their
-uncertainty, which an encoder without one leaves out.
+Only this module defines which columns of a table are latents. There are two families: the means
+are the representation of the stamp, which every encoder has; the standard deviations are the
+uncertainties of the means, which some encoders do not have.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ def std_column(number: int) -> str:
 
 
 def is_latent(name: str) -> bool:
-    """Whether a column is one of an encoder's."""
+    """Whether a column is a latent."""
     return name.startswith(LATENT)
 
 
 def latent_columns(available: Iterable[str]) -> list[str]:
-    """All latents among `available`: means, then standard deviations, each by their number."""
+    """All latents among `available`: means, then standard deviations, each sorted by number."""
     names = list(available)
     return [*_family(names, LATENT_MEAN), *_family(names, LATENT_STD)]
 
 
 def latent_means(available: Iterable[str]) -> list[str]:
-    """The latent means among `available`, by their number; none without images."""
+    """The latent means among `available`, sorted by number; an empty list without images."""
     return _family(available, LATENT_MEAN)
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 def markdown_table(
     head: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[bool] | None = None
 ) -> str:
-    """A table of text in Markdown, a line a row, without a line break at its end.
+    """A Markdown table with one line per row, without a line break at its end.
 
-    With `left`, a flag a column, the flagged columns are aligned to the left and the others
-    centred, and cells are padded, so that the source can be read as well. Raises ValueError where
-    a row has another number of cells than `head`.
+    If `left` has a flag for each column, the flagged columns are left-aligned and the others are
+    centred, and cells are padded to make the source readable too. Raises ValueError if a row does
+    not have as many cells as `head`.
     """
     lines = [[cell.replace("|", "\\|") for cell in line] for line in (head, *rows)]
     columns = list(zip(*lines, strict=True))

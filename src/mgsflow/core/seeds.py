@@ -1,4 +1,4 @@
-"""One run seed; each stage derives its own from it and its own name."""
+"""Seeds: each stage derives its own from the run seed and its name."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 
 
 def derive_seed(seed: int, *names: object) -> int:
-    """A seed in [0, 2**63) for the stage called `names` of the run with seed `seed`.
+    """A seed in [0, 2**63) for the stage `names` of a run with the seed `seed`.
 
-    The same on every machine and in every order of work, unlike a shared generator's state.
+    Unlike the state of a shared generator, it is the same on every machine and for every order of
+    execution.
     """
     text = "/".join(str(part) for part in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
@@ -24,8 +25,8 @@ def generator(seed: int, *names: object) -> np.random.Generator:
 def hash_uniform(ids: np.ndarray, seed: int) -> np.ndarray:
     """A number in [0, 1) for each int64 id, a pure function of id and seed.
 
-    Which galaxy goes where then depends neither on the order of arrival nor on the other
-    galaxies. The mixing is SplitMix64's finaliser (Steele, Lea & Flood 2014).
+    A galaxy's number then depends neither on its position in the table nor on the other galaxies.
+    The mixing function is the finaliser of SplitMix64 (Steele, Lea & Flood 2014).
     """
     mixed = ids.astype(np.int64).view(np.uint64) ^ np.uint64(derive_seed(seed, "hash"))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -35,9 +36,9 @@ def hash_uniform(ids: np.ndarray, seed: int) -> np.ndarray:
 
 
 def hash_order(ids: np.ndarray, seed: int, *names: object) -> np.ndarray:
-    """Positions (n,) that bring `ids` (n,) int64 into the order of their hash, equal hashes by id.
+    """Positions (n,) that sort `ids` (n,) int64 by their hash, and equal hashes by id.
 
-    The first k are a random choice that depends on the stage's `names` and on which galaxies there
-    are, not on the order of the rows.
+    The first k are a random choice. It depends on the stage's `names` and on the set of galaxies,
+    but not on the order of the rows.
     """
     return np.lexsort((ids, hash_uniform(ids, derive_seed(seed, *names))))

@@ -1,7 +1,8 @@
-"""What a survey is, as data: its bands, pixels, magnitudes and the columns of its catalogue.
+"""Surveys as data: bands, pixel scale, magnitude system and columns of the catalogue.
 
 A new survey is a record in `SURVEYS`; a new band is a line in the record of its survey. The
-quantities of each band (magnitude, error, extinction, colours) follow from it in core/quantities.
+quantities of each band (magnitude, error, extinction, colours) are derived from it in
+core/quantities.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ class Passband:
 
     Attributes
     ----------
-    name : a word without underscores, as it stands in column names
-    wavelength : effective, Angstrom
-    ab_shift : mag, the AB magnitude less the survey's own
-    extinction : A / E(B-V) of the Galaxy's dust
-    softening : of asinh magnitudes, maggies
-    calibration_error : mag, added in quadrature where templates are fitted to the magnitudes
+    name : name in columns, without underscores
+    wavelength : effective wavelength, Angstrom
+    ab_shift : AB magnitude minus the survey's own magnitude, mag
+    extinction : A / E(B-V) for the dust of the Milky Way
+    softening : softening parameter of asinh magnitudes, maggies
+    calibration_error : mag, added in quadrature when templates are fitted to the magnitudes
     response : kcorrect's name of the filter curve; None: templates cannot be fitted in this band
-    picture_weight : factor of the fluxes in a colour picture, so that a typical galaxy is neither
+    picture_weight : factor on the fluxes in a colour picture, so that a typical galaxy is neither
         red nor blue
     """
 
@@ -38,7 +39,7 @@ class Passband:
 
 @dataclass(frozen=True)
 class PhotometryColumns:
-    """Columns of the survey's catalogue service; `{band}` stands for the name of a band."""
+    """Columns of the survey's catalogue service; `{band}` is replaced by the name of a band."""
 
     magnitude: str
     error: str
@@ -51,16 +52,16 @@ class Survey:
 
     Attributes
     ----------
-    name : as messages give it
-    citation : of the survey, and of the numbers of its bands
-    passbands : in order of wavelength
-    pixel_scale : of its images, arcsec
-    zero_point : AB magnitude of one unit of flux of its images
-    columns : of its catalogue service
-    picture_bands : blue, green and red of its colour pictures and of the services that cut out
-        images, from short to long wavelengths
-    brightness_bands : the bands whose magnitude tells how bright a galaxy is, the preferred first
-    colour_pairs : the bands (blue, red) whose colour tells how red it is, the preferred first
+    name : name in messages
+    citation : reference for the survey and for the values of its bands
+    passbands : bands in order of wavelength
+    pixel_scale : pixel scale of its images, arcsec
+    zero_point : AB magnitude of one unit of flux in its images
+    columns : columns of its catalogue service
+    picture_bands : the bands for blue, green and red of its colour pictures and of the services
+        that cut out images, from short to long wavelengths
+    brightness_bands : the bands whose magnitudes measure a galaxy's brightness, preferred first
+    colour_pairs : the pairs (blue, red) whose colour measures how red a galaxy is, preferred first
     """
 
     name: str
@@ -91,23 +92,23 @@ class Survey:
 
     @property
     def fitted_bands(self) -> tuple[Passband, ...]:
-        """The bands whose filter curves kcorrect has: those that templates can be fitted in."""
+        """The bands in which templates can be fitted: kcorrect has their filter curves."""
         return tuple(band for band in self.passbands if band.response is not None)
 
     @property
     def picture_channels(self) -> tuple[str, ...]:
-        """The bands of a colour picture's red, green and blue."""
+        """The bands for red, green and blue of a colour picture."""
         return self.picture_bands[::-1]
 
     def passband(self, name: str) -> Passband:
-        """The band of this name. Raises KeyError without one."""
+        """The band of this name. Raises KeyError if there is none."""
         return {band.name: band for band in self.passbands}[name]
 
 
 # Wavelengths: SDSS's description of its camera in the releases up to DR7. Extinction: Stoughton et
-# al. 2002, after Schlegel et al. 1998. Softening: Lupton et al. 1999; Stoughton et al. 2002. Errors
-# of the calibration: Blanton & Roweis 2007. Picture weights: about the ratios with which SDSS makes
-# its own pictures (Lupton et al. 2004, PASP 116, 133).
+# al. 2002, after Schlegel et al. 1998. Softening: Lupton et al. 1999; Stoughton et al. 2002.
+# Calibration errors: Blanton & Roweis 2007. Picture weights: approximately the ratios in SDSS's own
+# colour pictures (Lupton et al. 2004, PASP 116, 133).
 SDSS = Survey(
     name="SDSS",
     citation="York et al. 2000 (AJ 120, 1579); Stoughton et al. 2002 (AJ 123, 485)",
@@ -130,7 +131,7 @@ SURVEYS = (SDSS,)
 
 
 def known_bands() -> tuple[str, ...]:
-    """The bands of all surveys, each name once, in order of wavelength."""
+    """Unique names of the bands of all surveys, in order of wavelength."""
     wavelengths: dict[str, float] = {}
     for survey in SURVEYS:
         for band in survey.passbands:
@@ -139,7 +140,7 @@ def known_bands() -> tuple[str, ...]:
 
 
 def survey_with(bands: tuple[str, ...] | list[str]) -> Survey:
-    """The first survey that has all of `bands`. Raises LookupError without one."""
+    """The first survey that has all of `bands`. Raises LookupError if there is none."""
     for survey in SURVEYS:
         if set(bands) <= set(survey.bands):
             return survey

@@ -1,1 +1,1 @@
-"""From trained models to draws on disk: of a run's own galaxies, and of anybody's."""
+"""From trained models to draws on disk, for a run's own galaxies and for any other galaxies."""

@@ -64,7 +64,7 @@ def infer(
     posterior = Posterior.load(models, variant=variant).to(choose_device(compute))
     if draws * len(posterior.targets) > MOST_NUMBERS:
         most = MOST_NUMBERS // len(posterior.targets)
-        raise UserError(f"--draws must be {most} or less, which is 8 GiB a galaxy, not {draws}")
+        raise UserError(f"--draws must be {most} or less, which is 8 GiB per galaxy, not {draws}")
     table = _Table(galaxies, posterior)
     refuse_without_room(out, 4 * len(table) * draws * len(posterior.targets))
     size = max(1, CHUNK_NUMBERS // (draws * len(posterior.targets)))
@@ -146,7 +146,7 @@ class _Table:
             what = f"--galaxies {self._path}, from row {start} on"
             Tabular(block, self._inputs, what).refuse_missing()
             if self.named and block[IDENTIFIER].isna().any():
-                raise UserError(f"{what}: rows without {IDENTIFIER}. Leave them or the column out.")
+                raise UserError(f"{what}: rows without {IDENTIFIER}. Remove them or the column.")
             if self.named:
                 self._refuse_large(start, block[IDENTIFIER])
 

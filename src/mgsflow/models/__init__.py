@@ -1,1 +1,1 @@
-"""The models: their architectures and how they are kept on disk."""
+"""The models: their architectures and their storage on disk."""

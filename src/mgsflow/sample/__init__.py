@@ -1,1 +1,1 @@
-"""From a sky's catalogue to the sample: selection, targets, photometry, stamps, disjoint sets."""
+"""From the catalogue to the sample: selection, targets, photometry, stamps, disjoint sets."""

@@ -1,1 +1,1 @@
-"""What a computing site offers, and whether it is what a run needs."""
+"""Checks of a computing site: what it offers and whether a run can use it."""

@@ -1,4 +1,4 @@
-"""The stage that turns all stamps into latents with the frozen encoder."""
+"""The stage that encodes all stamps into latents with the frozen encoder."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ def encode(
     compute: Compute,
     out: Path,
 ) -> None:
-    """Encode all stamps with the frozen encoder: its latents by objid.
+    """Encode all stamps into latents by objid, with the frozen encoder.
 
-    --encoder is the folder of the trained model. The stamps stream through the shards' maps. One
-    with a pixel that is no number is refused: it has no row in the result, and the file's notes
-    count it.
+    --encoder is the folder of the trained model. The stamps are read through memory maps of the
+    shards. A stamp with a pixel that is not finite is rejected: it has no row in --out, whose
+    metadata have the number of rejected stamps.
     """
     torch.set_num_threads(compute.vae_threads)
     frozen = load_encoder(encoder, choose_device(compute))
     stamps = StampSet(shards, read_table(index, ["objid", "shard", "row"]))
     frozen.check(stamps.layout)
     good, latents = _encode_all(frozen, stamps)
-    refused = int((~good).sum())
-    if refused:
-        say(f"encode: refused {refused} of {len(good)} stamps: they have pixels that are no number")
+    rejected = int((~good).sum())
+    if rejected:
+        say(f"encode: rejected {rejected} of {len(good)} stamps with pixels that are not finite")
     result = latent_table(frozen, latents[good])
     result.insert(0, "objid", stamps.objid[good])
-    write_table(out, result, frozen.columns, {"refused_not_finite": refused})
+    write_table(out, result, frozen.columns, {"refused_not_finite": rejected})
 
 
 def _encode_all(encoder: Encoder, stamps: StampSet) -> tuple[np.ndarray, np.ndarray]:
-    """Which stamps are good (n,), and the latents (n, columns) of all."""
+    """Mask of the stamps with finite pixels (n,), and the latents (n, columns) of all stamps."""
     count = len(stamps)
     good = np.ones(count, dtype=bool)
     latents = np.zeros((count, len(encoder.columns)), dtype=np.float32)

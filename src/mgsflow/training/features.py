@@ -1,4 +1,4 @@
-"""The table that the flows are trained and tested on: inputs and targets side by side."""
+"""The table of inputs and targets on which the flows are trained and tested."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def features(
     flows: Flows,
     out: Path,
 ) -> None:
-    """Join the inputs and targets of the flows' galaxies, by objid.
+    """Join the inputs and targets of the flows' galaxies by objid.
 
-    The table has objid, set (train, validation or test), each input that a variant of
-    `flows.variants` takes, and each target. Only metallicity may be NaN.
+    The table has objid, set (train, validation or test), all inputs of the variants in
+    `flows.variants`, and all targets. Only metallicity may be NaN.
     """
     galaxies = _flow_galaxies(splits)
     table = _join(galaxies, targets_table, [*targets.properties, *targets.lines])
@@ -41,7 +41,7 @@ def features(
         table = _join(table, photometry_table, None)
     if latents is not None:
         table = _join(table, latents, None)
-    # the encoder's own words on its latents; all other columns describe themselves
+    # the encoder describes its own latents; the vocabulary describes all other columns
     described = [] if latents is None else read_quantities(latents)
     inputs = _inputs(table, flows, photometry)
     goals = [*targets.properties, *targets.lines]
@@ -58,21 +58,21 @@ def _flow_galaxies(splits: Path) -> pd.DataFrame:
     empty = [name for name in SETS if not (table["set"] == name).any()]
     if empty:
         raise UserError(
-            f"{splits}: no galaxy in the set {', '.join(empty)}. The flows need all of "
+            f"{splits}: no galaxy in the set {', '.join(empty)}. The flows need the sets "
             f"{', '.join(SETS)}: enlarge the sample, or change the shares in `splits`."
         )
     return table
 
 
 def _join(table: pd.DataFrame, path: Path, columns: list[str] | None) -> pd.DataFrame:
-    """`table` with the columns of the file at `path`, of which each objid must be there once."""
+    """`table` with the columns of the file at `path`, which must have each objid exactly once."""
     other = read_table(path, None if columns is None else ["objid", *columns])
     _check_unique(other, path)
     absent = ~table["objid"].isin(other["objid"])
     if absent.any():
         raise UserError(
-            f"{path}: {absent.sum()} of the flows' {len(table)} galaxies are not there, such as "
-            f"objid {table.loc[absent, 'objid'].iloc[0]}. Run the stages again in their order."
+            f"{path}: {absent.sum()} of the flows' {len(table)} galaxies are missing, such as "
+            f"objid {table.loc[absent, 'objid'].iloc[0]}. Rerun the stages in their order."
         )
     fresh = ["objid", *(name for name in other if name not in table)]
     return table.merge(other[fresh], on="objid", how="left", validate="one_to_one")
@@ -84,18 +84,18 @@ def _check_unique(table: pd.DataFrame, path: Path) -> None:
     repeated = table["objid"].duplicated()
     if repeated.any():
         raise UserError(
-            f"{path}: {repeated.sum()} objid are there more than once, such as "
+            f"{path}: {repeated.sum()} objid occur more than once, such as "
             f"{table.loc[repeated, 'objid'].iloc[0]}. Each galaxy must have one row."
         )
 
 
 def _inputs(table: pd.DataFrame, flows: Flows, photometry: Photometry) -> list[str]:
     """The inputs of all variants: latents, colours, rest-frame colours, magnitudes."""
-    wanted: set[str] = set()
+    needed: set[str] = set()
     for variant in flows.variants:
-        wanted |= set(input_columns(variant, photometry.bands, table.columns))
+        needed |= set(input_columns(variant, photometry.bands, table.columns))
     order = [*latent_columns(table.columns), *(n for n in table if not is_latent(n))]
-    return [name for name in order if name in wanted]
+    return [name for name in order if name in needed]
 
 
 def _check_finite(table: pd.DataFrame, columns: list[str], splits: Path) -> None:
@@ -105,6 +105,6 @@ def _check_finite(table: pd.DataFrame, columns: list[str], splits: Path) -> None
         row = table["objid"].to_numpy()[bad.any(axis=1)][0]
         raise UserError(
             f"{splits}: {bad.any(axis=1).sum()} of {len(table)} galaxies have inputs or targets "
-            f"that are not finite: {counts}, objid {row} the first. The stage splits leaves such "
-            "galaxies out: run it again with the settings of this run."
+            f"that are not finite: {counts}; the first is objid {row}. The stage splits excludes "
+            "such galaxies: rerun it with the settings of this run."
         )

@@ -35,7 +35,7 @@ from mgsflow.training.loop import choose_device
 from mgsflow.training.members import fit_members
 from mgsflow.training.telemetry import Telemetry
 
-# Settings of the flows that change nothing in one variant's training.
+# Settings of the flows that do not affect the training of a single variant.
 _OTHER = {"variants"}
 HISTORY_COLUMNS = ["member", "phase", "epoch", "train", "validation"]
 
@@ -57,8 +57,8 @@ def train_flow(
     """Train all members of one flow (property or line) on one variant's inputs.
 
     --out is the folder of the model: the members' weights and their description, history.csv with
-    the losses of every epoch (member, phase, epoch, train, validation), telemetry.json with what
-    it cost. An interrupted training goes on after its last whole phase.
+    the losses of every epoch (member, phase, epoch, train, validation), and telemetry.json with the
+    cost of the training. An interrupted training resumes after its last complete phase.
     """
     torch.set_num_threads(compute.flow_threads)
     device = choose_device(compute)
@@ -71,7 +71,7 @@ def train_flow(
     identity = fingerprint(flow, variant, goals, settings, seed, code, place, digest)
     with Telemetry("train-flow", device, flow=flow, variant=variant) as meter:
         keep = Checkpoints(checkpoints, identity)
-        # families of flows on the same inputs share their seeds, and so their encoder and heads
+        # families of flows on the same inputs share seeds, and therefore their encoder and heads
         own_seed = derive_seed(seed, "train-flow", flow, inputs_of(variant))
         tensors, rows = _train(data, flows, own_seed, keep, meter)
         meter.note(galaxies=len(data.train), members=flows.members, epochs=len(rows))
@@ -84,9 +84,9 @@ def train_flow(
 
 
 def _density(data: _Data, variant: str, compute: Compute, seed: int) -> InputDensity:
-    """Of the inputs alone: the same for both flows and all families."""
+    """The density of the inputs, which is the same for both flows and all families."""
     density_seed = derive_seed(seed, "train-flow", "input-density", inputs_of(variant))
-    # torch's number of threads is not that of scikit-learn's linear algebra
+    # torch's number of threads does not apply to scikit-learn's linear algebra
     with threadpool_limits(limits=compute.flow_threads):
         return fit_input_density(
             data.train.inputs.cpu().numpy(),
@@ -98,7 +98,7 @@ def _density(data: _Data, variant: str, compute: Compute, seed: int) -> InputDen
 
 @dataclass(frozen=True)
 class _Data:
-    """Standardised rows on the device, and what describes them."""
+    """Standardised rows on the device, with their inputs, architecture and scales."""
 
     train: Rows
     validation: Rows
@@ -116,7 +116,10 @@ def _goals(flow: str, targets: Targets) -> list[str]:
     if goals is None:
         raise UserError(f"train-flow --flow {flow}: expected property or line")
     if not goals:
-        raise UserError(f"train-flow --flow {flow}: the settings name no such target; leave it out")
+        raise UserError(
+            f"train-flow --flow {flow}: the settings have no {flow} among the targets. Do not "
+            "train this flow."
+        )
     return list(goals)
 
 
@@ -132,7 +135,7 @@ def _read(
     inputs = input_columns(variant, photometry.bands, table.columns)
     absent = [name for name in goals if name not in table]
     if absent:
-        raise UserError(f"{path}: no column {', '.join(absent)}. Run the stage features again.")
+        raise UserError(f"{path}: no column {', '.join(absent)}. Rerun the stage features.")
     parts = {name: table[table["set"] == name] for name in ("train", "validation")}
     _check_rows(path, parts, goals, flows)
     # the statistics come from the training rows alone (paper, section 2.1)
@@ -160,13 +163,13 @@ def _check_rows(path: Path, parts: dict[str, pd.DataFrame], goals: list[str], fl
             )
         if METALLICITY in goals and part[METALLICITY].notna().sum() < 2:
             raise UserError(
-                f"{path}: hardly any galaxy of the set {name} has a metallicity. Leave it out of "
-                "targets.properties, or enlarge the sample."
+                f"{path}: fewer than 2 galaxies of the set {name} have a metallicity. Remove it "
+                "from targets.properties, or enlarge the sample."
             )
 
 
 def _detects(train: pd.DataFrame, goals: list[str]) -> bool:
-    """Whether detectability can be learnt: some metallicities are missing, and others are not."""
+    """Whether detectability can be learnt: some, but not all, metallicities are missing."""
     return METALLICITY in goals and len(goals) > 1 and bool(train[METALLICITY].isna().any())
 
 
@@ -185,7 +188,7 @@ def _train(
         flows,
         seeds,
         state,
-        lambda reached: keep.save(reached | {"cost": meter.so_far()}),
+        lambda phase: keep.save(phase | {"cost": meter.so_far()}),
     )
     tensors = {
         f"{member}.{name}": tensor
@@ -202,7 +205,7 @@ def _history_rows(member: int, curves: dict[str, Curve]) -> list[list[Any]]:
 def _describe(
     data: _Data, flow: str, variant: str, flows: Flows, seed: int, digest: str
 ) -> dict[str, Any]:
-    """All that a loader needs beside the weights, and where they come from."""
+    """The model's description: all that a loader needs beside the weights, and their origin."""
     goals = data.architecture.targets
     measured = (~torch.isnan(data.train.targets)).sum(0).tolist()
     return {

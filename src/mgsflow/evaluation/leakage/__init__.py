@@ -1,1 +1,1 @@
-"""The leakage report: what the test set's figures might owe to something else than the inputs."""
+"""The leakage report: ways other than the inputs by which test-set scores could be raised."""

@@ -1,4 +1,4 @@
-"""The permutation control: with the training targets shuffled there is nothing left to learn."""
+"""The permutation control: if the training targets are shuffled, there is nothing to learn."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mgsflow.core.seeds import derive_seed
 from mgsflow.evaluation.leakage.lines import FAILED, PASSED, UNDECIDED, Line, line
 from mgsflow.evaluation.metrics import r2
 
-METHOD = "photometry_boosting"  # its trees; here they see every input there is
-R2_MAX = 0.01  # what a method that has learnt nothing may reach
-SIGMAS = 3.0  # of the mean over the permutations, by which few galaxies may exceed it
+METHOD = "photometry_boosting"  # the baseline whose trees are used, here on all inputs
+R2_MAX = 0.01  # maximum R2 of a method that has learnt nothing
+SIGMAS = 3.0  # standard errors by which the mean over permutations may exceed R2_MAX by chance
 
 
 @dataclass(frozen=True)
 class Control:
-    """Of one target: R2 on `galaxies` of the test set, of each permutation (permutations,)."""
+    """One target: R2 of each permutation (permutations,) on `galaxies` of the test set."""
 
     target: str
     galaxies: int
@@ -32,7 +32,7 @@ class Control:
 
     @property
     def verdict(self) -> str:
-        """Passed up to R2_MAX; failed if above it by more than the permutations' scatter."""
+        """Passed up to R2_MAX; failed above it by more than SIGMAS errors; else undecided."""
         if self.mean <= R2_MAX:
             return PASSED
         count = len(self.r2)
@@ -48,16 +48,16 @@ def permutation_control(
     permutations: int,
     seed: int,
 ) -> list[Control]:
-    """Fit to shuffled targets, and predict the test set's true ones, `permutations` times.
+    """Fit to shuffled targets and predict the test set's true targets, `permutations` times.
 
-    `table` has objid, set, `inputs` and `targets`. Within the training and within the validation
-    set each target's values change places among the galaxies that have one; the test set stays as
-    it is. By the same way as the baselines. R2 above nothing would mean that the test set's truths
-    reach the method by another way than its inputs' relation to the targets. A target that hardly
-    any galaxy has is left out.
+    `table` has objid, set, `inputs` and `targets`. Each target's values are permuted among the
+    galaxies that have one, separately within the training set and the validation set; the test set
+    is unchanged. The fits use the code of the baselines. An R2 above zero would mean that the test
+    set's truths reach the method by a way other than the relation of inputs and targets. Targets
+    with too few measured galaxies are omitted.
     """
     truths = table[table["set"] == "test"].set_index("objid")[targets]
-    found: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = {}
     for number in range(permutations):
         shuffled = _shuffled(table, targets, derive_seed(seed, "control", number))
         seed_of = derive_seed(seed, "control", number, "fit") % 2**32
@@ -65,10 +65,10 @@ def permutation_control(
             if part["set"].iloc[0] == "test":
                 target = part["target"].iloc[0]
                 truth = truths.loc[part["objid"], target].to_numpy(np.float64)
-                found.setdefault(target, []).append(r2(truth, part["prediction"].to_numpy()))
+                scores.setdefault(target, []).append(r2(truth, part["prediction"].to_numpy()))
     return [
         Control(name, int(truths[name].notna().sum()), np.asarray(values))
-        for name, values in found.items()
+        for name, values in scores.items()
     ]
 
 
@@ -91,7 +91,7 @@ def control_lines(
     permutations: int,
     seed: int,
 ) -> list[Line]:
-    """The control's lines in the report, one a target: see `permutation_control`."""
+    """The control's lines in the report, one per target: see `permutation_control`."""
     return [
         line(
             "Permutation control",

@@ -1,4 +1,4 @@
-"""The stage `leakage`: is the test set one?"""
+"""The stage `leakage`: is the test set independent of the training?"""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ def leakage(
     out: Path,
     threads: int = 1,
 ) -> None:
-    """Check that the test set is one, line by line: the table --out.
+    """Check that the test set is independent of the training.
 
-    `models` are the flows' model.json, `predictions` the baselines' table. Raises UserError where
-    a galaxy is in two sets, or a model's inputs hold what must not be there; all else is reported.
+    --out has one row for each check and subject. --models are the folders of the flows,
+    --predictions is the table of the baselines. The stage stops with an error if a galaxy is in two
+    sets or a model has a forbidden input; all other results are reported.
     """
     goals = [*targets.properties, *targets.lines]
     catalogue, table = read_table(selected), read_table(features)
@@ -68,23 +69,26 @@ def leakage(
 
 
 def one_set_each(sets: pd.DataFrame, table: pd.DataFrame, splits: Path, features: Path) -> Line:
-    """No galaxy is in two sets, and the flows' galaxies are in the sets that the splits say."""
+    """Check that no galaxy is in two sets and that the features have the sets of the splits.
+
+    Raises UserError otherwise.
+    """
     repeated = sets["objid"].duplicated(keep=False)
     if repeated.any():
         objid = sets.loc[repeated, "objid"].iloc[0]
         where = ", ".join(sets.loc[sets["objid"] == objid, "set"])
         raise UserError(
-            f"{splits}: objid {objid} is there more than once ({where}). A galaxy belongs to one "
-            "set. Rerun the stage splits, and those after it."
+            f"{splits}: objid {objid} occurs more than once ({where}). A galaxy belongs to exactly "
+            "one set. Rerun the stage splits and the stages after it."
         )
     of = sets.set_index("objid")["set"].reindex(table["objid"]).to_numpy()
     strange = table["objid"].duplicated().to_numpy() | (of != table["set"].to_numpy())
     if strange.any():
         row = table[strange].iloc[0]
         raise UserError(
-            f"{features}: objid {row['objid']} is of the set {row['set']} there, which {splits} "
-            f"does not say ({strange.sum()} of {len(table)} such galaxies). Rerun the stage "
-            "features, and those after it."
+            f"{features}: objid {row['objid']} is in the set {row['set']}, in contradiction to "
+            f"{splits} ({strange.sum()} of {len(table)} such galaxies). Rerun the stage features "
+            "and the stages after it."
         )
     return line("One set for each objid", "all sets", checked=len(sets))
 

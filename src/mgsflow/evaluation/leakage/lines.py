@@ -1,4 +1,4 @@
-"""The lines of the leakage report: a check, what it was of, what was found, a verdict."""
+"""The lines of the leakage report: a check, its subject, its result and a verdict."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def line(
     check: str,
     subject: str,
     checked: int = 0,
-    found: int = 0,
+    count: int = 0,
     verdict: str | None = None,
     remark: str = "",
     value: tuple[float, float, float] = (np.nan, np.nan, np.nan),
 ) -> Line:
-    """A line of the table; without a `verdict` it has passed if nothing was found."""
+    """A line of the table. Without a `verdict`, the check has passed if the `count` found is 0."""
     return {
         "check": check,
         "subject": subject,
         "checked": checked,
-        "found": found,
+        "found": count,
         "value": value[0],
         "value_low": value[1],
         "value_high": value[2],
-        "verdict": verdict or (FAILED if found else PASSED),
+        "verdict": verdict or (FAILED if count else PASSED),
         "remark": remark,
     }

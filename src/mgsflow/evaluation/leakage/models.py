@@ -1,4 +1,4 @@
-"""What the models were given: their inputs, their standardisations, their targets' domain."""
+"""Checks of the models: their inputs, their standardisation, and the domain of their targets."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from mgsflow.evaluation.leakage.lines import REPORTED, Line, line
 from mgsflow.models.standardise import Standardiser
 from mgsflow.models.storage import read_description
 
-SAME_ORDER = 0.999  # rank correlation from which on an input is a target by another name
-TOLERANCE = 1e-9  # of a standardisation, in standard deviations: the last bits differ by machine
+SAME_ORDER = 0.999  # rank correlation above which an input is a target under another name
+TOLERANCE = 1e-9  # of a standardisation, in standard deviations: the last bits vary by machine
 
-# All that an input may be; position, plate, run and field are none of it, nor is a measurement by
-# the spectrograph.
+# The columns that are allowed as inputs. Position, plate, run, field and measurements by the
+# spectrograph are not.
 _BAND = f"({'|'.join(map(re.escape, known_bands()))})"
 INPUTS = re.compile(
     rf"{LATENT_COLUMN.pattern}|{MAGNITUDE}{_BAND}|({REST_COLOUR}|{COLOUR}){_BAND}_{_BAND}"
@@ -35,7 +35,7 @@ _OBSERVATION = re.compile(
 
 
 def input_lists(models: list[Path], predictions: Path, targets: Targets) -> list[Line]:
-    """The models' own lists of inputs, in which nothing but light may be."""
+    """Check the models' lists of inputs. Raises UserError for an input that is not photometric."""
     lists = {str(path / DESCRIPTION): read_description(path)["inputs"] for path in models}
     baselines = read_notes(predictions).get("inputs", {})
     lists |= {f"{predictions}: {method}": names for method, names in baselines.items()}
@@ -43,8 +43,8 @@ def input_lists(models: list[Path], predictions: Path, targets: Targets) -> list
         for name in names:
             if not INPUTS.fullmatch(name):
                 raise UserError(
-                    f"{where}: {name} is among the inputs{_why_not(name, targets)}. An input is a "
-                    "latent, a magnitude or a colour. Take it out and train again."
+                    f"{where}: {name} is among the inputs{_why_not(name, targets)}. Inputs may be "
+                    "only latents, magnitudes and colours. Remove it and train again."
                 )
     rest = {path: sum(n.startswith(REST_COLOUR) for n in names) for path, names in lists.items()}
     knowing = {path: count for path, count in rest.items() if count}
@@ -68,16 +68,16 @@ def input_lists(models: list[Path], predictions: Path, targets: Targets) -> list
 
 def _why_not(name: str, targets: Targets) -> str:
     if name in (*targets.properties, *targets.lines):
-        return ", and is itself to be inferred"
-    return ", and tells where or how a galaxy was observed" if _OBSERVATION.fullmatch(name) else ""
+        return ", but it is a target"
+    return ", but says where or how a galaxy was observed" if _OBSERVATION.fullmatch(name) else ""
 
 
 def no_input_is_a_target(table: pd.DataFrame, inputs: list[str], goals: list[str]) -> Line:
-    """No input orders the training galaxies as a target does: that would be the target itself."""
+    """Check that no input has a target's order of training galaxies: it would be the target."""
     train = table[table["set"] == "train"]
     ranks = train[[*inputs, *goals]].rank()
     related = ranks.corr().loc[inputs, goals].abs()
-    found = int((related > SAME_ORDER).sum().sum())
+    count = int((related > SAME_ORDER).sum().sum())
     name, goal = related.stack().idxmax() if related.notna().any(axis=None) else ("none", "none")
     greatest = float(related.max(axis=None))
     remark = f"greatest rank correlation, of {name} with {goal}"
@@ -85,14 +85,14 @@ def no_input_is_a_target(table: pd.DataFrame, inputs: list[str], goals: list[str
         "Inputs that are a target by another name",
         f"{len(inputs)} inputs, {len(goals)} quantities",
         len(inputs) * len(goals),
-        found,
+        count,
         remark=remark,
         value=(greatest, np.nan, np.nan),
     )
 
 
 def standardisations(models: list[Path], table: pd.DataFrame) -> list[Line]:
-    """The models' standardisations are those of the training rows, computed again."""
+    """Check the models' standardisations against those recomputed from the training rows."""
     train, checked, wrong = table[table["set"] == "train"], 0, {}
     for path in models:
         model = read_description(path)
@@ -123,7 +123,7 @@ def _differs(stated: Standardiser, rows: pd.DataFrame) -> np.ndarray:
 
 
 def log1p_domain(table: pd.DataFrame, lines: list[str]) -> list[Line]:
-    """ln(1 + F) of fluxes that are not negative, each of them finite."""
+    """Check that ln(1 + F) of all measured lines is finite and not negative."""
     if not lines:
         return []
     values = table[[name for name in LINES if name in lines]].to_numpy(np.float64)

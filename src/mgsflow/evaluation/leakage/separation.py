@@ -1,4 +1,4 @@
-"""Galaxies of different sets that have more in common than they should: pixels, place, light."""
+"""Pairs of galaxies in different sets that share pixels, position or magnitudes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ ARCSEC = np.pi / (180 * 3600)  # in radians
 
 @dataclass(frozen=True)
 class Shared:
-    """Pairs of galaxies, rows (pairs, 2) of the table that they were looked for in."""
+    """Pairs of galaxies, (pairs, 2), as row numbers of the table in which they were searched."""
 
     pairs: np.ndarray
 
     def between(self, sets: np.ndarray, one: str, others: tuple[str, ...]) -> Shared:
-        """The pairs of a galaxy of the set `one` with one of a set of `others`, in this order."""
+        """The pairs of a galaxy in the set `one` and a galaxy in one of the sets `others`."""
         parts = [
             self.pairs[:, order][
                 (sets[self.pairs[:, order[0]]] == one)
@@ -30,7 +30,7 @@ class Shared:
 
     @property
     def galaxies(self) -> int:
-        """How many galaxies stand first in a pair."""
+        """Number of different galaxies that are first in a pair."""
         return len(np.unique(self.pairs[:, 0]))
 
 
@@ -38,7 +38,7 @@ def overlapping_stamps(ra: np.ndarray, dec: np.ndarray, side: float) -> Shared:
     """Pairs of galaxies whose stamps, squares of `side` arcsec with north up, share pixels.
 
     `ra` and `dec` (n,) are in degrees; a galaxy without a position is in no pair. The squares are
-    taken for plane, which is true to a pixel farther than some minutes from the poles.
+    treated as plane, which is accurate to a pixel farther than a few arcminutes from the poles.
     """
     near = neighbours(ra, dec, side * np.sqrt(2))
     first, second = near.pairs.T
@@ -64,9 +64,9 @@ def neighbours(ra: np.ndarray, dec: np.ndarray, radius: float) -> Shared:
 def equal_photometry(
     magnitudes: pd.DataFrame, sets: np.ndarray, one: str, others: tuple[str, ...]
 ) -> np.ndarray:
-    """Rows of the set `one` with the magnitudes, to the last digit, of a galaxy of `others`.
+    """Rows in the set `one` whose magnitudes equal, to the last digit, those of one in `others`.
 
-    `magnitudes` has a column a band; a galaxy that lacks one equals nobody.
+    `magnitudes` has one column per band; a galaxy with a missing magnitude equals no other.
     """
     group = magnitudes.groupby(list(magnitudes), sort=False, dropna=True).ngroup().to_numpy()
     theirs = np.unique(group[np.isin(sets, others)])

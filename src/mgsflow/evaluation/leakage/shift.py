@@ -1,8 +1,7 @@
-"""Whether other galaxies are distributed as those of the training set: a prior-shift warning.
+"""Prior-shift warning: do other galaxies have the same distribution as the training set?
 
-A posterior has the training set's population as its prior. Where the inputs of other galaxies are
-distributed otherwise, so, as a rule, is what is inferred of them, and the posterior is no longer
-calibrated.
+The prior of a posterior is the training set's population. If the inputs of other galaxies have a
+different distribution, so, as a rule, do their targets, and the posterior is no longer calibrated.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from mgsflow.core.seeds import derive_seed
 from mgsflow.evaluation.leakage.lines import PASSED, REPORTED, SKIPPED, Line, line
 
-AUC_MAX = 0.55  # two Gaussians of equal width whose means are 0.18 sigma apart
+AUC_MAX = 0.55  # AUC of two Gaussians of equal width whose means are 0.18 sigma apart
 DISTANCE_MAX = 0.10  # between two distribution functions
-SIGMAS = 3.0  # beyond which an AUC is more than chance; the KS probability is that of 3 sigma too
-CHANCE = 0.0027
-MOST = 20_000  # galaxies of each side, as many as tell an AUC of 0.5 to 0.003
+SIGMAS = 3.0  # significance that an AUC must exceed
+CHANCE = 0.0027  # maximum probability of the KS test, also 3 sigma
+MOST = 20_000  # maximum number of galaxies per sample, which determines an AUC of 0.5 to 0.003
 FOLDS = 5
 ADVICE = "; calibration.recalibrate: prior shows what reweighting to the test population does"
 
@@ -32,10 +31,14 @@ ADVICE = "; calibration.recalibrate: prior shows what reweighting to the test po
 class Shift:
     """How the inputs of other galaxies differ from the training set's.
 
-    `auc`: of a classifier that tells the two apart, 0.5 if nothing does, and `auc_error` its
-    standard deviation then; `distance`: the greatest Kolmogorov-Smirnov distance of one input,
-    which is `worst`, and `probability` that of so great a one by chance in any of the inputs.
-    `galaxies`: of each side.
+    Attributes
+    ----------
+    galaxies : number of galaxies in each of the two samples
+    auc : of a classifier that distinguishes the samples; 0.5 if they have the same distribution
+    auc_error : standard deviation of the AUC if they have the same distribution
+    worst : the input with the largest Kolmogorov-Smirnov distance
+    distance : this distance
+    probability : chance of so large a distance in any of the inputs
     """
 
     galaxies: int
@@ -47,37 +50,38 @@ class Shift:
 
     @property
     def jointly(self) -> bool:
-        """Whether the inputs together are distributed otherwise: by more than a little and chance.
+        """Whether the joint distribution of the inputs differs noticeably and significantly.
 
-        A classifier that does worse than guessing has seen nothing.
+        A classifier that is worse than guessing has detected no difference.
         """
         return self.auc > max(AUC_MAX, 0.5 + SIGMAS * self.auc_error)
 
     @property
     def singly(self) -> bool:
-        """Whether one of the inputs is distributed otherwise."""
+        """Whether the distribution of any single input differs."""
         return self.distance > DISTANCE_MAX and self.probability < CHANCE
 
 
 def prior_shift(train: pd.DataFrame, other: pd.DataFrame, inputs: list[str], seed: int) -> Shift:
     """Compare the `inputs` of `other` galaxies, a test set's or your own, with the training set's.
 
-    A classifier two-sample test (Lopez-Paz & Oquab 2017, arXiv:1610.06545): boosted trees, their
-    probabilities out of fold, on as many galaxies of each side; and a Kolmogorov-Smirnov test of
-    each input, the least probability times their number (Bonferroni). NaN with fewer than ten
-    galaxies of a side.
+    Two tests are made. The first is a classifier two-sample test (Lopez-Paz & Oquab 2017,
+    arXiv:1610.06545), with out-of-fold probabilities of boosted trees and equally many galaxies
+    from each sample. The second is a Kolmogorov-Smirnov test of each input, with the minimum
+    probability multiplied by the number of inputs (Bonferroni). Results are NaN if either sample
+    has fewer than ten galaxies.
     """
     random = np.random.default_rng(seed)
     count = min(len(train), len(other), MOST)
     if count < 2 * FOLDS:
         return Shift(count, np.nan, np.nan, "", np.nan, np.nan)
-    drawn = [t.iloc[random.choice(len(t), count, replace=False)][inputs] for t in (train, other)]
+    samples = [t.iloc[random.choice(len(t), count, replace=False)][inputs] for t in (train, other)]
     distances = [ks_2samp(*(t[name].dropna() for t in (train, other))) for name in inputs]
     worst = int(np.argmax([test.statistic for test in distances]))
     return Shift(
         galaxies=count,
-        auc=_auc(pd.concat(drawn).to_numpy(np.float64), count, int(random.integers(2**31))),
-        # of the Mann-Whitney statistic where the two are one
+        auc=_auc(pd.concat(samples).to_numpy(np.float64), count, int(random.integers(2**31))),
+        # of the Mann-Whitney statistic for equal distributions
         auc_error=float(np.sqrt((2 * count + 1) / (12 * count**2))),
         worst=inputs[worst],
         distance=float(distances[worst].statistic),
@@ -94,7 +98,7 @@ def _auc(values: np.ndarray, count: int, seed: int) -> float:
 
 
 def shift_lines(table: pd.DataFrame, inputs: list[str], seed: int) -> list[Line]:
-    """The lines of the report: the test set's inputs beside the training set's."""
+    """The lines of the report that compare the test set's inputs with the training set's."""
     train, test = (table[table["set"] == name] for name in ("train", "test"))
     shift = prior_shift(train, test, inputs, derive_seed(seed, "shift"))
     check, subject = "Test inputs distributed as the training ones", "test and training"

@@ -1,4 +1,4 @@
-"""What galaxies of different sets have in common: pixels, their place, their light."""
+"""Checks of galaxies in different sets for shared pixels, positions and magnitudes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mgsflow.evaluation.leakage.separation import (
 )
 
 VAE_SETS = ("vae_train", "vae_validation")
-SAME_PLACE = 2.0  # arcsec, within which two objects are one galaxy, detected twice or shredded
+SAME_PLACE = 2.0  # arcsec; closer objects are one galaxy, detected twice or split by the pipeline
 
 
 PIXELS, PLACE, LIGHT = "Stamps that share pixels", "Same place", "Equal magnitudes"
 
 
 def shared_sky(galaxies: pd.DataFrame, stamps: Stamps) -> list[Line]:
-    """Pixels, place and light that galaxies of different sets have in common.
+    """Pixels, positions and magnitudes that galaxies of different sets share.
 
-    `galaxies` have objid, set and what the catalogue has of ra, dec and mag_*.
+    `galaxies` has objid, set and those of ra, dec and mag_* that the catalogue has.
     """
     placed = {"ra", "dec"} <= set(galaxies) and galaxies["ra"].notna().any()
     sets = galaxies["set"].to_numpy()
@@ -70,7 +70,7 @@ def _light(galaxies: pd.DataFrame, sets: np.ndarray) -> list[Line]:
 
 
 def _opposed(sets: np.ndarray) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Which sets must have nothing in common: a name, the set, and the others."""
+    """Sets that must have nothing in common: a name, one set, and the others."""
     opposed = [
         ("test and training", "test", ("train", "validation")),
         ("validation and training", "validation", ("train",)),
@@ -80,6 +80,6 @@ def _opposed(sets: np.ndarray) -> list[tuple[str, str, tuple[str, ...]]]:
     return opposed
 
 
-def _common(check: str, subject: str, sets: np.ndarray, one: str, found: int, remark: str) -> Line:
-    verdict = REPORTED if found else PASSED
-    return line(check, subject, int((sets == one).sum()), found, verdict, remark)
+def _common(check: str, subject: str, sets: np.ndarray, one: str, count: int, remark: str) -> Line:
+    verdict = REPORTED if count else PASSED
+    return line(check, subject, int((sets == one).sum()), count, verdict, remark)
