@@ -42,20 +42,26 @@ mirror() {
   echo "${MIRROR:-${uri:-http://deb.debian.org/debian}}"
 }
 
-build_base() {
+# Build the base if it is not that of envs/base.def. Afterwards descriptor 8 holds it, shared with the
+# other builds from it: nobody replaces it before they have ended.
+hold_base() {
   local mark=$base.digest made
   made=$(digest envs/base.def)
   exec 8>"$images/.building-base"
-  lock_file 8 "the base"
-  if [ -d "$base" ] && [ "$(cat "$mark" 2>/dev/null)" = "$made" ]; then exec 8>&-; return 0; fi
-  echo "$base: building Debian's Python, once for all images"
-  rm -rf "$base" "$base.new" "$mark"
-  apptainer build --sandbox --build-arg "mirror=$(mirror)" "$base.new" envs/base.def \
-    >"$images/base.log" 2>&1 || { tail -n 30 "$images/base.log" >&2; fail "no base; log: $images/base.log"; }
-  mv "$base.new" "$base"
-  echo "$made" >"$mark"
-  exec 8>&-
+  flock --shared 8
+  is_base "$made" && return
+  lock_file 8 "the base, or from it"
+  if ! is_base "$made"; then
+    echo "$base: building Debian's Python, once for all images"
+    rm -rf "$base" "$base.new" "$mark"
+    apptainer build --sandbox --build-arg "mirror=$(mirror)" "$base.new" envs/base.def \
+      >"$images/base.log" 2>&1 || { tail -n 30 "$images/base.log" >&2; fail "no base; log: $images/base.log"; }
+    mv "$base.new" "$base"
+    echo "$made" >"$mark"
+  fi
+  flock --shared 8
 }
+is_base() { [ -d "$base" ] && [ "$(cat "$base.digest" 2>/dev/null)" = "$1" ]; }
 
 build() {
   local name=$1 made=$2 new=$images/.$1.new.sif log=$images/$1.log options=() started=$SECONDS
@@ -76,14 +82,14 @@ build() {
 # Replace the line of one image in images.lock.
 write_line() {
   local new=$images/.images.lock.new
-  exec 8>"$images/.writing"
-  flock 8
+  exec 7>"$images/.writing"
+  flock 7
   {
     echo "# The inputs of each image in envs/images. Written by \`make images\`; do not edit."
     { grep -v -e '^#' -e "^$1 " "$lock" 2>/dev/null || true; echo "$1 $2"; } | sort
   } >"$new"
   mv -f "$new" "$lock"
-  exec 8>&-
+  exec 7>&-
 }
 
 force=""
@@ -113,6 +119,7 @@ for name in "$@"; do
     echo "$images/$name.sif: unchanged"
     continue
   fi
-  [ "${BASE:-}" != debian ] || build_base
+  [ "${BASE:-}" != debian ] || hold_base
   build "$name" "$made"
+  exec 8>&-
 done

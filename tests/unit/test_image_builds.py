@@ -10,6 +10,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ APPTAINER = """\
 echo "$*" >>"$CALLS"
 new=${*: -2:1} definition=${*: -1}
 sleep "${TAKES:-0}"
+[[ $definition != *"${HOLD:-nothing}".def ]] || while [ -e "$HELD" ]; do sleep 0.05; done
 [ -z "${FAIL:-}" ] || { echo "the test of the image failed"; echo half >"$new"; exit 1; }
 case $definition in *base.def) mkdir "$new" ;; *) cat "$definition" - <<<"$RANDOM" >"$new" ;; esac
 """
@@ -177,6 +179,22 @@ def test_images_can_be_built_at_once_from_one_base(site):
     assert [build.wait() for build in builds] == [0, 0, 0]
     assert sorted(site.built()) == ["base", *names]
     check(site.envs, names)
+
+
+def test_a_base_is_not_replaced_while_an_image_is_built_from_it(site):
+    hold = site.folder / "hold"
+    hold.touch()
+    first = site.start("data", BASE="debian", HOLD="data", HELD=str(hold))
+    while "data" not in site.built():
+        assert first.poll() is None
+        time.sleep(0.05)
+    (site.envs / "base.def").write_text("changed\n")
+    second = site.start("train", BASE="debian")
+    said = second.stderr.readline()
+    hold.unlink()
+    assert "waiting for another build of the base, or from it" in said
+    assert [first.wait(), second.wait()] == [0, 0]
+    assert site.built() == ["base", "data", "base", "train"]
 
 
 def test_two_calls_build_an_image_once(site):
