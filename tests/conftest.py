@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from mgsflow.cli import THREAD_VARIABLES
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+# One thread in the numerical libraries of every process, unless a test or a stage sets another
+# number. pytest runs one process per core, and threads that wait for a core cost several times
+# their work. Set here because numpy reads it when it is imported.
+for _name in THREAD_VARIABLES:
+    os.environ.setdefault(_name, "1")
 # The files that take minutes, the longest first. Two workers start files in this order, so that
 # neither of them begins one of these when the other has nothing left to do.
 LONGEST = (
@@ -39,14 +46,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> None:
+def _seeded_in_one_thread() -> Iterator[None]:
+    """Seed all generators, and undo the number of threads that a stage sets for its process.
+
+    Before and after each test, because the fixtures of a module are set up before this one.
+    """
+    import numpy as np
+
     random.seed(0)
     np.random.seed(0)
     try:
         import torch
     except ImportError:
+        yield
         return
     torch.manual_seed(0)
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
