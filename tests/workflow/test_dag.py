@@ -145,7 +145,7 @@ def test_the_run_makes_every_file_of_the_registry_and_no_other(tiny):
         elif not output.temporary:
             promised.add(f"{run.folder}/{path}")
     assert made == promised
-    assert len(made) == 142
+    assert len(made) == 153
 
 
 def test_every_rule_of_the_run_is_of_the_registry_and_every_stage_has_one(tiny):
