@@ -174,7 +174,7 @@ class Run:
 
     @cached_property
     def files(self) -> dict[str, Output]:
-        """Every file that the stages before the report write."""
+        """Every file that the stages write, but for those of tables and figures: see `shown`."""
         written = (output for stage in self.stages for output in stage.outputs.values())
         return {path: output for output in written for path in self._expand(output.path)}
 
@@ -216,21 +216,21 @@ class Run:
 
         One path, or a list where there may be several or where there is none.
         """
-        found: list[str] = []
+        present: list[str] = []
         several = not isinstance(paths, str)
         for path in _files(paths):
             if path.startswith("@"):
-                found += self._given(path)
+                present += self._user_file(path)
             else:
                 several = several or bool(_wildcards_in(path) - own)
                 partly = self._expand(path, own)
-                found += [f"{self.folder}/{p}" for p in partly if self._is_written(p)]
-        return found if several or not found else found[0]
+                present += [f"{self.folder}/{p}" for p in partly if self._is_written(p)]
+        return present if several or not present else present[0]
 
     def _is_written(self, path: str) -> bool:
         return any(each in self.files for each in self._expand(path))
 
-    def _given(self, key: str) -> list[str]:
+    def _user_file(self, key: str) -> list[str]:
         """The user's file that a setting names, where the run reads it."""
         settings = self.settings
         read = {
